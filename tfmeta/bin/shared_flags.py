@@ -1,0 +1,35 @@
+"""Flags that several verbs have, so that they read and behave alike everywhere.
+
+Each function defines one flag in the ``FLAGS`` of a verb and returns its holder::
+
+    FLAGS = flags.FlagValues()
+    _WORKDIR = shared_flags.workdir(FLAGS)
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+
+def debug(flag_values: flags.FlagValues) -> flags.FlagHolder[bool]:
+    """Defines ``--debug``. Every verb gets it without asking."""
+    return flags.DEFINE_bool(
+        "debug", False, "Show where in the program an error arose.", flag_values=flag_values
+    )
+
+
+def workdir(flag_values: flags.FlagValues) -> flags.FlagHolder[str]:
+    """Defines ``--workdir``, which must be given."""
+    holder = flags.DEFINE_string(
+        "workdir",
+        None,
+        "Folder of one project; every stage reads, writes and resumes there. Must be given.",
+        flag_values=flag_values,
+    )
+    flags.register_validator(
+        "workdir",
+        bool,
+        message="Expected the folder of the project, for example --workdir=runs/first",
+        flag_values=flag_values,
+    )
+    return holder
