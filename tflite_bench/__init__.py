@@ -1,0 +1,57 @@
+"""Trustworthy latencies of TFLite models.
+
+    import tflite_bench
+    m = tflite_bench.benchmark("model.tflite", device="host")
+    print(m.median_ms, m.p90_ms, m.verdict, m.reason)
+
+Imports neither TensorFlow nor tfmeta; LiteRT is imported when the first model is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+
+from tflite_bench.device import DEVICES, Device, LoadedModel, open_device
+from tflite_bench.errors import BenchError, DeviceError, ModelFileError, OptionsError
+from tflite_bench.interleave import interleave
+from tflite_bench.stats import Comparison, compare
+from tflite_bench.types import BenchOptions, DeviceInfo, Measurement, Startup, Verdict
+
+__all__ = [
+    "DEVICES",
+    "BenchError",
+    "BenchOptions",
+    "Comparison",
+    "Device",
+    "DeviceError",
+    "DeviceInfo",
+    "LoadedModel",
+    "Measurement",
+    "ModelFileError",
+    "OptionsError",
+    "Startup",
+    "Verdict",
+    "benchmark",
+    "compare",
+    "interleave",
+    "open_device",
+]
+
+
+def benchmark(
+    path: str | os.PathLike[str], device: str = "host", options: BenchOptions | None = None
+) -> Measurement:
+    """Returns the latency of the model at ``path``.
+
+    Args:
+        path: a .tflite file.
+        device: a device string, such as ``host``.
+        options: how to measure; the defaults of `BenchOptions` when None.
+
+    Raises:
+        OptionsError: no such device.
+        ModelFileError: the file is no model, or the runtime cannot run it.
+        DeviceError: the device fails.
+    """
+    with open_device(device) as opened:
+        return opened.benchmark(path, options)

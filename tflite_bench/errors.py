@@ -1,0 +1,17 @@
+"""What can go wrong in a measurement, under one root."""
+
+
+class BenchError(RuntimeError):
+    """Root of the package's errors: ``except BenchError`` catches them all."""
+
+
+class OptionsError(BenchError, ValueError):
+    """An option or a device string has a value that cannot be used."""
+
+
+class ModelFileError(BenchError):
+    """The file is missing, is not a TFLite model, or the runtime cannot run it."""
+
+
+class DeviceError(BenchError):
+    """The device or its runtime cannot be used."""

@@ -1,0 +1,182 @@
+"""The embedded device: times models in this process with the LiteRT interpreter."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tflite_bench.device import Device, LoadedModel
+from tflite_bench.errors import DeviceError, ModelFileError, OptionsError
+from tflite_bench.host_info import host_info
+from tflite_bench.inputs import random_input
+from tflite_bench.interleave import interleave
+from tflite_bench.memory import PeakMemory
+from tflite_bench.model_file import ModelFile, read_model_file
+from tflite_bench.types import BenchOptions, DeviceInfo, Measurement, Startup
+
+_NS_PER_MS = 1e6
+_NS_PER_SEC = 1e9
+# Another model ran just before a block: its first inferences pay for caches and sleeping threads, not for this model.
+_BLOCK_WARMUP_RUNS = 1
+_BLOCK_WARMUP_SECS = 0.01
+# How the runtime names an operation that it lacks: "custom op: X." or "Node number 3 (FlexX) failed".
+_CUSTOM_OP = re.compile(r"unresolved custom op: (\S+?)\.?\s")
+_FAILED_NODE = re.compile(r"Node number \d+ \((\w+)\) failed")
+
+
+class HostDevice(Device):
+    """This machine."""
+
+    def info(self) -> DeviceInfo:
+        """Returns the description of this machine."""
+        return host_info()
+
+    def load(self, model: str | os.PathLike[str], options: BenchOptions) -> HostModel:
+        """Returns the model in a LiteRT interpreter, warmed up."""
+        return HostModel(read_model_file(model), options)
+
+    def benchmark(
+        self, model: str | os.PathLike[str], options: BenchOptions | None = None
+    ) -> Measurement:
+        """Returns the latency of ``model`` in one uninterrupted block."""
+        return interleave(self, [model], options, rounds=1)[0]
+
+    def close(self) -> None:
+        """Does nothing: loaded models hold what there is to hold."""
+
+
+class HostModel(LoadedModel):
+    """A model in its own interpreter with its own threads."""
+
+    def __init__(self, file: ModelFile, options: BenchOptions) -> None:
+        """Loads the model, fills its inputs and warms it up.
+
+        Raises:
+            ModelFileError: the runtime refuses the file or cannot run it.
+            DeviceError: LiteRT is not installed.
+        """
+        make_interpreter = _interpreter_class()
+        self.file = file
+        with PeakMemory() as memory, _told_as_model_error(file):
+            begin = time.perf_counter_ns()
+            self._interpreter = make_interpreter(
+                model_path=str(file.path), num_threads=options.threads
+            )
+            # Shapes are fitted before allocation: the runtime's own placeholder sizes can fail in it.
+            _require_static_shapes(self._interpreter, file)
+            self._interpreter.allocate_tensors()
+            init_ms = (time.perf_counter_ns() - begin) / _NS_PER_MS
+            _fill_inputs(self._interpreter, file, np.random.default_rng(options.seed))
+            first_ms = _timed(self._interpreter.invoke, 1, 0.0, options.max_secs)[0]
+            _timed(
+                self._interpreter.invoke,
+                options.warmup_runs,
+                options.warmup_min_secs,
+                options.max_secs,
+            )
+        self.startup = Startup(init_ms, first_ms, memory.mb)
+
+    def run(self, num_runs: int, min_secs: float, max_secs: float) -> tuple[float, ...]:
+        """Returns the times of one block in milliseconds, after a short warm-up of its own."""
+        if self._interpreter is None:
+            raise DeviceError(f"{self.file.path.name} was closed: load it again.")
+        invoke = self._interpreter.invoke
+        with _told_as_model_error(self.file):
+            _timed(invoke, _BLOCK_WARMUP_RUNS, _BLOCK_WARMUP_SECS, max_secs)
+            return tuple(_timed(invoke, num_runs, min_secs, max_secs))
+
+    def close(self) -> None:
+        """Frees the interpreter."""
+        self._interpreter = None
+
+
+def open_host(argument: str) -> HostDevice:
+    """Returns this machine as a device; ``host`` takes nothing after a colon."""
+    if argument:
+        raise OptionsError(f"Expected the device 'host' alone. Received: 'host:{argument}'.")
+    return HostDevice()
+
+
+def _interpreter_class() -> Any:
+    try:
+        # Imported on first use: listing flags or reading stored measurements does not need it.
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise DeviceError(
+            f"The device 'host' needs LiteRT, which cannot be imported ({error}). Run: pip install ai-edge-litert"
+        ) from error
+    return Interpreter
+
+
+@contextmanager
+def _told_as_model_error(file: ModelFile) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        text = " ".join(str(error).split())
+        missing = _CUSTOM_OP.search(text + " ") or _FAILED_NODE.search(text)
+        name = missing.group(1) if missing else "unknown"
+        if "Select TensorFlow op" in text:
+            problem = f"it needs the TensorFlow operation {name}, which no plain TFLite runtime has. Convert it again "
+            problem += "without SELECT_TF_OPS, or replace that operation in the network."
+        elif "unresolved custom op" in text:
+            problem = f"it needs the custom operation {name}, which this runtime does not have."
+        elif "not a valid Flatbuffer" in text:
+            problem = "it is damaged or cut off. Export or copy it again."
+        else:
+            problem = f"LiteRT says: {text}"
+        raise ModelFileError(f"Cannot run {file.path}: {problem}") from error
+
+
+def _require_static_shapes(interpreter: Any, file: ModelFile) -> None:
+    for detail in interpreter.get_input_details():
+        shape = [int(size) for size in detail["shape_signature"]]
+        # A free batch (the first size only) is timed as one image, which is what LiteRT itself takes it for.
+        if any(size < 0 for size in shape[1:]):
+            raise ModelFileError(
+                f"Cannot run {file.path}: expected inputs of a fixed size. Received: input {detail['name']!r} of shape "
+                f"{shape}. Export the model with a fixed input size."
+            )
+
+
+def _fill_inputs(interpreter: Any, file: ModelFile, rng: np.random.Generator) -> None:
+    for detail in interpreter.get_input_details():
+        try:
+            values = random_input(detail["shape"], detail["dtype"], rng)
+        except TypeError as error:
+            raise ModelFileError(
+                f"Cannot run {file.path}: input {detail['name']!r}: {error}"
+            ) from error
+        interpreter.set_tensor(detail["index"], values)
+
+
+def _timed(
+    invoke: Callable[[], None], num_runs: int, min_secs: float, max_secs: float
+) -> list[float]:
+    """Returns the times in milliseconds of inferences until ``num_runs`` and ``min_secs``, or ``max_secs``."""
+    clock = time.perf_counter_ns
+    least_ns, most_ns = min_secs * _NS_PER_SEC, max_secs * _NS_PER_SEC
+    times_ns: list[int] = []
+    # The collector would strike between two inferences and leave the second one cold caches.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        begin = now = clock()
+        while (len(times_ns) < num_runs or now - begin < least_ns) and now - begin <= most_ns:
+            start = clock()
+            invoke()
+            now = clock()
+            times_ns.append(now - start)
+    finally:
+        if collecting:
+            gc.enable()
+    return [nanoseconds / _NS_PER_MS for nanoseconds in times_ns]

@@ -1,0 +1,74 @@
+"""Several models timed in turns, so that what slows the device down meets all of them alike."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import math
+import os
+from collections.abc import Callable, Sequence
+
+from tflite_bench.device import Device
+from tflite_bench.errors import OptionsError
+from tflite_bench.model_file import read_model_file
+from tflite_bench.summary import summarise
+from tflite_bench.types import BenchOptions, Measurement
+
+ROUNDS = 10
+
+
+def interleave(
+    device: Device,
+    models: Sequence[str | os.PathLike[str]],
+    options: BenchOptions | None = None,
+    rounds: int = ROUNDS,
+    *,
+    on_block: Callable[[int, int], None] | None = None,
+) -> list[Measurement]:
+    """Returns one measurement a model, in the order of ``models``.
+
+    All models are loaded first. Then each round times one block of every model, the next round in reverse order
+    (A B, B A, A B, ...), so that a steady drift costs every model the same. The options' runs and seconds are those of
+    a model in all its rounds together. ``stats.compare(a.blocks_ms, b.blocks_ms)`` then tells which is faster.
+
+    Args:
+        device: where to measure.
+        models: paths of .tflite files.
+        options: how; the defaults of `BenchOptions` when None.
+        rounds: blocks a model.
+        on_block: called as ``on_block(done, total)`` after each block, outside the timing.
+
+    Raises:
+        OptionsError: no models, or rounds below 1.
+        ModelFileError: a file is no model, or cannot be run; nothing is timed then.
+        DeviceError: the device fails.
+    """
+    options = BenchOptions() if options is None else options
+    if not models or rounds < 1:
+        raise OptionsError(
+            f"Expected at least one model and one round. Received: {len(models)} models, {rounds} rounds."
+        )
+    for model in models:
+        read_model_file(
+            model
+        )  # A mistyped last path should not cost the loading of the ones before it.
+    started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    num_runs = math.ceil(options.num_runs / rounds)
+    order = list(range(len(models)))
+    blocks: list[list[tuple[float, ...]]] = [[] for _ in models]
+    with contextlib.ExitStack() as stack:
+        loaded = [stack.enter_context(device.load(model, options)) for model in models]
+        for number in range(rounds):
+            for position, index in enumerate(order):
+                block = loaded[index].run(
+                    num_runs, options.min_secs / rounds, options.max_secs / rounds
+                )
+                blocks[index].append(block)
+                if on_block is not None:
+                    on_block(number * len(models) + position + 1, rounds * len(models))
+            order.reverse()
+    info = device.info()
+    return [
+        summarise(one.file, one.startup, timed, device=info, options=options, started_at=started_at)
+        for one, timed in zip(loaded, blocks, strict=True)
+    ]

@@ -1,0 +1,238 @@
+"""The vocabulary of the package: frozen data with the unit in the name, and its JSON form."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tflite_bench.errors import BenchError, OptionsError
+
+MAX_THREADS = 1024  # Beyond any device; catches a slip of the keyboard before it starts threads.
+
+
+class Verdict(enum.StrEnum):
+    """How far a measurement can be trusted."""
+
+    OK = "OK"
+    NOISY = "NOISY"  # the spread or the interval of the median is too wide
+    THROTTLED = "THROTTLED"  # the device became slower while it was measured
+    STALE = "STALE"  # for remote devices: what was timed may not be what was asked for
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchOptions:
+    """How one model is timed.
+
+    The meaning is that of the ``benchmark_model`` tool: the model runs until both ``num_runs`` and ``min_secs``
+    are reached, and stops early at ``max_secs``. Warm-up likewise, and its times are not counted.
+
+    Attributes:
+        threads: threads of the CPU kernels, at least 1.
+        num_runs: least number of timed inferences, at least 1.
+        min_secs: least time of the timed part, in seconds; 0 gives exactly ``num_runs`` inferences.
+        max_secs: bound on the warm-up and on the timed part, each, in seconds.
+        warmup_runs: least number of inferences before the timed part.
+        warmup_min_secs: least time of the warm-up, in seconds.
+        seed: seed of the random inputs.
+
+    Raises:
+        OptionsError: a value is out of its range.
+    """
+
+    threads: int = 1
+    num_runs: int = 50
+    min_secs: float = 1.0
+    max_secs: float = 150.0
+    warmup_runs: int = 1
+    warmup_min_secs: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require_int("threads", self.threads, 1, MAX_THREADS)
+        _require_int("num_runs", self.num_runs, 1)
+        _require_int("warmup_runs", self.warmup_runs, 0)
+        _require_int("seed", self.seed, 0)
+        _require_secs("min_secs", self.min_secs)
+        _require_secs("warmup_min_secs", self.warmup_min_secs)
+        _require_secs("max_secs", self.max_secs)
+        least = max(self.min_secs, self.warmup_min_secs)
+        if self.max_secs <= 0 or self.max_secs < least:
+            raise OptionsError(
+                f"Expected max_secs above 0 and not below min_secs and warmup_min_secs ({least:g}). "
+                f"Received: max_secs={self.max_secs:g}."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the options as plain data."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> BenchOptions:
+        """Returns the options of ``to_json``'s data."""
+        return cls(**_fields_of(cls, data))
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceInfo:
+    """What a latency depends on besides the model and the options.
+
+    Attributes:
+        kind: the device string's first word: ``host``.
+        name: the processor, or a phone's model.
+        arch: instruction set or ABI, such as ``x86_64`` or ``arm64-v8a``.
+        os_version: operating system and its version.
+        cores: processor cores that this process may use.
+        runtime: the program that runs the model, such as ``LiteRT``.
+        runtime_version: its version.
+    """
+
+    kind: str
+    name: str
+    arch: str
+    os_version: str
+    cores: int
+    runtime: str
+    runtime_version: str
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of all fields: latencies with different fingerprints are not comparable."""
+        text = json.dumps(self.to_json(), sort_keys=True)
+        return f"{self.kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields as plain data."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> DeviceInfo:
+        """Returns the device of ``to_json``'s data."""
+        return cls(**_fields_of(cls, data))
+
+
+@dataclasses.dataclass(frozen=True)
+class Startup:
+    """What a model costs before its steady state.
+
+    Attributes:
+        init_ms: reading the file, building the interpreter and allocating its tensors.
+        first_inference_ms: the first inference, where some kernels still prepare their weights.
+        peak_memory_mb: how far the resident memory rose above what it was before loading, in units of 2**20
+            bytes, until the end of the warm-up; None where the system does not tell.
+    """
+
+    init_ms: float
+    first_inference_ms: float
+    peak_memory_mb: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """The latency of one model on one device.
+
+    Attributes:
+        model_name: the file's name, without its folder.
+        model_sha256: hash of the file that was timed.
+        model_size_bytes: its size.
+        median_ms, p90_ms, min_ms, max_ms, mean_ms, std_ms: over all timed inferences.
+        num_runs: number of timed inferences.
+        median_low_ms, median_high_ms: 95 % bootstrap interval of the median.
+        init_ms, first_inference_ms, peak_memory_mb: see `Startup`.
+        verdict: how far this measurement can be trusted.
+        reason: why, in one sentence.
+        device: where it was measured.
+        options: what was asked for.
+        started_at: UTC time in ISO 8601.
+        blocks_ms: the single times in order, one tuple a block of uninterrupted running.
+    """
+
+    model_name: str
+    model_sha256: str
+    model_size_bytes: int
+    median_ms: float
+    p90_ms: float
+    min_ms: float
+    max_ms: float
+    mean_ms: float
+    std_ms: float
+    num_runs: int
+    median_low_ms: float
+    median_high_ms: float
+    init_ms: float
+    first_inference_ms: float
+    peak_memory_mb: float | None
+    verdict: Verdict
+    reason: str
+    device: DeviceInfo
+    options: BenchOptions
+    started_at: str
+    blocks_ms: tuple[tuple[float, ...], ...] = dataclasses.field(default=(), repr=False)
+
+    def to_json(self, *, with_blocks: bool = False) -> dict[str, Any]:
+        """Returns the measurement as plain data.
+
+        Args:
+            with_blocks: also the single times, which may be many thousands.
+        """
+        kept = [f.name for f in dataclasses.fields(self) if with_blocks or f.name != "blocks_ms"]
+        data: dict[str, Any] = {name: getattr(self, name) for name in kept}
+        data["verdict"] = self.verdict.value
+        data["device"] = {**self.device.to_json(), "fingerprint": self.device.fingerprint}
+        data["options"] = self.options.to_json()
+        if with_blocks:
+            data["blocks_ms"] = [list(block) for block in self.blocks_ms]
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Measurement:
+        """Returns the measurement of ``to_json``'s data.
+
+        Raises:
+            BenchError: a field is missing or unknown.
+        """
+        fields = _fields_of(cls, data)
+        try:
+            fields["verdict"] = Verdict(fields["verdict"])
+        except ValueError as error:
+            known = ", ".join(Verdict)
+            raise BenchError(
+                f"Expected a verdict among {known}. Received: {fields['verdict']!r}."
+            ) from error
+        device = {key: value for key, value in fields["device"].items() if key != "fingerprint"}
+        fields["device"] = DeviceInfo.from_json(device)
+        fields["options"] = BenchOptions.from_json(fields["options"])
+        fields["blocks_ms"] = tuple(tuple(block) for block in fields.get("blocks_ms", ()))
+        return cls(**fields)
+
+
+def _fields_of(cls: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+    fields = dataclasses.fields(cls)
+    unknown = sorted(set(data) - {f.name for f in fields})
+    required = {f.name for f in fields if f.default is dataclasses.MISSING}
+    missing = sorted(required - set(data))
+    if unknown or missing:
+        raise BenchError(
+            f"Cannot read a {cls.__name__}: missing fields {missing}, unknown fields {unknown}. "
+            "It was written by another version of tflite_bench, or is damaged."
+        )
+    return dict(data)
+
+
+def _require_int(name: str, value: object, least: int, most: int | None = None) -> None:
+    good = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    if not good or (most is not None and isinstance(value, int) and value > most):
+        bounds = f"at least {least}" if most is None else f"from {least} to {most}"
+        raise OptionsError(
+            f"Expected {name} to be a whole number, {bounds}. Received: {name}={value!r}."
+        )
+
+
+def _require_secs(name: str, value: object) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(float(str(value))) or float(str(value)) < 0:
+        raise OptionsError(f"Expected {name} in seconds, 0 or more. Received: {name}={value!r}.")
