@@ -1,0 +1,71 @@
+"""Removes channels from a Keras model for real: a smaller plain model with the weights of the kept channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfmeta.graph.channel_graph import ChannelGraph
+from tfmeta.graph.rebuild import rebuild
+from tfmeta.graph.structure import Selection, Structure
+
+
+def prune(model: Any, choice: Structure | Selection) -> Any:
+    """Returns a plain Keras model that has only the chosen channels of ``model``, with their weights.
+
+    It equals the original with the dropped channels zeroed where they are read. It holds standard layers only, so it
+    saves, loads and converts without tfmeta.
+
+    Args:
+        model: a built Functional or Sequential model; it is not changed.
+        choice: a `Structure` keeps the first channels of every group, a `Selection` keeps the channels it names.
+
+    Raises:
+        GraphError: the model cannot be read.
+        SpaceError: the choice does not fit the model.
+    """
+    graph = ChannelGraph.from_model(model)
+    small = rebuild(graph, graph.kept(choice))
+    copy_weights(graph, model, small, choice)
+    return small
+
+
+def copy_weights(graph: ChannelGraph, source: Any, target: Any, choice: Structure | Selection) -> None:
+    """Copies the kept part of every weight of ``source`` into ``target``, the rebuilt model of ``choice``."""
+    mask = graph.kept(choice)
+    done: set[str] = set()
+    for node in graph.nodes:
+        if node.layer in done or not node.weights:
+            continue
+        done.add(node.layer)
+        pairs = zip(source.get_layer(node.layer).weights, target.get_layer(node.layer).weights, strict=True)
+        for old, new in pairs:
+            kept = np.asarray(old)
+            for axis, role in enumerate(node.rule.weights.get(old.name, ())):
+                places = graph.places(node, role, mask)
+                if places is not None:
+                    kept = kept.take(places, axis)
+            new.assign(kept)
+
+
+def l1_scores(graph: ChannelGraph, model: Any) -> list[np.ndarray]:
+    """Returns how large each channel's filters are: one array `[size]` a searchable group, for `Selection.largest`.
+
+    The score of a channel is the sum of the absolute kernel weights that produce it, over all producers of its group, each
+    scaled to a mean of 1 so that no layer outweighs the others (Li et al., Pruning Filters for Efficient ConvNets,
+    https://arxiv.org/abs/1608.08710).
+    """
+    totals = np.zeros(graph.num_channels)
+    for node in graph.nodes:
+        if "out" not in (node.rule.weights.get("kernel", ()) if node.weights else ()):
+            continue
+        kernel = np.abs(np.asarray(source_kernel(model, node.layer), np.float64))
+        norms = kernel.sum(tuple(range(kernel.ndim - 1)))
+        np.add.at(totals, graph.axes[node.roles["out"]], norms / max(norms.mean(), 1e-12))
+    return [totals[group.offset : group.offset + group.size] for group in graph.searchable]
+
+
+def source_kernel(model: Any, layer: str) -> Any:
+    """Returns the kernel of a layer of ``model``."""
+    return next(weight for weight in model.get_layer(layer).weights if weight.name == "kernel")
