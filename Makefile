@@ -1,0 +1,33 @@
+# Python 3.11 and a package index are all that these need.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+INSTALLED := $(VENV)/.installed
+QUICKSTART ?= --workdir=runs/quickstart --dataset=digits --network=mobilenet_v1
+TESTS ?= tests
+
+.PHONY: quickstart test lint format clean
+
+quickstart: $(INSTALLED)  ## The whole pipeline on embedded data, ending with the result table.
+	$(VENV)/bin/tfmeta run $(QUICKSTART)
+
+test: $(INSTALLED)  ## The test suite, or a part: make test TESTS=tests/graph
+	$(VENV)/bin/python -m pytest $(TESTS)
+
+lint: $(INSTALLED)  ## Style, format, and types of the core that needs no TensorFlow.
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(INSTALLED)  ## Puts every file into the format that `make lint` asks for.
+	$(VENV)/bin/ruff check --fix --select I .
+	$(VENV)/bin/ruff format .
+
+clean:  ## Removes what the targets above made, except the results in runs/.
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(INSTALLED): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, PYTHON=... names one")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -r requirements.txt -e .
+	touch $@
