@@ -2,7 +2,8 @@
 
 from tfmeta.graph import cost
 from tfmeta.graph.channel_graph import ChannelGraph
-from tfmeta.graph.structure import SearchSpace, Selection, Structure
+from tfmeta.graph.space import SearchSpace
+from tfmeta.graph.structure import Selection, Structure
 from tfmeta.prune import prune
 
 __version__ = "0.1.0"

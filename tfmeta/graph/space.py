@@ -1,0 +1,340 @@
+"""The space that structures are drawn from: the possible widths of every group, and how to stay within a budget."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfmeta.errors import BudgetError, SpaceError
+from tfmeta.graph.structure import Bound, Structure
+
+if TYPE_CHECKING:
+    from tfmeta.graph.channel_graph import ChannelGraph
+
+# MetaPruning's 31 scales, 0.10, 0.13, ..., 1.00, as percentages: integers decode to the same widths everywhere.
+METAPRUNING_RATIOS = tuple(range(10, 101, 3))
+
+_REPAIR_TRIES = 50
+
+
+@dataclass(frozen=True)
+class Gene:
+    """Groups that change together: option k gives every one of `groups` its width."""
+
+    groups: tuple[int, ...]
+    options: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """All structures that a search may visit.
+
+    Attributes:
+        names: names of the searchable groups, in graph order.
+        sizes: their full widths.
+        genes: the free choices. Options ascend. A gene with one option is a pin.
+    """
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    genes: tuple[Gene, ...]
+
+    def __post_init__(self) -> None:
+        covered = sorted(group for gene in self.genes for group in gene.groups)
+        if covered != list(range(len(self.sizes))):
+            raise SpaceError("Every searchable group must belong to exactly one gene.")
+
+    @classmethod
+    def from_graph(
+        cls,
+        graph: ChannelGraph,
+        multiple_of: int = 8,
+        min_ratio: float = 0.1,
+        ratios: Sequence[int] | None = None,
+        pins: Mapping[str, int] | None = None,
+        ties: Iterable[Sequence[str]] = (),
+    ) -> SearchSpace:
+        """Returns the space over the searchable groups of ``graph``.
+
+        Args:
+            graph: the channel graph.
+            multiple_of: widths are multiples of this, and the full width. Phones compute whole tiles of 4, 8 or 16
+                channels, so widths between cost time and give nothing.
+            min_ratio: the smallest width as a share of the full one.
+            ratios: percentages of the full width, truncated, instead of multiples; `METAPRUNING_RATIOS` is the
+                paper's list.
+            pins: group name to the one width it must have.
+            ties: names of groups that share one gene (the same relative width).
+
+        Raises:
+            SpaceError: an unknown group name, a pin outside 1..size, or options out of range.
+        """
+        if multiple_of < 1 or not 0 < min_ratio <= 1:
+            raise SpaceError(
+                f"Expected multiple_of >= 1 and 0 < min_ratio <= 1, received {multiple_of} and {min_ratio}."
+            )
+        names = tuple(group.name for group in graph.searchable)
+        sizes = tuple(group.size for group in graph.searchable)
+        choices = [_choices(size, multiple_of, min_ratio, ratios) for size in sizes]
+        for name, width in (pins or {}).items():
+            group = _index(names, name)
+            if not 1 <= width <= sizes[group]:
+                raise SpaceError(f"Group {name!r} has {sizes[group]} channels, it cannot be pinned to {width}.")
+            choices[group] = (width,)
+        return cls(names, sizes, _genes(names, sizes, choices, ties))
+
+    # Sizes and membership
+
+    @property
+    def num_genes(self) -> int:
+        """Number of free choices (pins do not count)."""
+        return sum(len(gene.options) > 1 for gene in self.genes)
+
+    @property
+    def log10_size(self) -> float:
+        """Decimal logarithm of the number of structures."""
+        return sum(math.log10(len(gene.options)) for gene in self.genes)
+
+    @property
+    def choices(self) -> tuple[tuple[int, ...], ...]:
+        """The possible widths of every searchable group, ascending, in graph order."""
+        found: list[tuple[int, ...]] = [()] * len(self.sizes)
+        for gene in self.genes:
+            for place, group in enumerate(gene.groups):
+                found[group] = tuple(sorted({option[place] for option in gene.options}))
+        return tuple(found)
+
+    def contains(self, structure: Structure) -> bool:
+        """Returns whether ``structure`` is one of this space."""
+        return self._find(structure) is not None
+
+    def indices(self, structure: Structure) -> np.ndarray:
+        """Returns `[len(genes)]` int: the option of every gene.
+
+        Raises:
+            SpaceError: the structure is not in this space; the text names the first group that does not fit.
+        """
+        found = self._find(structure)
+        if found is not None:
+            return found
+        if len(structure.widths) != len(self.sizes):
+            raise SpaceError(f"Expected {len(self.sizes)} widths, received {len(structure.widths)}.")
+        for name, width, choices in zip(self.names, structure.widths, self.choices, strict=True):
+            if width not in choices:
+                raise SpaceError(f"Width {width} of group {name!r} is not in the space, expected one of {choices}.")
+        raise SpaceError("Tied groups of the structure have widths that do not belong together.")
+
+    def structure(self, indices: np.ndarray) -> Structure:
+        """Returns the structure with the given option of every gene, the inverse of `indices`."""
+        return Structure(tuple(self.widths(np.asarray(indices)[None])[0]))
+
+    def widths(self, indices: np.ndarray) -> np.ndarray:
+        """Returns widths `[P, num_groups]` for option indices `[P, len(genes)]`."""
+        widths = np.empty((len(indices), len(self.sizes)), np.int64)
+        for place, (gene, options) in enumerate(zip(self.genes, self._options, strict=True)):
+            widths[:, list(gene.groups)] = options[indices[:, place]]
+        return widths
+
+    # Drawing structures
+
+    def full(self) -> Structure:
+        """Returns the largest structure."""
+        return self.structure(self._counts - 1)
+
+    def smallest(self) -> Structure:
+        """Returns the smallest structure."""
+        return self.structure(np.zeros(len(self.genes), int))
+
+    def uniform(self, ratio: float) -> Structure:
+        """Returns the structure whose every width is the option nearest to ``ratio`` times the full width."""
+        return self.structure(self._uniform_indices(ratio))
+
+    def sample(self, rng: np.random.Generator) -> Structure:
+        """Returns a structure with every gene drawn uniformly from its options (the paper's sampling)."""
+        return self.structure(rng.integers(0, self._counts))
+
+    def mutate(self, structure: Structure, rng: np.random.Generator, probability: float = 0.1) -> Structure:
+        """Returns a copy in which each gene has changed, with ``probability``, to another of its options."""
+        indices = self.indices(structure)
+        offsets = rng.integers(1, np.maximum(self._counts, 2))
+        changed = (indices + offsets) % self._counts
+        return self.structure(np.where(rng.random(len(indices)) < probability, changed, indices))
+
+    def cross(self, first: Structure, second: Structure, rng: np.random.Generator) -> Structure:
+        """Returns a child that takes every gene from either parent with equal chance."""
+        coin = rng.random(len(self.genes)) < 0.5
+        return self.structure(np.where(coin, self.indices(first), self.indices(second)))
+
+    # Budgets
+
+    def check_reachable(self, bounds: Sequence[Bound]) -> None:
+        """Raises BudgetError, with the reachable extreme, when a bound lies outside the whole space."""
+        for bound in bounds:
+            smallest = np.array([self.smallest().widths])
+            full = np.array([self.full().widths])
+            if bound.above(smallest)[0]:
+                raise BudgetError(
+                    f"Budget of {_number(bound.upper)} {bound.unit} for {bound.name} is below the smallest "
+                    f"structure, which has {_number(bound.cost(smallest)[0])}. Raise the budget, or lower min_ratio "
+                    "or multiple_of."
+                )
+            if bound.below(full)[0]:
+                raise BudgetError(
+                    f"Lower bound of {_number(bound.lower)} {bound.unit} for {bound.name} is above the largest "
+                    f"structure, which has {_number(bound.cost(full)[0])}. Lower the bound or take a larger network."
+                )
+
+    def repair(self, structure: Structure, bounds: Sequence[Bound], rng: np.random.Generator) -> Structure:
+        """Returns a structure within ``bounds``, as near to ``structure`` in proportion as the options allow.
+
+        Too large a structure shrinks all its genes in proportion, too small a one grows in the same way; then genes in
+        random order take single steps until every bound holds. Fresh samples replace a start from which that fails.
+
+        Raises:
+            BudgetError: a bound lies outside the space, or no structure was found between the bounds.
+        """
+        self.check_reachable(bounds)
+        indices = self.indices(structure)
+        for _ in range(_REPAIR_TRIES):
+            fitted = self._grow(self._scale(indices, bounds), bounds, rng)
+            if fitted is not None:
+                return self.structure(fitted)
+            indices = rng.integers(0, self._counts)
+        texts = [f"{b.name} from {_number(b.lower)} to {_number(b.upper)} {b.unit}" for b in bounds]
+        raise BudgetError(
+            f"No structure was found within {' and '.join(texts)} in {_REPAIR_TRIES} tries. Widen the bounds or "
+            "choose a smaller multiple_of."
+        )
+
+    def uniform_within(self, bounds: Sequence[Bound]) -> Structure:
+        """Returns the largest uniform structure that no upper bound forbids.
+
+        Raises:
+            BudgetError: even the smallest structure is too large.
+        """
+        self.check_reachable(bounds)
+        ratios = np.linspace(0, 1, 1001)
+        widths = self.widths(np.stack([self._uniform_indices(ratio) for ratio in ratios]))
+        allowed = ~np.any([bound.above(widths) for bound in bounds], axis=0) if bounds else np.ones(len(ratios), bool)
+        return Structure(tuple(widths[np.flatnonzero(allowed)[-1]]))
+
+    # As plain data
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the space as JSON-able data, the inverse of `from_json`."""
+        genes = [{"groups": list(g.groups), "options": [list(o) for o in g.options]} for g in self.genes]
+        return {"names": list(self.names), "sizes": list(self.sizes), "genes": genes}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SearchSpace:
+        """Returns the space that `to_json` described."""
+        genes = tuple(Gene(tuple(g["groups"]), tuple(tuple(o) for o in g["options"])) for g in data["genes"])
+        return cls(tuple(data["names"]), tuple(data["sizes"]), genes)
+
+    # Inner workings
+
+    @functools.cached_property
+    def _options(self) -> tuple[np.ndarray, ...]:
+        return tuple(np.array(gene.options, np.int64) for gene in self.genes)
+
+    @functools.cached_property
+    def _counts(self) -> np.ndarray:
+        return np.array([len(gene.options) for gene in self.genes], np.int64)
+
+    @functools.cached_property
+    def _lookup(self) -> tuple[dict[tuple[int, ...], int], ...]:
+        return tuple({option: k for k, option in enumerate(gene.options)} for gene in self.genes)
+
+    def _find(self, structure: Structure) -> np.ndarray | None:
+        if len(structure.widths) != len(self.sizes):
+            return None
+        pairs = zip(self.genes, self._lookup, strict=True)
+        found = [lookup.get(tuple(structure.widths[g] for g in gene.groups)) for gene, lookup in pairs]
+        return None if None in found else np.array(found)
+
+    def _uniform_indices(self, ratio: float) -> np.ndarray:
+        nearest = []
+        for gene, options in zip(self.genes, self._options, strict=True):
+            nearest.append(int(np.argmin(np.abs(options[:, 0] - ratio * self.sizes[gene.groups[0]]))))
+        return np.array(nearest)
+
+    def _scale(self, indices: np.ndarray, bounds: Sequence[Bound]) -> np.ndarray:
+        """The largest step towards feasibility that keeps the proportions of the genes."""
+        steps = np.linspace(0, 1, 65)[:, None]
+        down = np.rint(indices * (1 - steps)).astype(int)
+        fits = ~np.any([bound.above(self.widths(down)) for bound in bounds] or [np.zeros(65, bool)], axis=0)
+        indices = down[np.flatnonzero(fits)[0]]
+        up = np.rint(indices + (self._counts - 1 - indices) * steps).astype(int)
+        widths = self.widths(up)
+        enough = ~np.any([bound.below(widths) for bound in bounds] or [np.zeros(65, bool)], axis=0)
+        fits = ~np.any([bound.above(widths) for bound in bounds] or [np.zeros(65, bool)], axis=0)
+        return up[np.flatnonzero(enough & fits)[0]] if np.any(enough & fits) else up[np.flatnonzero(fits)[-1]]
+
+    def _grow(self, indices: np.ndarray, bounds: Sequence[Bound], rng: np.random.Generator) -> np.ndarray | None:
+        """Single steps in random order until no lower bound is missed; None when no step is left."""
+        while any(bound.below(self.widths(indices[None]))[0] for bound in bounds):
+            larger = indices + np.eye(len(indices), dtype=int)
+            larger = larger[indices + 1 < self._counts]
+            if not len(larger):
+                return None
+            widths = self.widths(larger)
+            larger = larger[~np.any([bound.above(widths) for bound in bounds], axis=0)]
+            if not len(larger):
+                return None
+            indices = larger[rng.integers(len(larger))]
+        return indices
+
+
+def _number(value: float | None) -> str:
+    return "no limit" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _index(names: Sequence[str], name: str) -> int:
+    if name not in names:
+        raise SpaceError(f"Unknown group {name!r}. Expected one of: {', '.join(names)}.")
+    return list(names).index(name)
+
+
+def _choices(size: int, multiple_of: int, min_ratio: float, ratios: Sequence[int] | None) -> tuple[int, ...]:
+    if ratios is not None:
+        if not ratios or any(not 0 < ratio <= 100 for ratio in ratios):
+            raise SpaceError(f"Ratios are percentages above 0 and up to 100, received {tuple(ratios)}.")
+        return tuple(sorted({max(1, size * ratio // 100) for ratio in ratios}))
+    first = max(1, math.ceil(min_ratio * size / multiple_of)) * multiple_of
+    return (*range(first, size, multiple_of), size)
+
+
+def _genes(
+    names: Sequence[str],
+    sizes: Sequence[int],
+    choices: Sequence[tuple[int, ...]],
+    ties: Iterable[Sequence[str]],
+) -> tuple[Gene, ...]:
+    genes: dict[int, Gene] = {}
+    free = set(range(len(names)))
+    for tie in ties:
+        groups = tuple(sorted(_index(names, name) for name in tie))
+        if not free.issuperset(groups) or len(set(groups)) != len(groups):
+            raise SpaceError(f"A group may be tied once, received {list(tie)} after other ties.")
+        free.difference_update(groups)
+        genes[groups[0]] = Gene(groups, _tied_options(groups, sizes, choices))
+    for group in free:
+        genes[group] = Gene((group,), tuple((width,) for width in choices[group]))
+    return tuple(genes[first] for first in sorted(genes))
+
+
+def _tied_options(
+    groups: tuple[int, ...], sizes: Sequence[int], choices: Sequence[tuple[int, ...]]
+) -> tuple[tuple[int, ...], ...]:
+    """Every group takes its choice nearest in ratio to the choice of the group with the most choices."""
+    leader = max(groups, key=lambda group: len(choices[group]))
+    options = []
+    for width in choices[leader]:
+        ratio = width / sizes[leader]
+        options.append(tuple(min(choices[g], key=lambda c, g=g: abs(c / sizes[g] - ratio)) for g in groups))  # type: ignore[misc]
+    return tuple(dict.fromkeys(options))
