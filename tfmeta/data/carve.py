@@ -1,0 +1,114 @@
+"""Balanced, seeded choices of images by their labels.
+
+Indices only: nothing here sees a pixel. The same labels and a generator in the same state give the
+same choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfmeta.errors import DataError
+
+Indices = NDArray[np.int64]
+
+
+def carve_fraction(
+    labels: NDArray[np.integer],
+    fraction: float,
+    rng: np.random.Generator,
+    *,
+    class_names: Sequence[str],
+    purpose: str,
+) -> tuple[Indices, Indices]:
+    """Returns (kept, carved) indices: the same share of every class is carved.
+
+    Every class gives at least one image and keeps at least one. Both results ascend, are disjoint
+    and together hold every index.
+
+    Args:
+        labels: `[N]` class of each image.
+        fraction: share of each class to carve, between 0 and 1.
+        rng: draws the images.
+        class_names: one name a class, for the error text.
+        purpose: what the carved images are for, for the error text ("search split").
+
+    Raises:
+        DataError: a class has fewer than two images.
+    """
+    counts = _counts(labels, class_names, purpose)
+    quotas = np.clip(np.rint(counts * fraction).astype(np.int64), 1, counts - 1)
+    return _divide(labels, quotas, rng)
+
+
+def carve_count(
+    labels: NDArray[np.integer],
+    count: int,
+    rng: np.random.Generator,
+    *,
+    class_names: Sequence[str],
+    purpose: str,
+) -> tuple[Indices, Indices]:
+    """Returns (kept, carved) indices: ``count`` images, as equally many of each class as there are.
+
+    Arguments and errors are those of :func:`carve_fraction`; a ``count`` that does not leave one
+    image of each class behind, or does not reach every class, is a ``DataError`` as well.
+    """
+    counts = _counts(labels, class_names, purpose)
+    if not len(counts) <= count <= counts.sum() - len(counts):
+        raise DataError(
+            f"Expected a {purpose} of {len(counts)} to {counts.sum() - len(counts)} images "
+            f"({len(counts)} classes, {counts.sum()} images; each class gives one at least and "
+            f"keeps one at least). Received: {count}."
+        )
+    return _divide(labels, _even_quotas(counts - 1, count), rng)
+
+
+def balanced(labels: NDArray[np.integer], count: int, rng: np.random.Generator) -> Indices:
+    """Returns `[min(count, N)]` ascending indices with as equally many of each class as there are.
+
+    Classes that are too small give all they have and the others make up for it.
+    """
+    counts = np.bincount(labels)
+    return _divide(labels, _even_quotas(counts, min(count, len(labels))), rng)[1]
+
+
+def _counts(
+    labels: NDArray[np.integer], class_names: Sequence[str], purpose: str
+) -> NDArray[np.int64]:
+    counts = np.bincount(labels, minlength=len(class_names)).astype(np.int64)
+    small = np.flatnonzero(counts < 2)
+    if small.size:
+        listed = ", ".join(f"{class_names[i]!r} has {counts[i]}" for i in small[:5])
+        more = f" and {small.size - 5} more classes" if small.size > 5 else ""
+        raise DataError(
+            f"Every class needs at least 2 images to carve the {purpose} (one to keep, one to "
+            f"carve), but class {listed}{more}. Add images, or remove the class."
+        )
+    return counts
+
+
+def _even_quotas(available: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Fills the classes level by level, none above what is available."""
+    quotas = np.zeros_like(available)
+    while (left := count - int(quotas.sum())) > 0:  # ends: each round closes a class or deals all
+        room = np.flatnonzero(available > quotas)
+        each = left // len(room)
+        if each == 0:
+            quotas[room[:left]] += 1
+        else:
+            quotas[room] += np.minimum(each, available[room] - quotas[room])
+    return quotas
+
+
+def _divide(
+    labels: NDArray[np.integer], quotas: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[Indices, Indices]:
+    """Returns (the others, ``quotas[c]`` random indices of each class c), both ascending."""
+    carved = np.zeros(len(labels), bool)
+    for label, quota in enumerate(quotas):
+        carved[rng.permutation(np.flatnonzero(labels == label))[:quota]] = True
+    return np.flatnonzero(~carved), np.flatnonzero(carved)

@@ -1,0 +1,61 @@
+"""Bringing images to the height and width that the model wants."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfmeta.lazy import tf
+
+if TYPE_CHECKING:
+    from tensorflow import Tensor
+
+_CHUNK = 1024  # images that are resized at a time, since they become floats on the way
+
+
+def fit_array(images: NDArray[Any], size: int | None, fit: str) -> NDArray[Any]:
+    """Returns the images `[N, H, W, C]` as `[N, size, size, C]` of the same dtype.
+
+    Args:
+        images: uint8 or float32.
+        size: the new height and width; ``None`` changes nothing.
+        fit: ``"resize"`` or ``"pad"``, see :class:`tfmeta.data.options.DataOptions`.
+    """
+    height, width = images.shape[1:3]
+    if size is None or (height, width) == (size, size):
+        return images
+    if fit == "pad" and max(height, width) <= size:  # needs no TensorFlow
+        top, left = (size - height) // 2, (size - width) // 2
+        borders = ((top, size - height - top), (left, size - width - left))
+        return np.pad(images, ((0, 0), *borders, (0, 0)))
+    chunks = [images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK)]
+    with tf.device("/CPU:0"):
+        return np.concatenate([fit_tensor(tf.constant(c), size, fit).numpy() for c in chunks])
+
+
+def fit_tensor(images: Tensor, size: int, fit: str) -> Tensor:
+    """Returns `[..., H, W, C]` images as `[..., size, size, C]` of the same dtype.
+
+    Bilinear, and with antialiasing where it shrinks. H and W need not be known statically.
+    """
+    if images.shape[-3:-1] == (size, size):
+        return images
+    target = tf.constant([size, size])
+    if fit == "pad":
+        old = tf.shape(images)[-3:-1]
+        scale = tf.minimum(1.0, tf.reduce_min(size / old))
+        target = tf.clip_by_value(
+            tf.cast(tf.round(tf.cast(old, scale.dtype) * scale), tf.int32), 1, size
+        )
+    # antialias acts only where the image shrinks
+    fitted = tf.image.resize(images, target, antialias=True)
+    if images.dtype.is_integer:
+        fitted = tf.round(fitted)
+    fitted = tf.saturate_cast(fitted, images.dtype)
+    if fit == "pad":
+        top, left = tf.unstack((size - target) // 2)
+        fitted = tf.image.pad_to_bounding_box(fitted, top, left, size, size)
+    fitted.set_shape([*images.shape[:-3], size, size, images.shape[-1]])
+    return fitted
