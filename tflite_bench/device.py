@@ -36,7 +36,8 @@ class LoadedModel(abc.ABC):
     def run(self, num_runs: int, min_secs: float, max_secs: float) -> tuple[float, ...]:
         """Returns the times of one block of inferences in milliseconds, in order.
 
-        The block goes on until it has both ``num_runs`` inferences and ``min_secs`` seconds, or ``max_secs``.
+        The block goes on until it has both ``num_runs`` inferences and ``min_secs`` seconds, or
+        ``max_secs``.
 
         Raises:
             ModelFileError: the model stops with an error.
@@ -113,7 +114,8 @@ def open_device(text: str) -> Device:
     if kind not in DEVICES:
         known = ", ".join(sorted(DEVICES))
         raise OptionsError(
-            f"Expected a device among: {known} (all that this version measures on). Received: {text!r}."
+            f"Expected a device among: {known} (this version measures on no other). "
+            f"Received: {text!r}."
         )
     if colon and not argument:
         raise OptionsError(f"Expected something after the colon of the device. Received: {text!r}.")

@@ -23,10 +23,11 @@ from tflite_bench.types import BenchOptions, DeviceInfo, Measurement, Startup
 
 _NS_PER_MS = 1e6
 _NS_PER_SEC = 1e9
-# Another model ran just before a block: its first inferences pay for caches and sleeping threads, not for this model.
+# Another model ran just before a block: its first inferences pay for caches and sleeping threads,
+# not for this model.
 _BLOCK_WARMUP_RUNS = 1
 _BLOCK_WARMUP_SECS = 0.01
-# How the runtime names an operation that it lacks: "custom op: X." or "Node number 3 (FlexX) failed".
+# The runtime names an operation that it lacks "custom op: X." or "Node number 3 (X) failed".
 _CUSTOM_OP = re.compile(r"unresolved custom op: (\S+?)\.?\s")
 _FAILED_NODE = re.compile(r"Node number \d+ \((\w+)\) failed")
 
@@ -69,7 +70,7 @@ class HostModel(LoadedModel):
             self._interpreter = make_interpreter(
                 model_path=str(file.path), num_threads=options.threads
             )
-            # Shapes are fitted before allocation: the runtime's own placeholder sizes can fail in it.
+            # Before allocation, which fails on the placeholder sizes with a text about delegates.
             _require_static_shapes(self._interpreter, file)
             self._interpreter.allocate_tensors()
             init_ms = (time.perf_counter_ns() - begin) / _NS_PER_MS
@@ -110,7 +111,8 @@ def _interpreter_class() -> Any:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise DeviceError(
-            f"The device 'host' needs LiteRT, which cannot be imported ({error}). Run: pip install ai-edge-litert"
+            f"The device 'host' needs LiteRT, which cannot be imported ({error}). "
+            "Run: pip install ai-edge-litert"
         ) from error
     return Interpreter
 
@@ -126,8 +128,10 @@ def _told_as_model_error(file: ModelFile) -> Iterator[None]:
         missing = _CUSTOM_OP.search(text + " ") or _FAILED_NODE.search(text)
         name = missing.group(1) if missing else "unknown"
         if "Select TensorFlow op" in text:
-            problem = f"it needs the TensorFlow operation {name}, which no plain TFLite runtime has. Convert it again "
-            problem += "without SELECT_TF_OPS, or replace that operation in the network."
+            problem = (
+                f"it needs the TensorFlow operation {name}, which no plain TFLite runtime has. "
+                "Convert it again without SELECT_TF_OPS, or replace that operation in the network."
+            )
         elif "unresolved custom op" in text:
             problem = f"it needs the custom operation {name}, which this runtime does not have."
         elif "not a valid Flatbuffer" in text:
@@ -140,11 +144,11 @@ def _told_as_model_error(file: ModelFile) -> Iterator[None]:
 def _require_static_shapes(interpreter: Any, file: ModelFile) -> None:
     for detail in interpreter.get_input_details():
         shape = [int(size) for size in detail["shape_signature"]]
-        # A free batch (the first size only) is timed as one image, which is what LiteRT itself takes it for.
+        # A free batch (the first size only) is timed as one image, as LiteRT itself does.
         if any(size < 0 for size in shape[1:]):
             raise ModelFileError(
-                f"Cannot run {file.path}: expected inputs of a fixed size. Received: input {detail['name']!r} of shape "
-                f"{shape}. Export the model with a fixed input size."
+                f"Cannot run {file.path}: expected inputs of a fixed size. Received: input "
+                f"{detail['name']!r} of shape {shape}. Export the model with a fixed input size."
             )
 
 
@@ -162,7 +166,7 @@ def _fill_inputs(interpreter: Any, file: ModelFile, rng: np.random.Generator) ->
 def _timed(
     invoke: Callable[[], None], num_runs: int, min_secs: float, max_secs: float
 ) -> list[float]:
-    """Returns the times in milliseconds of inferences until ``num_runs`` and ``min_secs``, or ``max_secs``."""
+    """Returns times in milliseconds until ``num_runs`` and ``min_secs``, or until ``max_secs``."""
     clock = time.perf_counter_ns
     least_ns, most_ns = min_secs * _NS_PER_SEC, max_secs * _NS_PER_SEC
     times_ns: list[int] = []

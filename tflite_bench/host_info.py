@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import pathlib
 import platform
-import sys
 
 from tflite_bench.errors import DeviceError
 from tflite_bench.types import DeviceInfo
@@ -24,7 +23,8 @@ def host_info() -> DeviceInfo:
         version = importlib.metadata.version(_DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError as error:
         raise DeviceError(
-            f"The device 'host' needs LiteRT, which is not installed. Run: pip install {_DISTRIBUTION}"
+            "The device 'host' needs LiteRT, which is not installed. "
+            f"Run: pip install {_DISTRIBUTION}"
         ) from error
     return DeviceInfo(
         kind="host",
@@ -49,6 +49,6 @@ def _processor() -> str:
 
 def _cores() -> int:
     # A container or taskset may allow this process fewer cores than the machine has.
-    if sys.platform == "linux":
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

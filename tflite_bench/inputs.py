@@ -13,8 +13,9 @@ def random_input(
 ) -> npt.NDArray[np.generic]:
     """Returns an array of ``shape`` and ``dtype`` with plain values.
 
-    Floats lie in [-0.5, 0.5): no denormal, infinite or NaN number that would make arithmetic slow. Bytes take their whole
-    range. Wider integers are 0 or 1: they are often indices, and those are valid in almost any table.
+    Floats lie in [-0.5, 0.5): no denormal, infinite or NaN number that would make arithmetic slow.
+    Bytes take their whole range. Wider integers are 0 or 1: they are often indices, and those are
+    valid in almost any table.
 
     Raises:
         TypeError: the type is neither a real number nor a truth value.

@@ -27,9 +27,10 @@ def interleave(
 ) -> list[Measurement]:
     """Returns one measurement a model, in the order of ``models``.
 
-    All models are loaded first. Then each round times one block of every model, the next round in reverse order
-    (A B, B A, A B, ...), so that a steady drift costs every model the same. The options' runs and seconds are those of
-    a model in all its rounds together. ``stats.compare(a.blocks_ms, b.blocks_ms)`` then tells which is faster.
+    All models are loaded first. Then each round times one block of every model, the next round in
+    reverse order (A B, B A, A B, ...), so that a steady drift costs every model the same. The
+    options' runs and seconds are those of a model in all its rounds together.
+    ``stats.compare(a.blocks_ms, b.blocks_ms)`` then tells which is faster.
 
     Args:
         device: where to measure.
@@ -46,7 +47,8 @@ def interleave(
     options = BenchOptions() if options is None else options
     if not models or rounds < 1:
         raise OptionsError(
-            f"Expected at least one model and one round. Received: {len(models)} models, {rounds} rounds."
+            "Expected at least one model and one round. "
+            f"Received: {len(models)} models, {rounds} rounds."
         )
     for model in models:
         read_model_file(

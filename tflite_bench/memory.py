@@ -12,10 +12,11 @@ _KB_PER_MB = 1024
 
 
 class PeakMemory:
-    """Context manager: afterwards ``mb`` is how far the resident memory rose, or None where it is unknown.
+    """Context manager; afterwards ``mb`` is how far the resident memory rose, None if unknown.
 
-    The kernel's own high-water mark is reset first; without that, the second model of a process would seem to need
-    nothing. Memory that the process had freed but kept is used again unseen, so the number is a lower bound.
+    The kernel's own high-water mark is reset first; without that, the second model of a process
+    would seem to need nothing. Memory that the process had freed but kept is used again unseen, so
+    the number is a lower bound.
     """
 
     mb: float | None = None

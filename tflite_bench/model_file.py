@@ -53,6 +53,7 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
         )
     if head[4:] != _IDENTIFIER:
         raise ModelFileError(
-            f"Expected a .tflite file. Received: {path}, which does not carry the identifier TFL3 at byte 4."
+            f"Expected a .tflite file. Received: {path}, which is none: it lacks the identifier "
+            "TFL3 at byte 4."
         )
     return ModelFile(path, sha256, size_bytes)

@@ -28,8 +28,9 @@ class Verdict(enum.StrEnum):
 class BenchOptions:
     """How one model is timed.
 
-    The meaning is that of the ``benchmark_model`` tool: the model runs until both ``num_runs`` and ``min_secs``
-    are reached, and stops early at ``max_secs``. Warm-up likewise, and its times are not counted.
+    The meaning is that of the ``benchmark_model`` tool: the model runs until both ``num_runs`` and
+    ``min_secs`` are reached, and stops early at ``max_secs``. Warm-up likewise, and its times are
+    not counted.
 
     Attributes:
         threads: threads of the CPU kernels, at least 1.
@@ -63,8 +64,8 @@ class BenchOptions:
         least = max(self.min_secs, self.warmup_min_secs)
         if self.max_secs <= 0 or self.max_secs < least:
             raise OptionsError(
-                f"Expected max_secs above 0 and not below min_secs and warmup_min_secs ({least:g}). "
-                f"Received: max_secs={self.max_secs:g}."
+                "Expected max_secs above 0 and not below min_secs and warmup_min_secs "
+                f"({least:g}). Received: max_secs={self.max_secs:g}."
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -122,8 +123,8 @@ class Startup:
     Attributes:
         init_ms: reading the file, building the interpreter and allocating its tensors.
         first_inference_ms: the first inference, where some kernels still prepare their weights.
-        peak_memory_mb: how far the resident memory rose above what it was before loading, in units of 2**20
-            bytes, until the end of the warm-up; None where the system does not tell.
+        peak_memory_mb: how far the resident memory rose above what it was before loading, in units
+            of 2**20 bytes, until the end of the warm-up; None where the system does not tell.
     """
 
     init_ms: float

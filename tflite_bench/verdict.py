@@ -12,12 +12,14 @@ from tflite_bench.types import Verdict
 MIN_RUNS = 10
 # A search tells structures apart that differ by a few per cent; an interval wider than this cannot.
 MAX_INTERVAL = 0.05
-# On an idle machine p90 lies within 10 % of the median; well beyond that, something else was running.
+# On an idle machine p90 lies within 10 % of the median; well beyond that, something else was
+# running.
 MAX_P90_EXCESS = 0.30
-# Clock steps of phones and laptops are 5 % to 15 %: one whole step down is a different operating point.
+# Clock steps of phones and laptops are 5 % to 15 %: one whole step down is a different operating
+# point.
 MAX_DRIFT = 0.10
-# The beginning is a tenth and the end a quarter of the run: devices heat up early and then stay slow, so a longer
-# beginning would already hold the slow part.
+# The beginning is a tenth and the end a quarter of the run: devices heat up early and then stay
+# slow, so a longer beginning would already hold the slow part.
 _HEAD, _TAIL = 10, 4
 
 
@@ -45,17 +47,20 @@ def judge(times_ms: npt.ArrayLike, rng: np.random.Generator) -> tuple[Verdict, s
     if drift.ratio < 1 / (1 + MAX_DRIFT) and drift.conclusion == stats.FASTER:
         return (
             Verdict.NOISY,
-            f"The end of the run was {1 - drift.ratio:.0%} faster than its beginning: warm up longer.",
+            f"The end of the run was {1 - drift.ratio:.0%} faster than its beginning: "
+            "warm up longer.",
         )
     if high - low > MAX_INTERVAL * median:
         return Verdict.NOISY, (
-            f"The median is known only to within {(high - low) / median:.0%} of itself: more runs are needed."
+            f"The median is known only to within {(high - low) / median:.0%} of itself: "
+            "more runs are needed."
         )
     excess = float(np.percentile(times, 90)) / median - 1
     if excess > MAX_P90_EXCESS:
         return Verdict.NOISY, f"One run in ten took {excess:.0%} longer than the median or more."
     return Verdict.OK, (
-        f"The median is known to within {(high - low) / median:.1%} of itself and the end ran like the beginning."
+        f"The median is known to within {(high - low) / median:.1%} of itself "
+        "and the end ran like the beginning."
     )
 
 
