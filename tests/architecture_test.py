@@ -49,7 +49,7 @@ KERAS_INTERNALS = {
 }
 MODEL_BUILDERS = {
     "tfmeta/graph/rebuild.py",
-    "tfmeta/export/converter.py",  # puts an input of batch size 1 before a model, and builds no layer
+    "tfmeta/export/converter.py",  # puts an input of batch size 1 before a finished model
 }
 MODEL_MAKERS = {"Model", "Functional", "Sequential", "clone_model"}
 VAGUE_NAMES = {"common", "helper", "helpers", "misc", "util", "utils"}

@@ -1,0 +1,118 @@
+"""A file is either whole or as it was before."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+
+from tfmeta import files
+
+
+def names(folder):
+    """All names in ``folder``, hidden ones too."""
+    return sorted(os.listdir(folder))
+
+
+@hypothesis.given(data=st.binary(max_size=100))
+def test_what_is_written_is_read(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("written") / "a.bin"
+    files.write_bytes(path, data)
+    assert path.read_bytes() == data
+
+
+def test_text_is_utf8(tmp_path):
+    files.write_text(tmp_path / "a.txt", "3 × 3\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"3 \xc3\x97 3\n"
+
+
+def test_json_is_sorted_and_ends_with_a_newline(tmp_path):
+    files.write_json(tmp_path / "a.json", {"b": [1, 2.5], "a": None})
+    assert (tmp_path / "a.json").read_text() == (
+        '{\n  "a": null,\n  "b": [\n    1,\n    2.5\n  ]\n}\n'
+    )
+
+
+def test_what_json_cannot_hold_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "a.json"
+    files.write_json(path, {"epoch": 1})
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        files.write_json(path, {"epoch": object()})
+    assert json.loads(path.read_text()) == {"epoch": 1}
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_folders_on_the_way_are_made(tmp_path):
+    files.write_text(tmp_path / "a" / "b" / "c.txt", "x")
+    assert (tmp_path / "a" / "b" / "c.txt").read_text() == "x"
+
+
+def test_the_temporary_path_keeps_the_name_and_the_folder(tmp_path):
+    # Keras chooses its format by suffix, and a rename is atomic within one file system only.
+    with files.replacing(tmp_path / "net.weights.h5") as temporary:
+        temporary.write_bytes(b"x")
+        assert temporary.name == "net.weights.h5"
+        assert temporary.parent.parent == tmp_path
+        assert not (tmp_path / "net.weights.h5").exists()
+    assert names(tmp_path) == ["net.weights.h5"]
+
+
+def test_an_error_in_the_block_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), files.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(FileNotFoundError), files.replacing(path):
+        pass
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_leaves_no_file(tmp_path):
+    with (
+        pytest.raises(OSError, match="No space left"),
+        files.replacing(tmp_path / "a") as temporary,
+    ):
+        with open("/dev/full", "wb", buffering=0) as full:
+            full.write(b"x")
+        temporary.write_text("never reached")
+    assert names(tmp_path) == []
+
+
+def test_a_process_killed_while_writing_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    code = (
+        "import os, signal\nfrom tfmeta import files\n"
+        f"with files.replacing({str(path)!r}) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        # The two one-block examples of FIPS 180-4: no message, and "abc".
+        (b"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        (b"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+    ],
+)
+def test_sha256(data, expected, tmp_path):
+    (tmp_path / "a").write_bytes(data)
+    assert files.sha256(tmp_path / "a") == expected
