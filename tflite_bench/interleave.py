@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import math
 import os
 from collections.abc import Callable, Sequence
 
-from tflite_bench.device import Device
+from tflite_bench.device import Device, LoadedModel
 from tflite_bench.errors import OptionsError
 from tflite_bench.model_file import read_model_file
 from tflite_bench.summary import summarise
@@ -50,27 +49,39 @@ def interleave(
             "Expected at least one model and one round. "
             f"Received: {len(models)} models, {rounds} rounds."
         )
+    # A mistyped last path should not cost the loading of the ones before it.
     for model in models:
-        read_model_file(
-            model
-        )  # A mistyped last path should not cost the loading of the ones before it.
+        read_model_file(model)
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    num_runs = math.ceil(options.num_runs / rounds)
-    order = list(range(len(models)))
-    blocks: list[list[tuple[float, ...]]] = [[] for _ in models]
     with contextlib.ExitStack() as stack:
         loaded = [stack.enter_context(device.load(model, options)) for model in models]
-        for number in range(rounds):
-            for position, index in enumerate(order):
-                block = loaded[index].run(
-                    num_runs, options.min_secs / rounds, options.max_secs / rounds
-                )
-                blocks[index].append(block)
-                if on_block is not None:
-                    on_block(number * len(models) + position + 1, rounds * len(models))
-            order.reverse()
+        blocks = _run_rounds(loaded, options, rounds, on_block)
     info = device.info()
     return [
         summarise(one.file, one.startup, timed, device=info, options=options, started_at=started_at)
         for one, timed in zip(loaded, blocks, strict=True)
     ]
+
+
+def _run_rounds(
+    loaded: Sequence[LoadedModel],
+    options: BenchOptions,
+    rounds: int,
+    on_block: Callable[[int, int], None] | None,
+) -> list[list[tuple[float, ...]]]:
+    blocks: list[list[tuple[float, ...]]] = [[] for _ in loaded]
+    order = list(range(len(loaded)))
+    done = 0
+    for number in range(rounds):
+        for index in order:
+            block = loaded[index].run(
+                max(1, (options.num_runs + number) // rounds),  # adds up to num_runs
+                options.min_secs / rounds,
+                options.max_secs / rounds,
+            )
+            blocks[index].append(block)
+            done += 1
+            if on_block is not None:
+                on_block(done, rounds * len(loaded))
+        order.reverse()
+    return blocks
