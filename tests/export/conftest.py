@@ -1,0 +1,96 @@
+"""Tiny networks, one for each hazard of conversion, and one that has learned to read digits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+
+def _conv(x, filters, kernel=3, **options):
+    x = layers.Conv2D(filters, kernel, padding="same", use_bias=False, **options)(x)
+    return layers.ReLU()(layers.BatchNormalization()(x))
+
+
+def _plain(x):
+    return _conv(_conv(x, 8), 16, strides=2)
+
+
+def _depthwise(x):
+    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(_conv(x, 8))
+    return _conv(layers.ReLU(6.0)(layers.BatchNormalization()(x)), 16, kernel=1)
+
+
+def _residual(x):
+    x = _conv(x, 8)
+    return layers.Add()([x, _conv(x, 8)])
+
+
+def _squeeze_excite(x):
+    x = _conv(x, 8)
+    gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    gate = layers.Conv2D(4, 1, activation="relu")(gate)
+    return layers.Multiply()([x, layers.Conv2D(8, 1, activation="sigmoid")(gate)])
+
+
+def _concat(x):
+    x = layers.Concatenate()([_conv(x, 8), _conv(x, 8, kernel=1)])
+    return layers.MaxPooling2D()(layers.ZeroPadding2D(1)(x))
+
+
+_BODIES = {
+    "plain": _plain,
+    "depthwise": _depthwise,
+    "residual": _residual,
+    "squeeze_excite": _squeeze_excite,
+    "concat": _concat,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Callable[..., keras.Model]:
+    """Returns name -> a small network with random weights and batch-norm statistics."""
+
+    def build(name: str, input_name: str | None = None) -> keras.Model:
+        image = keras.Input((12, 12, 3), name=input_name)
+        x = layers.Flatten()(_BODIES[name](image))
+        model = keras.Model(image, layers.Dense(10)(x), name=name)
+        rng = np.random.default_rng(3)
+        for weight in model.weights:
+            spread = rng.normal(0.0, 0.3, weight.shape)
+            weight.assign(0.5 + np.abs(spread) if "variance" in weight.path else spread)
+        return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def noise() -> np.ndarray:
+    """Returns images `[120, 12, 12, 3]` that fit the tiny networks."""
+    return np.random.default_rng(0).normal(size=(120, 12, 12, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Returns (train images, train labels, test images, test labels) of scikit-learn's digits."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    images = (images.reshape(-1, 8, 8, 1) / 16.0).astype(np.float32)
+    return images[:1400], labels[:1400], images[1400:], labels[1400:]
+
+
+@pytest.fixture(scope="session")
+def reader(digits) -> keras.Model:
+    """Returns a network that was trained for a few steps to read the digits."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input((8, 8, 1))
+    x = _conv(_conv(image, 16), 32, strides=2)
+    model = keras.Model(image, layers.Dense(10)(layers.Flatten()(x)), name="reader")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(3e-3), loss, metrics=["accuracy"])
+    model.fit(digits[0], digits[1], batch_size=64, epochs=4, verbose=0)
+    return model

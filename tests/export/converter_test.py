@@ -1,0 +1,73 @@
+"""What is refused before conversion, and how a layer is found from the converter's names."""
+
+from __future__ import annotations
+
+import keras
+import pytest
+from keras import layers
+
+from tfmeta.errors import ExportError
+from tfmeta.export import converter
+
+
+def test_subclassed_model_is_refused():
+    class Own(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    with pytest.raises(ExportError, match="Expected a built Functional or Sequential model"):
+        converter.with_batch_one(Own())
+
+
+def test_unbuilt_sequential_is_refused():
+    with pytest.raises(ExportError, match=r"Call the model on a keras\.Input first"):
+        converter.with_batch_one(keras.Sequential([layers.Dense(3)]))
+
+
+def test_dynamic_image_size_is_refused():
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(image))
+    with pytest.raises(ExportError, match="fixed input shape"):
+        converter.with_batch_one(model)
+
+
+def test_fixed_batch_is_refused():
+    image = keras.Input((4, 4, 3), batch_size=8)
+    with pytest.raises(ExportError, match="a batch of 8"):
+        converter.with_batch_one(keras.Model(image, layers.Flatten()(image)))
+
+
+def test_two_inputs_are_refused():
+    images = [keras.Input((4, 4, 3)), keras.Input((4, 4, 3))]
+    with pytest.raises(ExportError, match="Received: 2 inputs"):
+        converter.with_batch_one(keras.Model(images, layers.Add()(images)))
+
+
+def test_half_precision_is_refused():
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, layers.Conv2D(2, 1, dtype="mixed_float16", name="half")(image))
+    with pytest.raises(ExportError, match="layer 'half' that computes in float16"):
+        converter.with_batch_one(model)
+
+
+def test_weights_are_shared():
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, layers.Conv2D(2, 1)(image))
+    assert converter.with_batch_one(model).weights[0] is model.weights[0]
+
+
+@pytest.mark.parametrize(
+    ("location", "layer"),
+    [
+        # Keras adds _1 to a scope that it enters again, so "conv_1" is layer "conv" and not "conv_1".
+        ("functional_3_1/net_1/conv_1/convolution", "conv"),
+        ("functional_3_1/net_1/conv_1_1/convolution", "conv_1"),
+        ("conv/convolution", "conv"),
+        ("StatefulPartitionedCall_1", None),
+    ],
+)
+def test_layer_of_a_location(location, layer):
+    image = keras.Input((4, 4, 3))
+    x = layers.Conv2D(2, 1, name="conv_1")(layers.Conv2D(2, 1, name="conv")(image))
+    model = converter.with_batch_one(keras.Model(image, x, name="net"))
+    assert converter.layer_of(model, location) == layer

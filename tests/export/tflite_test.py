@@ -1,0 +1,166 @@
+"""Exported files: what is in them, and that nothing wrong gets a name."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from tfmeta.errors import ExportError, UserError
+from tfmeta.export import SCHEMES, flatbuffer, verify
+from tfmeta.export.tflite import export_tflite
+from tfmeta.registry import resolve
+
+NETS = ["plain", "depthwise", "residual", "squeeze_excite", "concat"]
+# Batch norms are folded into kernels, so floats differ in their last digits: 32-bit floats hold 7,
+# and the sums here have some 100 terms.
+FLOAT_ERROR = 1e-5
+
+
+class Erosion(layers.Layer):
+    """An operation that TensorFlow has and TFLite has not."""
+
+    def call(self, inputs):
+        kernel = tf.zeros((3, 3, inputs.shape[-1]))
+        return tf.nn.erosion2d(inputs, kernel, (1, 1, 1, 1), "SAME", "NHWC", (1, 1, 1, 1))
+
+
+def _with_layer(layer: keras.Layer) -> keras.Model:
+    image = keras.Input((12, 12, 3))
+    x = layer(layers.Conv2D(8, 3, name="stem")(image))
+    return keras.Model(image, layers.Dense(10)(layers.Flatten()(x)))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_fp32_file_computes_what_the_model_computes(name, tiny, noise, tmp_path):
+    model = tiny(name)
+    result = export_tflite(model, tmp_path / "m.tflite", "fp32", reference_samples=noise)
+    expected = model.predict_on_batch(noise)
+    received = verify.outputs(result.path, noise)
+    assert np.abs(received - expected).max() <= FLOAT_ERROR * np.abs(expected).max()
+    assert result.agreement.top1_agreement == 1.0
+
+
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+@pytest.mark.parametrize("name", NETS)
+def test_file_is_clean_and_fixed(name, scheme, tiny, noise, tmp_path):
+    path = tmp_path / "m.tflite"
+    # Random weights answer with near ties, so agreement says little here; the digits test tells it.
+    export_tflite(tiny(name), path, scheme, noise, min_top1_agreement=0.0, max_relative_error=0.5)
+    contents = flatbuffer.read(path)
+    ops = {operator.op for operator in contents.operators}
+    # Fused batch norms leave no arithmetic of their own; constants leave no shape computation.
+    assert not ops & {
+        "VAR_HANDLE",
+        "READ_VARIABLE",
+        "SHAPE",
+        "PACK",
+        "STRIDED_SLICE",
+        "RSQRT",
+        "SUB",
+    }
+    assert not [op for op in ops if op.startswith("CUSTOM")]
+    assert list(contents.inputs) == ["image"] and list(contents.outputs) == ["output"]
+    ends = contents.inputs["image"], contents.outputs["output"]
+    assert [end.shape_signature for end in ends] == [(1, 12, 12, 3), (1, 10)]
+    assert [end.dtype for end in ends] == ["FLOAT32", "FLOAT32"]
+
+
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+def test_scheme_is_registered_under_its_own_name(scheme):
+    found = resolve(SCHEMES, scheme, "quantization scheme")
+    assert found.name == scheme and found.description
+
+
+def test_int8_agrees_on_a_trained_network(reader, digits, tmp_path):
+    images, _, test_images, test_labels = digits
+    result = export_tflite(reader, tmp_path / "m.tflite", calibration=images[:200])
+    assert result.scheme == "int8"
+    assert result.agreement.top1_agreement >= 0.95
+    _, float_accuracy = reader.evaluate(test_images, test_labels, verbose=0)
+    assert float_accuracy > 0.8  # it has learned something, so that agreement means something
+    assert abs(verify.accuracy(result.path, test_images, test_labels) - float_accuracy) < 0.03
+
+
+def test_int8_is_a_third_of_fp32(reader, digits, tmp_path):
+    # A quarter for the weights; the graph itself costs a few kB in both.
+    sizes = [
+        export_tflite(reader, tmp_path / f"{scheme}.tflite", scheme, digits[0][:100]).size_bytes
+        for scheme in ("int8", "fp32")
+    ]
+    assert sizes[0] < 0.4 * sizes[1]
+
+
+def test_int8_inside_float_outside(reader, digits, tmp_path):
+    contents = export_tflite(reader, tmp_path / "m.tflite", calibration=digits[0][:100]).contents
+    first, *inner, last = contents.operators
+    assert (first.op, last.op) == ("QUANTIZE", "DEQUANTIZE")
+    assert {tensor.dtype for operator in inner for tensor in operator.outputs} == {"INT8"}
+
+
+def test_user_given_input_name_is_kept(tiny, noise, tmp_path):
+    model = tiny("plain", input_name="camera")
+    contents = export_tflite(model, tmp_path / "m.tflite", "fp32", noise).contents
+    assert list(contents.inputs) == ["camera"]
+
+
+def test_sequential_model(noise, tmp_path):
+    model = keras.Sequential([keras.Input((12, 12, 3)), layers.Flatten(), layers.Dense(4)])
+    contents = export_tflite(model, tmp_path / "m.tflite", "fp32", noise).contents
+    assert list(contents.inputs) == ["image"]
+
+
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+def test_unsupported_operation_names_its_layer(scheme, noise, tmp_path):
+    path = tmp_path / "m.tflite"
+    with pytest.raises(ExportError, match=r"tf\.Dilation2D in layer 'odd_one'"):
+        export_tflite(_with_layer(Erosion(name="odd_one")), path, scheme, noise)
+    assert not path.exists()
+
+
+def test_operator_without_int8_kernel_names_its_layer(noise, tmp_path):
+    # The converter leaves ELU in float between two conversions and says nothing.
+    model = _with_layer(layers.Activation("elu", name="smooth"))
+    with pytest.raises(ExportError, match="layer 'smooth' needs the operator ELU"):
+        export_tflite(model, tmp_path / "m.tflite", "int8", noise)
+
+
+def test_file_that_fails_verification_is_not_written(reader, digits, tmp_path):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(b"the file of the last run")
+    # Calibrated on darker images, everything brighter is clipped.
+    dark = digits[0][:100] * np.float32(0.15)
+    with pytest.raises(ExportError, match=r"was not written.*the same class on \d.*\(at least 99"):
+        export_tflite(reader, path, "int8", dark, digits[0][:200], min_top1_agreement=0.999)
+    assert path.read_bytes() == b"the file of the last run"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m.tflite"]
+
+
+def test_conversion_is_silent(tiny, noise, tmp_path, capfd):
+    export_tflite(tiny("plain"), tmp_path / "m.tflite", "int8", noise, min_top1_agreement=0.0)
+    captured = capfd.readouterr()
+    assert captured.out == "" and captured.err == ""
+
+
+def test_unknown_scheme_lists_the_known(tiny, noise, tmp_path):
+    with pytest.raises(UserError, match=r"Unknown quantization scheme 'int7'.*fp32, int8"):
+        export_tflite(tiny("plain"), tmp_path / "m.tflite", "int7", noise)
+
+
+def test_no_images_to_compare_on(tiny, tmp_path):
+    with pytest.raises(ExportError, match="Pass reference_samples"):
+        export_tflite(tiny("plain"), tmp_path / "m.tflite", "fp32")
+
+
+def test_int8_without_calibration(tiny, noise, tmp_path):
+    with pytest.raises(ExportError, match="Pass calibration=images"):
+        export_tflite(tiny("plain"), tmp_path / "m.tflite", reference_samples=noise)
+
+
+def test_weights_that_are_no_numbers(tiny, noise, tmp_path):
+    model = tiny("plain")
+    model.layers[-1].bias.assign(np.full(10, np.nan))
+    with pytest.raises(ExportError, match="Expected finite weights"):
+        export_tflite(model, tmp_path / "m.tflite", "fp32", noise)

@@ -1,0 +1,108 @@
+"""Outputs and accuracy of a file, and the verdict on its agreement with the model."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfmeta.errors import ExportError
+from tfmeta.export import verify
+from tfmeta.export.interface import Tolerance
+from tfmeta.export.tflite import export_tflite
+from tfmeta.export.verify import Agreement
+
+
+@pytest.fixture(scope="module")
+def int8_file(reader, digits, tmp_path_factory):
+    path = tmp_path_factory.mktemp("file") / "m.tflite"
+    return export_tflite(reader, path, calibration=digits[0][:100]).path
+
+
+def test_outputs_do_not_depend_on_the_number_of_workers(int8_file, digits):
+    one, three = (verify.outputs(int8_file, digits[2], workers=workers) for workers in (1, 3))
+    np.testing.assert_array_equal(one, three)
+
+
+def test_accuracy_is_the_mean_of_right_answers(int8_file, digits):
+    images, labels = digits[2], digits[3]
+    right = verify.outputs(int8_file, images).argmax(axis=1) == labels
+    assert verify.accuracy(int8_file, images, labels) == right.mean()
+
+
+def test_split_accuracy_is_accuracy_in_batches(int8_file, digits):
+    class Split:
+        def batches(self, batch_size):
+            del batch_size  # a small one, so that there are several
+            return tf.data.Dataset.from_tensor_slices((digits[2], digits[3])).batch(150)
+
+    expected = verify.accuracy(int8_file, digits[2], digits[3])
+    assert verify.split_accuracy(int8_file, Split()) == pytest.approx(expected, abs=1e-12)
+
+
+def test_integer_ends_are_quantized_with_the_scales_of_the_file(reader, digits, tmp_path):
+    images = digits[0][:100]
+    converter = tf.lite.TFLiteConverter.from_keras_model(
+        keras.Model(image := keras.Input(batch_shape=(1, 8, 8, 1)), reader(image))
+    )
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image[None]] for image in images)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    (tmp_path / "int8.tflite").write_bytes(converter.convert())
+    answers = verify.outputs(tmp_path / "int8.tflite", images)
+    same = answers.argmax(axis=1) == reader.predict_on_batch(images).argmax(axis=1)
+    assert answers.dtype == np.float32 and same.mean() > 0.95
+
+
+def test_agreement_of_known_outputs(tmp_path, monkeypatch):
+    # Two samples, three classes. Differences 0, 0, 1 and 0, 2, 0: largest 2, mean 3 / 6 = 0.5,
+    # relative 2 / 4 = 0.5. The second sample changes from class 1 (4 > 3) to class 2 (3 > 2).
+    expected = np.array([[9.0, 0.0, 0.0], [0.0, 4.0, 3.0]], np.float32)
+    expected[0, 0] = 3.5
+    received = np.array([[3.5, 0.0, 1.0], [0.0, 2.0, 3.0]], np.float32)
+    monkeypatch.setattr(verify, "outputs", lambda path, samples: received)
+    result = verify.compare(tmp_path / "none", lambda samples, training: expected, np.zeros((2, 1)))
+    assert result == Agreement(2, 0.5, 2.0, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("agreement", "tolerance", "message"),
+    [
+        (Agreement(50, 0.8, 1, 1, 1), Tolerance(0.9), r"50 samples: the same class on 80\.0%"),
+        (Agreement(50, 1.0, 1, 1, 0.1), Tolerance(0.9, 1e-3), r"relative error of 0\.1 \(at most"),
+        # One output has no classes, so the error alone decides, also where none was asked for.
+        (Agreement(50, None, 1, 1, 0.5), Tolerance(0.9), r"relative error of 0\.5 \(at most 0\.2"),
+        (Agreement(50, 1.0, 1, 1, float("nan")), Tolerance(0.9, 1e-3), "relative error of nan"),
+    ],
+)
+def test_agreement_outside_the_tolerance(agreement, tolerance, message):
+    with pytest.raises(ExportError, match=message):
+        verify.require(agreement, tolerance, "int8")
+
+
+def test_agreement_within_the_tolerance():
+    verify.require(Agreement(50, 0.9, 1.0, 1.0, 0.3), Tolerance(0.9), "int8")
+
+
+@pytest.mark.parametrize("values", [(90.0, None), (0.9, 0.0)])
+def test_tolerance_out_of_range(values):
+    with pytest.raises(ExportError, match="Received: "):
+        Tolerance(*values)
+
+
+def test_images_of_another_shape(int8_file):
+    with pytest.raises(ExportError, match=r"shape \[8, 8, 1\].*Received: \[9, 8, 1\]"):
+        verify.outputs(int8_file, np.zeros((3, 9, 8, 1), np.float32))
+
+
+def test_labels_of_another_number(int8_file, digits):
+    with pytest.raises(ExportError, match="397 images, 3 labels"):
+        verify.accuracy(int8_file, digits[2], digits[3][:3])
+
+
+def test_file_that_is_no_model(tmp_path):
+    (tmp_path / "m.tflite").write_bytes(b"not a model at all, but long enough")
+    with pytest.raises(ExportError, match="LiteRT cannot load"):
+        verify.outputs(tmp_path / "m.tflite", np.zeros((1, 8, 8, 1), np.float32))

@@ -1,0 +1,164 @@
+"""``export/manifest.json``: every shipped file with the numbers that were measured of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tfmeta import files
+from tfmeta.errors import ExportError
+from tfmeta.export.flatbuffer import OperatorInfo, TensorInfo
+from tfmeta.export.tflite import ExportResult
+
+_PACKAGES = ("tfmeta", "tensorflow", "keras", "ai-edge-litert", "numpy")
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A verified file and what was measured of it; None is "not measured".
+
+    Attributes:
+        model: which network it is: "searched", "uniform", "full".
+        result: what `export_tflite` returned.
+        test_accuracy: top-1 of the .tflite file itself on the test split, 0 to 1.
+        test_images: how many images that was measured on.
+        latency: a `Measurement` as a plain dict, or None.
+        widths: the structure, one width a searchable group, or None for a model that was not
+            pruned.
+    """
+
+    model: str
+    result: ExportResult
+    test_accuracy: float | None = None
+    test_images: int | None = None
+    latency: Mapping[str, Any] | None = None
+    widths: Sequence[int] | None = None
+
+
+def write_manifest(
+    path: str | os.PathLike[str], shipped: Sequence[Shipped], *, command: str
+) -> dict[str, Any]:
+    """Writes the manifest of ``shipped`` to ``path``, whole or not at all, and returns it.
+
+    Args:
+        path: the manifest; the files should lie in its folder or below.
+        shipped: the verified files.
+        command: the command line that made them.
+
+    Raises:
+        ExportError: a file is gone, or is not the one that was verified.
+    """
+    folder = Path(path).parent
+    manifest = {
+        "command": command,
+        "versions": installed_versions(),
+        "files": [_entry(item, folder) for item in shipped],
+    }
+    files.write_json(path, manifest)
+    return manifest
+
+
+def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns the manifest at ``path``.
+
+    Raises:
+        ExportError: there is none, or it is no manifest.
+    """
+    try:
+        manifest = json.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ExportError(f"No manifest at {str(path)!r}. Run the export first.") from error
+    except ValueError as error:
+        raise ExportError(
+            f"{str(path)!r} is not valid JSON ({error}). Run the export again."
+        ) from error
+    if not isinstance(manifest, dict) or "files" not in manifest:
+        raise ExportError(
+            f"Expected a manifest with 'files' at {str(path)!r}. Run the export again."
+        )
+    return manifest
+
+
+def installed_versions() -> dict[str, str]:
+    """Returns the versions of Python and of what a file depends on, or "not installed"."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def _entry(item: Shipped, folder: Path) -> dict[str, Any]:
+    result = item.result
+    if not result.path.is_file() or files.sha256(result.path) != result.sha256:
+        raise ExportError(
+            f"Expected {str(result.path)!r} as it was verified (SHA-256 {result.sha256[:12]}…). "
+            "It is gone or was changed. Run the export again."
+        )
+    contents = result.contents
+    return {
+        "file": os.path.relpath(result.path, folder),
+        "model": item.model,
+        "scheme": result.scheme,
+        "sha256": result.sha256,
+        "size_bytes": result.size_bytes,
+        "minimum_runtime": {
+            "version": result.minimum_runtime.version,
+            "reason": result.minimum_runtime.reason,
+            "unknown_operators": list(result.minimum_runtime.unknown),
+        },
+        "operators": [
+            {
+                "op": op,
+                "version": version,
+                "count": count,
+                "weights": _granularity(contents.operators, op),
+            }
+            for (op, version), count in contents.operator_counts().items()
+        ],
+        "inputs": {name: _tensor(tensor) for name, tensor in contents.inputs.items()},
+        "outputs": {name: _tensor(tensor) for name, tensor in contents.outputs.items()},
+        "agreement": asdict(result.agreement),
+        "test_accuracy": item.test_accuracy,
+        "test_images": item.test_images,
+        "latency": None if item.latency is None else dict(item.latency),
+        "widths": None if item.widths is None else [int(width) for width in item.widths],
+    }
+
+
+def _tensor(tensor: TensorInfo) -> dict[str, Any]:
+    quantization = None
+    if tensor.quantization is not None:
+        quantization = {
+            "scale": tensor.quantization.scale,
+            "zero_point": tensor.quantization.zero_point,
+        }
+    return {
+        "tensor": tensor.name,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype.lower(),
+        "quantization": quantization,
+    }
+
+
+def _granularity(operators: Sequence[OperatorInfo], op: str) -> str:
+    """Returns how the constant weights of all operators ``op`` are quantized."""
+    kinds = set()
+    for operator in operators:
+        if operator.op == op:
+            for tensor in operator.inputs[1:2]:
+                if (
+                    tensor.constant
+                    and tensor.dtype.startswith(("INT", "UINT"))
+                    and tensor.quantization is not None
+                ):
+                    kinds.add("per channel" if tensor.quantization.per_channel else "per tensor")
+    return " and ".join(sorted(kinds)) or "not quantized"

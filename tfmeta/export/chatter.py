@@ -1,0 +1,59 @@
+"""Holds back what the converter and the interpreter say of every model; warnings get through."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+
+# Lines that are printed for every model, good or bad. What is not listed here is passed on.
+_CHATTER = re.compile(
+    r"^I\d{4} "  # the information level of TensorFlow's log
+    r"|^INFO: "  # LiteRT names its delegate
+    r"|All log messages before absl::InitializeLog\(\)"
+    r"|Ignored output_format\.|Ignored drop_control_dependency\."
+    r"|Skipping runtime version metadata in the model"
+    r"|^fully_quantize: \d+, inference_type"
+    r"|failed call to cuInit"  # no graphics card: conversion does not use one
+)
+_WARNING = re.compile(r"^[WEF]\d{4} ")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Runs the block without start-up chatter on standard output and standard error.
+
+    The converter writes from C++, so the file descriptor itself is redirected, for the whole
+    process: not for use in several threads at once. Lines that are not known chatter are written to
+    standard error when the block ends. When it raises, the exception carries the converter's text
+    already, and only warnings are passed on.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    failed = True
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+                # Said for every model that is quantized after training, where such statistics have
+                # no place.
+                warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")
+                yield
+            failed = False
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            caught.seek(0)
+            _pass_on(caught.read().decode("utf-8", "replace"), failed)
+
+
+def _pass_on(text: str, failed: bool) -> None:
+    for line in text.splitlines():
+        if line.strip() and not _CHATTER.search(line) and (_WARNING.search(line) or not failed):
+            print(line, file=sys.stderr)

@@ -1,0 +1,172 @@
+"""TensorFlow's TFLite converter, held to what phones run: batch 1, builtin operators only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfmeta.errors import ExportError
+from tfmeta.export.chatter import quiet
+from tfmeta.lazy import keras, tf
+
+if TYPE_CHECKING:
+    from keras import KerasTensor
+
+INPUT_NAME = "image"
+OUTPUT_NAME = "output"
+
+# What Keras calls an Input that was given no name; the number depends on what else the process has
+# built.
+_GENERATED_NAME = re.compile(r"^(keras_tensor|input_layer|input)(_\d+)?$")
+_HINT = "TFLite files made here hold builtin operators only, so that every phone can run them."
+
+
+def with_batch_one(model: keras.Model) -> keras.Model:
+    """Returns ``model`` behind an input of batch size 1, with named input and output; weights are
+    shared.
+
+    The input keeps a name that the user gave it and is called "image" otherwise; the output is
+    called "output". With a free batch dimension the converter computes the shapes of Flatten and
+    Reshape on the phone (SHAPE, PACK); with batch 1 they are constants.
+
+    Args:
+        model: a built Keras model with one image input `[B, H, W, C]` and one output.
+
+    Raises:
+        ExportError: the model is not built, has several inputs or outputs, a shape that is not
+            fixed, a fixed batch above 1, or computes in another type than float32.
+    """
+    source = _only_tensor(model, "input")
+    _only_tensor(model, "output")
+    shape = tuple(source.shape)
+    if None in shape[1:]:
+        raise ExportError(
+            f"Expected a model with a fixed input shape. Received: {shape}. "
+            "Build it with the image size that the phone will feed."
+        )
+    if shape[0] not in (None, 1):
+        raise ExportError(
+            f"Expected a model with a free batch size. Received: a batch of {shape[0]}. "
+            "Build it without batch_size."
+        )
+    for layer in _layers(model):
+        if layer.compute_dtype not in ("float32", None) and layer.weights:
+            raise ExportError(
+                f"Expected float32 throughout. Received: layer {layer.name!r} that computes in "
+                f"{layer.compute_dtype}. Rebuild the model under "
+                "keras.mixed_precision.set_global_policy('float32') and copy the weights."
+            )
+    name = INPUT_NAME if _GENERATED_NAME.match(source.name) else source.name
+    image = keras.Input(batch_shape=(1, *shape[1:]), name=name, dtype=source.dtype)
+    return keras.Model(image, {OUTPUT_NAME: model(image, training=False)})
+
+
+def _only_tensor(model: keras.Model, kind: str) -> KerasTensor:
+    try:
+        tensors = model.inputs if kind == "input" else model.outputs
+    except (AttributeError, ValueError):
+        tensors = None
+    if not tensors:
+        raise ExportError(
+            f"Expected a built Functional or Sequential model. Received: {type(model).__name__} "
+            f"{model.name!r} without an {kind} tensor. Call the model on a keras.Input first."
+        )
+    if len(tensors) != 1:
+        raise ExportError(f"Expected a model with one {kind}. Received: {len(tensors)} {kind}s.")
+    return tensors[0]
+
+
+def make(model: keras.Model) -> Any:
+    """Returns a TensorFlow Lite converter for ``model``, which takes builtin operators only.
+
+    ``from_keras_model`` and not ``from_concrete_functions``: both give the same operators with
+    fused batch norms when the latter gets no second argument, but only the former writes a
+    signature, and with a second argument Keras 3 models keep their variables as VAR_HANDLE
+    operators (measured with TF 2.21 and Keras 3.15).
+    """
+    conversion = tf.lite.TFLiteConverter.from_keras_model(model)
+    conversion.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    return conversion
+
+
+def run(model: keras.Model, conversion: Any) -> bytes:
+    """Returns what ``conversion`` makes of ``model``.
+
+    Args:
+        model: the model that the converter was made for, with its input and output named.
+        conversion: what `make` returned, with its options set.
+
+    Raises:
+        ExportError: an operator has no builtin counterpart (the text names the layer), or the
+            converter failed.
+    """
+    # Values that are not numbers make the quantizer end the whole process, not raise.
+    _refuse_bad_weights(model)
+    try:
+        with quiet():
+            return bytes(conversion.convert())
+    except (
+        Exception
+    ) as error:  # the converter raises bare Exception, RuntimeError and ValueError alike
+        raise _explained(error, model) from error
+
+
+def layer_of(model: keras.Model, location: str) -> str | None:
+    """Returns the name of the layer of ``model`` that ``location`` is in, or None.
+
+    Args:
+        model: the model that was converted.
+        location: a name that the converter gives to a node or tensor, "model/block/conv_1/Relu".
+    """
+    names = {layer.name for layer in _layers(model) if not hasattr(layer, "layers")}
+    found = None
+    for part in location.split("/"):
+        # Keras adds "_1" to the scope when a layer is called for the second time, which is always
+        # the case here.
+        for candidate in (re.sub(r"_\d+$", "", part), part):
+            if candidate in names:
+                found = candidate
+                break
+    return found
+
+
+def _layers(model: keras.Model) -> Iterator[keras.Layer]:
+    for layer in model.layers:
+        yield layer
+        if hasattr(layer, "layers"):
+            yield from _layers(layer)
+
+
+def _refuse_bad_weights(model: keras.Model) -> None:
+    for weight in model.weights:
+        if not np.all(np.isfinite(keras.ops.convert_to_numpy(weight))):
+            raise ExportError(
+                f"Expected finite weights. Received: NaN or infinity in {weight.path!r}. Train "
+                "the model again, with a lower learning rate."
+            )
+
+
+def _explained(error: Exception, model: keras.Model) -> ExportError:
+    unsupported = sorted(set(_unsupported(error, model)))
+    if unsupported:
+        return ExportError(
+            "Expected layers that TFLite has builtin operators for. Received: "
+            f"{'; '.join(unsupported)}. {_HINT} Replace the layer."
+        )
+    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ExportError(f"The TFLite converter failed on model {model.name!r}: {first_line[:500]}")
+
+
+def _unsupported(error: Exception, model: keras.Model) -> Iterator[str]:
+    # ConverterError carries records with the operator's name and the call stack of its node.
+    for record in getattr(error, "errors", None) or ():
+        operator = record.operator.name
+        if not operator:
+            continue
+        layer = None
+        for call in record.location.call:
+            layer = layer or layer_of(model, call.name.split("@")[0])
+        yield f"{operator} in layer {layer!r}" if layer else operator

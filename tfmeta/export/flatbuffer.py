@@ -1,0 +1,224 @@
+"""Reads a .tflite file: operators with versions, tensors with types and scales, input and output
+names.
+
+The schema's own generated classes do the decoding; nothing is run. The file is a flatbuffer,
+documented in LiteRT's ``schema.fbs``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfmeta.errors import ExportError
+
+_IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite file
+_RUNTIME_METADATA = b"min_runtime_version"
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """value = scale * (stored - zero_point); one pair a tensor, or one an index of ``axis``."""
+
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+    axis: int
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether each channel has a scale of its own."""
+        return len(self.scale) > 1
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One tensor: ``shape`` as allocated; ``shape_signature`` has -1 where a size is open."""
+
+    name: str
+    shape: tuple[int, ...]
+    shape_signature: tuple[int, ...]
+    dtype: str
+    constant: bool
+    quantization: Quantization | None
+
+
+@dataclass(frozen=True)
+class OperatorInfo:
+    """One operator of the graph; ``op`` is the builtin's name, "CONV_2D", or "CUSTOM:name"."""
+
+    op: str
+    version: int
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+
+@dataclass(frozen=True)
+class FlatModel:
+    """What a .tflite file says of itself.
+
+    Attributes:
+        operators: in the order in which they run.
+        inputs: by the name in the signature (by tensor name where the file has no signature).
+        outputs: the same for the outputs.
+        declared_runtime: the minimum runtime that the writer of the file noted in it, or None.
+        size_bytes: the size of the file.
+    """
+
+    operators: tuple[OperatorInfo, ...]
+    inputs: dict[str, TensorInfo]
+    outputs: dict[str, TensorInfo]
+    declared_runtime: str | None
+    size_bytes: int
+
+    def operator_counts(self) -> dict[tuple[str, int], int]:
+        """Returns how often each (operator, version) occurs, sorted by name."""
+        counts = Counter((operator.op, operator.version) for operator in self.operators)
+        return dict(sorted(counts.items()))
+
+
+def read(path: str | os.PathLike[str]) -> FlatModel:
+    """Returns what the .tflite file at ``path`` says of itself.
+
+    Raises:
+        ExportError: there is no such file, or it is not a TFLite model.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ExportError(
+            f"Cannot read the .tflite file {str(path)!r}: {error.strerror}."
+        ) from error
+    try:
+        return parse(data)
+    except ExportError as error:
+        raise ExportError(f"{str(path)!r}: {error}") from error
+
+
+def parse(data: bytes) -> FlatModel:
+    """Returns what ``data``, the bytes of a .tflite file, says of itself.
+
+    Raises:
+        ExportError: the bytes are not a TFLite model.
+    """
+    # Imported here: it is 20,000 lines long and only exporting needs it.
+    from ai_edge_litert import schema_py_generated as schema
+
+    if data[4:8] != _IDENTIFIER:
+        raise ExportError(
+            f"Expected a TFLite model ({_IDENTIFIER!r} at byte 4). Received: {data[4:8]!r}."
+        )
+    try:
+        model = schema.ModelT.InitFromPackedBuf(data, 0)
+        return _Reader(schema, model).read(len(data))
+    except ExportError:
+        raise
+    except (
+        Exception
+    ) as error:  # a cut or damaged file fails anywhere in the decoder, with any type of error
+        raise ExportError(
+            f"Expected a whole TFLite model. Received: a damaged one ({error}). Export it again."
+        ) from error
+
+
+class _Reader:
+    """Turns the schema's objects into plain data; exists for one file."""
+
+    def __init__(self, schema: Any, model: Any) -> None:
+        self._model = model
+        self._op_names = _names(schema.BuiltinOperator)
+        self._type_names = _names(schema.TensorType)
+        if len(model.subgraphs) != 1:
+            raise ExportError(f"Expected one graph in the file. Received: {len(model.subgraphs)}.")
+        self._graph = model.subgraphs[0]
+        self._tensors = [self._tensor(tensor) for tensor in self._graph.tensors]
+
+    def read(self, size_bytes: int) -> FlatModel:
+        inputs, outputs = self._ends()
+        return FlatModel(
+            operators=tuple(self._operator(operator) for operator in self._graph.operators),
+            inputs=inputs,
+            outputs=outputs,
+            declared_runtime=self._declared_runtime(),
+            size_bytes=size_bytes,
+        )
+
+    def _tensor(self, tensor: Any) -> TensorInfo:
+        shape = _ints(tensor.shape)
+        buffer = self._model.buffers[tensor.buffer]
+        return TensorInfo(
+            name=_text(tensor.name),
+            shape=shape,
+            shape_signature=shape
+            if tensor.shapeSignature is None
+            else _ints(tensor.shapeSignature),
+            dtype=self._type_names.get(tensor.type, f"type {tensor.type}"),
+            # Large constants may lie behind the flatbuffer, at an offset instead of in the buffer's
+            # data.
+            constant=(buffer.data is not None and len(buffer.data) > 0) or bool(buffer.offset),
+            quantization=_quantization(tensor.quantization),
+        )
+
+    def _operator(self, operator: Any) -> OperatorInfo:
+        code = self._model.operatorCodes[operator.opcodeIndex]
+        # Files from before 2020 have the number in the older, smaller field; the larger of the two
+        # counts.
+        number = max(code.builtinCode, code.deprecatedBuiltinCode)
+        name = self._op_names.get(number, f"BUILTIN_{number}")
+        if name == "CUSTOM":
+            name = f"CUSTOM:{_text(code.customCode)}"
+        return OperatorInfo(
+            op=name,
+            version=int(code.version),
+            inputs=tuple(self._tensors[i] for i in operator.inputs if i >= 0),
+            outputs=tuple(self._tensors[i] for i in operator.outputs if i >= 0),
+        )
+
+    def _ends(self) -> tuple[dict[str, TensorInfo], dict[str, TensorInfo]]:
+        if self._model.signatureDefs:
+            signature = self._model.signatureDefs[0]
+            sides = (signature.inputs, signature.outputs)
+            inputs, outputs = (
+                {_text(entry.name): self._tensors[entry.tensorIndex] for entry in side}
+                for side in sides
+            )
+            return inputs, outputs
+        inputs, outputs = (
+            {self._tensors[i].name: self._tensors[i] for i in side}
+            for side in (self._graph.inputs, self._graph.outputs)
+        )
+        return inputs, outputs
+
+    def _declared_runtime(self) -> str | None:
+        for entry in self._model.metadata or ():
+            if entry.name == _RUNTIME_METADATA:
+                data = self._model.buffers[entry.buffer].data
+                text = b"" if data is None else bytes(bytearray(data)).split(b"\0")[0]
+                return text.decode("ascii", "replace") or None
+        return None
+
+
+def _names(enumeration: Any) -> dict[int, str]:
+    return {number: name for name, number in vars(enumeration).items() if name.isupper()}
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode("utf-8", "replace")
+
+
+def _ints(values: Any) -> tuple[int, ...]:
+    return () if values is None else tuple(int(value) for value in np.asarray(values).ravel())
+
+
+def _quantization(parameters: Any) -> Quantization | None:
+    if parameters is None or parameters.scale is None or len(parameters.scale) == 0:
+        return None
+    return Quantization(
+        scale=tuple(float(scale) for scale in parameters.scale),
+        zero_point=_ints(parameters.zeroPoint),
+        axis=int(parameters.quantizedDimension),
+    )

@@ -1,0 +1,67 @@
+"""What a quantization scheme is, and how far its file may be from its Keras model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfmeta.errors import ExportError
+
+if TYPE_CHECKING:
+    import keras
+
+# (model with batch size 1, calibration images [N, H, W, C] or None) -> the bytes of a .tflite file
+Convert = Callable[["keras.Model", "np.ndarray | None"], bytes]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a file may be from the Keras model it was made from.
+
+    Attributes:
+        min_top1_agreement: the least part of samples, 0 to 1, on which both must name the same
+            class. Only where the output is a row of at least two classes; other outputs are judged
+            by the error alone.
+        max_relative_error: the largest absolute difference of any output, divided by the largest
+            absolute output of the Keras model. None where the top-1 agreement alone decides for
+            classifiers.
+    """
+
+    min_top1_agreement: float
+    max_relative_error: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.min_top1_agreement <= 1.0:
+            raise ExportError(
+                f"Expected a top-1 agreement between 0 and 1. Received: {self.min_top1_agreement}. "
+                "Give a part, not a percentage."
+            )
+        if self.max_relative_error is not None and not self.max_relative_error > 0.0:
+            raise ExportError(
+                "Expected a relative error above 0 (or None for no such bound). "
+                f"Received: {self.max_relative_error}."
+            )
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One way to write a model as a .tflite file.
+
+    Attributes:
+        name: the name in ``tfmeta.export.SCHEMES``.
+        description: one line for people: what is quantized and what goes in and comes out.
+        needs_calibration: whether ``convert`` must be given calibration images.
+        tolerance: how far the file may be from the model, unless the caller says otherwise.
+        convert: makes the bytes of the file from a Keras model whose batch size is 1 and whose
+            input and output are named, and the calibration images `[N, H, W, C]`, which were
+            checked before. Raises `ExportError`.
+    """
+
+    name: str
+    description: str
+    needs_calibration: bool
+    tolerance: Tolerance
+    convert: Convert

@@ -1,0 +1,1 @@
+"""One quantization scheme per file; ``tfmeta.export.SCHEMES`` names them."""

@@ -1,0 +1,160 @@
+"""Writes a Keras model as a .tflite file, run against the model before it gets its name."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfmeta import files
+from tfmeta.errors import ExportError
+from tfmeta.export import SCHEMES, converter, flatbuffer, verify
+from tfmeta.export import calibration as calibration_images
+from tfmeta.export.interface import Scheme, Tolerance
+from tfmeta.export.runtime_version import MinimumRuntime, minimum_runtime
+from tfmeta.registry import resolve
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """A written and verified .tflite file.
+
+    Attributes:
+        path: where it is.
+        scheme: the quantization scheme.
+        sha256: of the file, in hexadecimal.
+        size_bytes: of the file.
+        agreement: how near it is to its Keras model on the samples.
+        contents: operators, inputs and outputs.
+        minimum_runtime: the oldest TFLite runtime that can run it.
+    """
+
+    path: Path
+    scheme: str
+    sha256: str
+    size_bytes: int
+    agreement: verify.Agreement
+    contents: flatbuffer.FlatModel
+    minimum_runtime: MinimumRuntime
+
+
+def export_tflite(
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    scheme: str = "int8",
+    calibration: np.ndarray | None = None,
+    reference_samples: np.ndarray | None = None,
+    *,
+    min_top1_agreement: float | None = None,
+    max_relative_error: float | None = None,
+    min_calibration_images: int = calibration_images.MIN_IMAGES,
+) -> ExportResult:
+    """Writes ``model`` to ``path`` as a .tflite file and returns what was written.
+
+    The file has batch size 1, fixed shapes, one input (named as the model's Input, or "image"), one
+    output named "output", and builtin operators only. It is run with LiteRT on real samples and
+    compared with ``model``; it gets its name only when both agree. A file that was at ``path``
+    before stays as it was when anything fails.
+
+    Args:
+        model: a built Functional or Sequential Keras model with one image input and one output.
+        path: the .tflite file to write.
+        scheme: a name in ``tfmeta.export.SCHEMES``.
+        calibration: `[N, H, W, C]` float32 from the training split, prepared as in training; tells
+            a quantizer the ranges. Schemes without quantized activations need none.
+        reference_samples: `[M, H, W, C]` float32 to compare file and model on; the calibration
+            images by default.
+        min_top1_agreement: the part of samples, 0 to 1, that both must name the same class for; the
+            scheme's by default.
+        max_relative_error: the largest difference of an output, as a part of the largest output;
+            the scheme's by default.
+        min_calibration_images: the least number of calibration images that is enough.
+
+    Raises:
+        ExportError: the model has operators that TFLite has no builtin for (the text names the
+            layer), the images are unfit, or the file does not compute what the model computes.
+        UserError: no such scheme.
+    """
+    chosen: Scheme = resolve(SCHEMES, scheme, "quantization scheme")
+    named = converter.with_batch_one(model)
+    calibration, samples = _images(
+        model, chosen, calibration, reference_samples, min_calibration_images
+    )
+    tolerance = _tolerance(chosen, min_top1_agreement, max_relative_error)
+    data = chosen.convert(named, calibration)
+    contents = flatbuffer.parse(data)
+    _require_shippable(contents)
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(data)
+        agreement = verify.compare(temporary, model, samples)
+        verify.require(agreement, tolerance, chosen.name)
+    return ExportResult(
+        path=Path(path),
+        scheme=chosen.name,
+        sha256=files.sha256(path),
+        size_bytes=len(data),
+        agreement=agreement,
+        contents=contents,
+        minimum_runtime=minimum_runtime(contents),
+    )
+
+
+def _images(
+    model: keras.Model,
+    scheme: Scheme,
+    calibration: np.ndarray | None,
+    samples: np.ndarray | None,
+    min_images: int,
+) -> tuple[np.ndarray | None, np.ndarray]:
+    if scheme.needs_calibration and calibration is None:
+        raise ExportError(
+            f"Expected calibration images for the scheme {scheme.name!r}. Received: none. "
+            "Pass calibration=images, float32 [N, H, W, C] from the training split."
+        )
+    given = samples
+    if calibration is not None:
+        calibration = calibration_images.checked_images(model, calibration, "calibration images")
+        samples = calibration if samples is None else samples
+    if samples is None:
+        raise ExportError(
+            "Expected images to compare the file with the Keras model on. Received: none. "
+            "Pass reference_samples=images, float32 [N, H, W, C]."
+        )
+    samples = calibration_images.checked_images(model, samples, "reference samples")
+    if scheme.needs_calibration and calibration is not None:
+        reference = None if given is None else samples
+        calibration_images.check_calibration(
+            model, calibration, min_images=min_images, reference=reference
+        )
+    return calibration, samples
+
+
+def _tolerance(scheme: Scheme, min_top1: float | None, max_error: float | None) -> Tolerance:
+    default = scheme.tolerance
+    return Tolerance(
+        min_top1_agreement=default.min_top1_agreement if min_top1 is None else min_top1,
+        max_relative_error=default.max_relative_error if max_error is None else max_error,
+    )
+
+
+def _require_shippable(contents: flatbuffer.FlatModel) -> None:
+    custom = sorted(
+        {operator.op for operator in contents.operators if operator.op.startswith("CUSTOM")}
+    )
+    if custom:
+        raise ExportError(
+            f"Expected builtin operators only. Received: {', '.join(custom)}. A phone has no code "
+            "for those."
+        )
+    for name, tensor in {**contents.inputs, **contents.outputs}.items():
+        if -1 in tensor.shape_signature:
+            raise ExportError(
+                f"Expected fixed shapes. Received: {list(tensor.shape_signature)} for {name!r}. "
+                "Build the model with the image size that the phone will feed."
+            )

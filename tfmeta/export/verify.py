@@ -1,0 +1,254 @@
+"""Runs a .tflite file with LiteRT: is it what its Keras model is, and how accurate is it?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from tfmeta.errors import ExportError
+from tfmeta.export.chatter import quiet
+from tfmeta.export.interface import Tolerance
+from tfmeta.lazy import keras
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_CHUNK = 256
+# Where no top-1 exists (one output, or a map), a quantized file is judged by its error alone.
+_RELATIVE_ERROR_WITHOUT_CLASSES = 0.2
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How near the outputs of a file are to those of its Keras model.
+
+    Attributes:
+        num_samples: on how many samples.
+        top1_agreement: part of them on which both name the same class; None where the output is no
+            row of classes.
+        max_abs_error: the largest difference of one output.
+        mean_abs_error: the mean difference of one output.
+        max_relative_error: ``max_abs_error`` divided by the largest absolute output of the Keras
+            model.
+    """
+
+    num_samples: int
+    top1_agreement: float | None
+    max_abs_error: float
+    mean_abs_error: float
+    max_relative_error: float
+
+
+class LabelledSplit(Protocol):
+    """The part of a data split that is needed to tell an accuracy."""
+
+    def batches(self, batch_size: int) -> tf.data.Dataset:
+        """Returns (images `[B, H, W, C]`, labels `[B]`) in a fixed order."""
+
+
+def outputs(
+    path: str | os.PathLike[str], images: np.ndarray, *, workers: int | None = None
+) -> np.ndarray:
+    """Returns what the file at ``path`` answers, image by image, with batch size 1 as it ships.
+
+    Args:
+        path: a .tflite file with one input `[1, H, W, C]` and one output `[1, ...]`. Where they are
+            integers, images are quantized and answers dequantized with the scales in the file.
+        images: `[N, H, W, C]` float32.
+        workers: interpreters that share the images, one thread each; as many as there are cores by
+            default. The answers do not depend on it.
+
+    Returns:
+        `[N, ...]` float32: for a classifier `[N, classes]`.
+
+    Raises:
+        ExportError: LiteRT cannot load the file, or the images do not fit it.
+    """
+    count = workers or os.cpu_count() or 1
+    count = max(1, min(count, len(images)))
+    with quiet():
+        runners = [_Runner(path) for _ in range(count)]
+    runners[0].check(images)
+    with ThreadPoolExecutor(count) as pool:
+        parts = pool.map(
+            lambda runner, part: runner.run(part), runners, np.array_split(images, count)
+        )
+        return np.concatenate(list(parts))
+
+
+def accuracy(
+    path: str | os.PathLike[str],
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    workers: int | None = None,
+) -> float:
+    """Returns the top-1 accuracy, 0 to 1, of the file at ``path`` itself.
+
+    Args:
+        path: a .tflite classifier.
+        images: `[N, H, W, C]` float32, N above 0.
+        labels: `[N]` class numbers.
+        workers: as for `outputs`.
+
+    Raises:
+        ExportError: LiteRT cannot load the file, the images do not fit it, or there is not one
+            label an image.
+    """
+    if len(images) != len(labels) or len(images) == 0:
+        raise ExportError(
+            f"Expected one label for each image. Received: {len(images)} images, {len(labels)} "
+            "labels."
+        )
+    return float(np.mean(_top1(outputs(path, images, workers=workers)) == np.asarray(labels)))
+
+
+def split_accuracy(path: str | os.PathLike[str], split: LabelledSplit) -> float:
+    """Returns the top-1 accuracy, 0 to 1, of the file at ``path`` on all of ``split``, a few images
+    in memory at a time.
+
+    Args:
+        path: a .tflite classifier.
+        split: a `tfmeta.data.Split`.
+
+    Raises:
+        ExportError: as for `accuracy`.
+    """
+    right = total = 0
+    for images, labels in split.batches(4 * _CHUNK).as_numpy_iterator():
+        right += round(accuracy(path, images, labels) * len(labels))
+        total += len(labels)
+    if total == 0:
+        raise ExportError("Expected a split with images. Received: an empty one.")
+    return right / total
+
+
+def compare(path: str | os.PathLike[str], model: keras.Model, samples: np.ndarray) -> Agreement:
+    """Returns how near the file at ``path`` is to ``model`` on ``samples`` `[N, H, W, C]` float32.
+
+    Raises:
+        ExportError: LiteRT cannot run the file, or its output has another shape than the model's.
+    """
+    expected = np.concatenate([_numpy(model(part, training=False)) for part in _chunks(samples)])
+    received = outputs(path, samples)
+    if expected.shape != received.shape:
+        raise ExportError(
+            f"Expected outputs {list(expected.shape)} as of the Keras model. Received: "
+            f"{list(received.shape)} of the .tflite file."
+        )
+    error = np.abs(expected.astype(np.float64) - received)
+    classes = expected.ndim == 2 and expected.shape[1] > 1
+    largest = float(np.max(np.abs(expected)))
+    return Agreement(
+        num_samples=len(samples),
+        top1_agreement=float(np.mean(_top1(expected) == _top1(received))) if classes else None,
+        max_abs_error=float(error.max()),
+        mean_abs_error=float(error.mean()),
+        max_relative_error=float(error.max()) / largest if largest > 0 else float(error.max()),
+    )
+
+
+def require(agreement: Agreement, tolerance: Tolerance, scheme: str) -> None:
+    """Raises unless ``agreement`` is within ``tolerance``.
+
+    Raises:
+        ExportError: the text has the numbers and what to try.
+    """
+    problems = []
+    bound = tolerance.max_relative_error
+    if agreement.top1_agreement is None:
+        bound = bound or _RELATIVE_ERROR_WITHOUT_CLASSES
+    elif agreement.top1_agreement < tolerance.min_top1_agreement:
+        problems.append(
+            f"the same class on {agreement.top1_agreement:.1%} of them (at least "
+            f"{tolerance.min_top1_agreement:.1%})"
+        )
+    # Written so that an error that is not a number fails too.
+    if bound is not None and not agreement.max_relative_error <= bound:
+        problems.append(
+            f"a relative error of {agreement.max_relative_error:.2g} (at most {bound:.2g})"
+        )
+    if problems:
+        raise ExportError(
+            f"The {scheme} file does not compute what its Keras model computes, and was not "
+            f"written. On {agreement.num_samples} samples: {' and '.join(problems)}; largest "
+            f"error {agreement.max_abs_error:.3g}, mean {agreement.mean_abs_error:.3g}. Try more "
+            "calibration images from the training split, samples that are prepared as in "
+            "training, a model that is trained longer (one that guesses has no clear classes), "
+            'scheme="fp32", or allow more with min_top1_agreement.'
+        )
+
+
+class _Runner:
+    """One interpreter with its scales; fed one image at a time."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            self._interpreter = Interpreter(str(path), num_threads=1)
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ExportError(
+                f"LiteRT cannot load {str(path)!r}: {error}. Export the model again."
+            ) from error
+        self._input = _only(self._interpreter.get_input_details(), path)
+        self._output = _only(self._interpreter.get_output_details(), path)
+
+    def check(self, images: np.ndarray) -> None:
+        expected = list(self._input["shape"])
+        if [1, *images.shape[1:]] != expected:
+            raise ExportError(
+                f"Expected images of shape {expected[1:]}, as the file takes them. Received: "
+                f"{list(images.shape[1:])}."
+            )
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        batch = _quantize(images, self._input)
+        answers = np.empty((len(images), *self._output["shape"][1:]), self._output["dtype"])
+        for number, image in enumerate(batch):
+            self._interpreter.set_tensor(self._input["index"], image[np.newaxis])
+            self._interpreter.invoke()
+            answers[number] = self._interpreter.get_tensor(self._output["index"])[0]
+        return _dequantize(answers, self._output)
+
+
+def _only(details: list[dict[str, Any]], path: str | os.PathLike[str]) -> dict[str, Any]:
+    if len(details) != 1:
+        raise ExportError(
+            f"Expected one input and one output in {str(path)!r}. Received: {len(details)}."
+        )
+    return details[0]
+
+
+def _quantize(images: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
+    dtype, (scale, zero_point) = tensor["dtype"], tensor["quantization"]
+    if np.issubdtype(dtype, np.floating):
+        return images.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    return np.clip(np.round(images / scale) + zero_point, limits.min, limits.max).astype(dtype)
+
+
+def _dequantize(answers: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
+    scale, zero_point = tensor["quantization"]
+    if np.issubdtype(answers.dtype, np.floating):
+        return answers.astype(np.float32, copy=False)
+    return ((answers.astype(np.float32) - zero_point) * scale).astype(np.float32)
+
+
+def _top1(values: np.ndarray) -> np.ndarray:
+    return np.argmax(values, axis=-1)
+
+
+def _numpy(tensor: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
+def _chunks(images: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(images), _CHUNK):
+        yield images[start : start + _CHUNK]
