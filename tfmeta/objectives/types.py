@@ -1,0 +1,99 @@
+"""What an objective is, and a constraint on one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from tfmeta.errors import UserError
+from tfmeta.graph.structure import Bound, Structure
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """A structure's score: a number with a unit."""
+
+    @property
+    def name(self) -> str:
+        """The name under which values are stored and to which constraints refer ("macs")."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """Unit of the values ("ms"); empty for plain numbers."""
+        ...
+
+    @property
+    def minimize(self) -> bool:
+        """Whether smaller is better.
+
+        A measured objective that is minimised is taken for a cost that grows with the MACs, so a
+        search under a constraint on it can start with mostly feasible structures.
+        """
+        ...
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether the value is a formula of the widths; then it also is a `ClosedForm`."""
+        ...
+
+    def __call__(self, structures: Sequence[Structure]) -> Sequence[float] | np.ndarray:
+        """Returns one value a structure; NaN where a structure has none."""
+        ...
+
+
+@runtime_checkable
+class ClosedForm(Objective, Protocol):
+    """An objective that is a formula of the widths and does not fall when a width grows."""
+
+    def cost(self, widths: np.ndarray) -> np.ndarray:
+        """Returns costs `[P]` for widths `[P, num_groups]`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Limits on the values of one objective, both inclusive.
+
+    Attributes:
+        objective: name of the objective.
+        lower: smallest allowed value, or None.
+        upper: largest allowed value, or None.
+    """
+
+    objective: str
+    lower: float | None = None
+    upper: float | None = None
+
+    def __post_init__(self) -> None:
+        limits = [limit for limit in (self.lower, self.upper) if limit is not None]
+        if not limits:
+            raise UserError(
+                f"A constraint on {self.objective!r} needs a lower or an upper limit, received "
+                "neither."
+            )
+        if not all(math.isfinite(limit) for limit in limits) or limits != sorted(limits):
+            raise UserError(
+                f"Expected finite limits with lower <= upper for {self.objective!r}, received "
+                f"lower={self.lower} and upper={self.upper}."
+            )
+
+    def violation(self, value: float) -> float:
+        """Returns by how much ``value`` misses the nearer limit, relative to it; 0 if within."""
+        if self.upper is not None and value > self.upper:
+            return (value - self.upper) / (abs(self.upper) or 1.0)
+        if self.lower is not None and value < self.lower:
+            return (self.lower - value) / (abs(self.lower) or 1.0)
+        return 0.0
+
+    def bound(self, objective: ClosedForm) -> Bound:
+        """Returns this constraint for `SearchSpace.repair`, with the formula of ``objective``."""
+        return Bound(objective.name, objective.unit, objective.cost, self.lower, self.upper)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns this constraint as JSON-able data."""
+        return {"objective": self.objective, "lower": self.lower, "upper": self.upper}

@@ -1,0 +1,161 @@
+"""The only search loop: ask, evaluate, store, tell.
+
+Every trial is stored before the next one is evaluated, and the searcher's state in one step with
+the end of its generation. A killed search therefore goes on with the structure it was at: the
+searcher is put back to the start of the generation, proposes the same structures again, and those
+that have a stored trial are not evaluated twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from tfmeta.errors import StoreError, UserError
+from tfmeta.graph.structure import Structure
+from tfmeta.search import outcome, steering
+from tfmeta.search.problem import PROBE_GENERATION, Problem
+from tfmeta.search.types import Searcher, SearchResult
+from tfmeta.store import Store
+from tfmeta.trial import Trial
+
+
+@dataclass(frozen=True)
+class Run:
+    """A search in a store.
+
+    Attributes:
+        problem: what is searched for.
+        searcher: who proposes; fresh, it is put to the stored state.
+        store: where everything is remembered.
+        name: name of the run in the store.
+        configuration: what a later call must share to resume the run, beside problem and searcher.
+    """
+
+    problem: Problem
+    searcher: Searcher
+    store: Store
+    name: str
+    configuration: Mapping[str, Any]
+
+    def execute(self, generations: int) -> SearchResult:
+        """Returns the result after ``generations``, of which those in the store are not repeated.
+
+        Raises:
+            BudgetError: nothing can meet, or nothing met, the constraints.
+            StoreError: the store holds another search under this name, or cannot be written.
+            UserError: every structure failed.
+        """
+        if generations < 1:
+            raise UserError(f"Expected generations >= 1, received {generations}.")
+        searcher, store = self.searcher, self.store
+        store.begin_run(self.name, self._identity(), searcher.state)
+        done, state = store.state(self.name)
+        searcher.restore(state)
+        trials = [t for t in store.trials(self.name) if t.generation < generations]
+        probes = self._probe([t for t in trials if t.generation == PROBE_GENERATION])
+        trials = [t for t in trials if t.generation != PROBE_GENERATION]
+        kept = [t for t in trials if t.generation < done]
+        note = ""
+        with _display(self.name, generations * searcher.batch, len(trials)) as display:
+            for generation in range(done, generations):
+                outcome.check_not_all_failed(kept)
+                searcher.constrain(steering.bounds(self.problem, [*probes, *kept]))
+                asked = searcher.ask(searcher.batch)
+                if not asked:
+                    note = (
+                        f"Stopped after {generation} of {generations} generations and {len(kept)} "
+                        "structures: no "
+                        "new structure was found within the constraints."
+                    )
+                    break
+                stored = [t for t in trials if t.generation == generation]
+                kept += self._evaluate(asked, stored, generation, outcome.best_of(kept), display)
+                searcher.tell(kept[-len(asked) :])
+                store.finish_generation(self.name, generation + 1, searcher.state)
+        bounds = steering.bounds(self.problem, [*probes, *kept])
+        return outcome.result_of(self.problem, kept, bounds, note)
+
+    def _identity(self) -> dict[str, Any]:
+        start = json.dumps(self.searcher.state, sort_keys=True).encode()
+        return {
+            "searcher": self.searcher.name,
+            "options": dict(self.searcher.options),
+            "start": hashlib.sha256(start).hexdigest()[:16],
+            **self.problem.to_json(),
+            **self.configuration,
+        }
+
+    def _probe(self, stored: Sequence[Trial]) -> list[Trial]:
+        """Measures the extremes before anything is searched, unless they are stored."""
+        found = list(stored)
+        for position, structure in enumerate(steering.probes(self.problem)):
+            if position >= len(found):
+                found.append(self.problem.probe(structure, position))
+                self.store.add_trial(self.name, found[-1])
+            steering.check_measured(self.problem, found[position])
+        return found
+
+    def _evaluate(
+        self,
+        asked: Sequence[Structure],
+        stored: Sequence[Trial],
+        generation: int,
+        best: Trial | None,
+        display: tqdm[Any],
+    ) -> list[Trial]:
+        """Returns a trial for every structure asked for, from ``stored`` as far as those go."""
+        if [trial.structure for trial in stored] != list(asked[: len(stored)]):
+            raise StoreError(
+                f"The stored trials of generation {generation} of the run {self.name!r} are not "
+                "what the searcher "
+                "proposes now; it was written with other versions of the packages. Start a new run."
+            )
+        brood = list(stored)
+        best = outcome.best_of([*([best] if best else []), *brood])
+        for position in range(len(stored), len(asked)):
+            trial = self.problem.evaluate(asked[position], generation, position)
+            self.store.add_trial(self.name, trial)
+            brood.append(trial)
+            best = outcome.best_of([*([best] if best else []), trial])
+            first = self.problem.objectives[0]
+            shown = "none yet" if best is None else f"{best.values[first.name]:.5g} {first.unit}"
+            display.set_postfix_str(f"best {first.name}: {shown.strip()}", refresh=False)
+            display.update()
+        return brood
+
+
+@contextlib.contextmanager
+def opened(store: str | os.PathLike[str] | Store | None) -> Iterator[Store]:
+    """Gives the store itself, which stays open, or one at a path (None: in memory) for a while."""
+    if isinstance(store, Store):
+        yield store
+    else:
+        with Store(store) as own:
+            yield own
+
+
+def _display(name: str, total: int, done: int) -> tqdm[Any]:
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        initial=done,
+        desc=f"search ({name})",
+        unit="structure",
+        dynamic_ncols=terminal,
+        mininterval=0.2 if terminal else 30.0,
+    )
+
+
+def generator(seed: int) -> np.random.Generator:
+    """Returns a search's random generator; PCG64 by name, so that stored states stay readable."""
+    return np.random.Generator(np.random.PCG64(seed))
