@@ -50,6 +50,8 @@ class Node:
         shape: shape of the output, without the batch dimension.
         roles: role ("in", "out", ...) to index into `ChannelGraph.axes`.
         weights: name of each weight to its full shape.
+        constants: values of the weights that no width changes and no training sets, in the layer's order (the mean and
+            variance of a `Normalization`).
         call: the call as rules see it.
     """
 
@@ -62,6 +64,7 @@ class Node:
     shape: Shape
     roles: Mapping[str, int]
     weights: Mapping[str, tuple[int, ...]]
+    constants: tuple[np.ndarray, ...]
     call: Call
 
     @property
@@ -397,6 +400,7 @@ class _Reader:
             shape=call.output_shape,
             roles=roles,
             weights={weight.name: tuple(weight.shape) for weight in layer.weights},
+            constants=_constants(layer, call.op),
             call=call,
         )
 
@@ -409,6 +413,12 @@ class _Reader:
         if isinstance(arguments, dict):
             return {key: self._template(item) for key, item in arguments.items()}
         return arguments
+
+
+def _constants(layer: Any, op: str) -> tuple[np.ndarray, ...]:
+    if op == INPUT or rule_for(op, layer.name).weights:
+        return ()
+    return tuple(np.asarray(weight) for weight in layer.weights)
 
 
 def _functional(model: Any) -> Any:

@@ -66,9 +66,7 @@ def weight_bytes(graph: ChannelGraph, structures: Structures, dtype: str = "floa
     return _evaluate(graph, structures, _params_form(graph, *sizes[dtype]))
 
 
-def peak_activation_bytes(
-    graph: ChannelGraph, structures: Structures, bytes_per_element: int = 4
-) -> int | np.ndarray:
+def peak_activation_bytes(graph: ChannelGraph, structures: Structures, bytes_per_element: int = 4) -> int | np.ndarray:
     """Returns the largest sum of bytes of the tensors that are alive at the same time, for one image.
 
     Nodes run in graph order; a tensor lives from the node that makes it to the last one that reads it. Activations,
@@ -107,7 +105,9 @@ class _Form:
         return np.einsum("pg,pg->p", widths @ self.quadratic + self.linear, widths) + self.constant
 
 
-def _evaluate(graph: ChannelGraph, structures: Structures, form: Callable[[np.ndarray], np.ndarray]) -> int | np.ndarray:
+def _evaluate(
+    graph: ChannelGraph, structures: Structures, form: Callable[[np.ndarray], np.ndarray]
+) -> int | np.ndarray:
     widths, single = _widths(graph, structures)
     # Float64 products are exact up to 2**53, far above any network's cost, and run on BLAS, which integers do not.
     values = np.rint(np.concatenate([form(chunk) for chunk in _chunks(widths)])).astype(np.int64)

@@ -64,8 +64,16 @@ def rebuild(graph: ChannelGraph, mask: np.ndarray, name: str | None = None) -> A
 
     inputs = [keras.layers.deserialize(dict(graph.nodes[value.node].spec)).output for value in graph.inputs]
     outputs = walk(graph, inputs, apply)
+    for node in graph.nodes:
+        set_constants(node, layers.get(node.layer))
     single = len(inputs) == 1 and len(outputs) == 1
     return keras.Model(inputs[0] if single else inputs, outputs[0] if single else outputs, name=name or graph.name)
+
+
+def set_constants(node: Node, layer: Any) -> None:
+    """Gives the built layer of ``node`` the constants of the original one."""
+    if node.constants:
+        layer.load_own_variables({str(index): value for index, value in enumerate(node.constants)})
 
 
 def _resized(graph: ChannelGraph, node: Node, mask: np.ndarray) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def _same(flow: Flow, call: Call) -> Roles:
 
 def _convolution(flow: Flow, call: Call) -> Roles:
     labels, filters, groups = call.inputs[0], call.config["filters"], call.config.get("groups", 1)
-    if groups == len(labels):  # a depthwise convolution in other words: the groups go with the channels
+    if groups == len(labels) > 1:  # a depthwise convolution in other words: the groups go with the channels
         return {"in": labels, "out": np.repeat(labels, filters // groups)}
     out = flow.new(filters)
     for wide in (labels, out):  # every group must keep the same number, so its k-th channels stay or go together
@@ -116,7 +116,9 @@ def _normalise(flow: Flow, call: Call) -> Roles:
     axis, rank = call.config["axis"], len(call.output_shape) + 1
     axes = axis if isinstance(axis, list | tuple) else [axis]
     if [a % rank for a in axes] != [rank - 1]:
-        raise GraphError(f"Layer {call.name!r} ({call.op}) normalises axis {axis}. Expected the last axis, the channels.")
+        raise GraphError(
+            f"Layer {call.name!r} ({call.op}) normalises axis {axis}. Expected the last axis, the channels."
+        )
     return _same(flow, call)
 
 
@@ -192,7 +194,8 @@ def _resize_reshape(config: Mapping[str, Any], counts: Mapping[str, int]) -> dic
 
 def _macs_convolution(call: Call) -> tuple[int, tuple[str, ...]]:
     taps = math.prod(call.config["kernel_size"])
-    per_output = ("out",) if call.config.get("groups", 1) == len(call.inputs[0]) else ("in_per_group", "out")
+    depthwise = call.config.get("groups", 1) == len(call.inputs[0]) > 1
+    per_output = ("out",) if depthwise else ("in_per_group", "out")
     return taps * positions(call, call.output_shape), per_output
 
 
