@@ -24,6 +24,8 @@ ROOMS = (
     "prune",
     "supernet",
     "training",
+    "trial",
+    "database",
     "store",
     "export",
     "objectives",
