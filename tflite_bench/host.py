@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import gc
 import os
 import re
@@ -13,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from tflite_bench.device import Device, LoadedModel
-from tflite_bench.errors import DeviceError, ModelFileError, OptionsError
+from tflite_bench.errors import BenchError, DeviceError, ModelFileError, OptionsError
 from tflite_bench.host_info import host_info
 from tflite_bench.inputs import random_input
 from tflite_bench.interleave import interleave
 from tflite_bench.memory import PeakMemory
 from tflite_bench.model_file import ModelFile, read_model_file
+from tflite_bench.runtime import interpreter_class
 from tflite_bench.types import BenchOptions, DeviceInfo, Measurement, Startup
 
 _NS_PER_MS = 1e6
@@ -63,25 +65,22 @@ class HostModel(LoadedModel):
             ModelFileError: the runtime refuses the file or cannot run it.
             DeviceError: LiteRT is not installed.
         """
-        make_interpreter = _interpreter_class()
+        make_interpreter = interpreter_class()
         self.file = file
-        with PeakMemory() as memory, _told_as_model_error(file):
-            begin = time.perf_counter_ns()
-            self._interpreter = make_interpreter(
-                model_path=str(file.path), num_threads=options.threads
-            )
-            # Before allocation, which fails on the placeholder sizes with a text about delegates.
-            _require_static_shapes(self._interpreter, file)
-            self._interpreter.allocate_tensors()
-            init_ms = (time.perf_counter_ns() - begin) / _NS_PER_MS
-            _fill_inputs(self._interpreter, file, np.random.default_rng(options.seed))
-            first_ms = _timed(self._interpreter.invoke, 1, 0.0, options.max_secs)[0]
-            _timed(
-                self._interpreter.invoke,
-                options.warmup_runs,
-                options.warmup_min_secs,
-                options.max_secs,
-            )
+        with _told_as_model_error(file):
+            with PeakMemory() as memory:
+                begin = time.perf_counter_ns()
+                self._interpreter = make_interpreter(
+                    model_path=str(file.path), num_threads=options.threads
+                )
+                # Before allocation, which fails on placeholder sizes with a text about delegates.
+                _require_static_shapes(self._interpreter, file)
+                self._interpreter.allocate_tensors()
+                init_ms = (time.perf_counter_ns() - begin) / _NS_PER_MS
+                _fill_inputs(self._interpreter, file, np.random.default_rng(options.seed))
+                invoke = self._interpreter.invoke
+                first_ms = _timed(invoke, 1, 0.0, options.max_secs)[0]
+            _timed(invoke, options.warmup_runs, options.warmup_min_secs, options.max_secs)
         self.startup = Startup(init_ms, first_ms, memory.mb)
 
     def run(self, num_runs: int, min_secs: float, max_secs: float) -> tuple[float, ...]:
@@ -105,24 +104,12 @@ def open_host(argument: str) -> HostDevice:
     return HostDevice()
 
 
-def _interpreter_class() -> Any:
-    try:
-        # Imported on first use: listing flags or reading stored measurements does not need it.
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise DeviceError(
-            f"The device 'host' needs LiteRT, which cannot be imported ({error}). "
-            "Run: pip install ai-edge-litert"
-        ) from error
-    return Interpreter
-
-
 @contextmanager
 def _told_as_model_error(file: ModelFile) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        if isinstance(error, ModelFileError):
+        if isinstance(error, BenchError):
             raise
         text = " ".join(str(error).split())
         missing = _CUSTOM_OP.search(text + " ") or _FAILED_NODE.search(text)
@@ -169,7 +156,7 @@ def _timed(
     """Returns times in milliseconds until ``num_runs`` and ``min_secs``, or until ``max_secs``."""
     clock = time.perf_counter_ns
     least_ns, most_ns = min_secs * _NS_PER_SEC, max_secs * _NS_PER_SEC
-    times_ns: list[int] = []
+    times_ns = array.array("q")  # a list of numbers would fill the caches it shares with the model
     # The collector would strike between two inferences and leave the second one cold caches.
     collecting = gc.isenabled()
     gc.disable()

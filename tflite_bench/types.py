@@ -124,7 +124,7 @@ class Startup:
         init_ms: reading the file, building the interpreter and allocating its tensors.
         first_inference_ms: the first inference, where some kernels still prepare their weights.
         peak_memory_mb: how far the resident memory rose above what it was before loading, in units
-            of 2**20 bytes, until the end of the warm-up; None where the system does not tell.
+            of 2**20 bytes, until the first inference is done; None where the system does not tell.
     """
 
     init_ms: float

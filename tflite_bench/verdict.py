@@ -40,9 +40,9 @@ def judge(times_ms: npt.ArrayLike, rng: np.random.Generator) -> tuple[Verdict, s
     low, high = stats.median_interval(times, rng)
     drift = _drift(times, rng)
     if drift.ratio > 1 + MAX_DRIFT and drift.conclusion == stats.SLOWER:
-        return (
-            Verdict.THROTTLED,
-            f"The end of the run was {drift.ratio - 1:.0%} slower than its beginning.",
+        return Verdict.THROTTLED, (
+            f"The end of the run was {drift.ratio - 1:.0%} slower than its beginning: "
+            "the device heats up, or something else began to run."
         )
     if drift.ratio < 1 / (1 + MAX_DRIFT) and drift.conclusion == stats.FASTER:
         return (
