@@ -67,7 +67,7 @@ def test_scaled_images_for_a_model_that_scales_itself(images):
     scaled = layers.Rescaling(1 / 255, name="to_unit")(image)
     model = keras.Model(image, layers.Dense(3)(layers.Flatten()(scaled)))
     check_calibration(model, images * 255)
-    with pytest.raises(ExportError, match="layer 'to_unit'.*scaled twice"):
+    with pytest.raises(ExportError, match=r"layer 'to_unit'.*scaled twice"):
         check_calibration(model, images)
 
 

@@ -59,7 +59,7 @@ def test_weights_are_shared():
 @pytest.mark.parametrize(
     ("location", "layer"),
     [
-        # Keras adds _1 to a scope that it enters again, so "conv_1" is layer "conv" and not "conv_1".
+        # Keras adds _1 to a scope that it enters again: "conv_1" is layer "conv", not "conv_1".
         ("functional_3_1/net_1/conv_1/convolution", "conv"),
         ("functional_3_1/net_1/conv_1_1/convolution", "conv_1"),
         ("conv/convolution", "conv"),

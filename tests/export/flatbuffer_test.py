@@ -32,7 +32,7 @@ def test_size_is_that_of_the_file(int8_file):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(ExportError, match="Cannot read the .tflite file"):
+    with pytest.raises(ExportError, match=r"Cannot read the \.tflite file"):
         flatbuffer.read(tmp_path / "none.tflite")
 
 

@@ -45,8 +45,8 @@ def test_operators_alone_ask_for_what_the_converter_notes(name, scheme, tiny, no
 @pytest.mark.parametrize(
     ("scheme", "versions"),
     [
-        # From TFLite's op_version.cc: version 1 is float; int8 made CONV_2D 3, FULLY_CONNECTED 4 and
-        # the others 2. RESHAPE has one version.
+        # From TFLite's op_version.cc: version 1 is float; int8 made CONV_2D 3, FULLY_CONNECTED 4
+        # and the others 2. RESHAPE has one version.
         ("fp32", {"CONV_2D": 1, "ADD": 1, "RESHAPE": 1, "FULLY_CONNECTED": 1}),
         (
             "int8",

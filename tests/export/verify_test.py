@@ -56,15 +56,17 @@ def test_integer_ends_are_quantized_with_the_scales_of_the_file(reader, digits, 
     assert answers.dtype == np.float32 and same.mean() > 0.95
 
 
-def test_agreement_of_known_outputs(tmp_path, monkeypatch):
+def test_agreement_of_known_outputs():
     # Two samples, three classes. Differences 0, 0, 1 and 0, 2, 0: largest 2, mean 3 / 6 = 0.5,
     # relative 2 / 4 = 0.5. The second sample changes from class 1 (4 > 3) to class 2 (3 > 2).
-    expected = np.array([[9.0, 0.0, 0.0], [0.0, 4.0, 3.0]], np.float32)
-    expected[0, 0] = 3.5
+    expected = np.array([[3.5, 0.0, 0.0], [0.0, 4.0, 3.0]], np.float32)
     received = np.array([[3.5, 0.0, 1.0], [0.0, 2.0, 3.0]], np.float32)
-    monkeypatch.setattr(verify, "outputs", lambda path, samples: received)
-    result = verify.compare(tmp_path / "none", lambda samples, training: expected, np.zeros((2, 1)))
-    assert result == Agreement(2, 0.5, 2.0, 0.5, 0.5)
+    assert verify.agreement(expected, received) == Agreement(2, 0.5, 2.0, 0.5, 0.5)
+
+
+def test_outputs_of_another_shape():
+    with pytest.raises(ExportError, match=r"outputs \[2, 3\].*Received: \[2, 4\]"):
+        verify.agreement(np.zeros((2, 3)), np.zeros((2, 4)))
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,15 @@ def compare(path: str | os.PathLike[str], model: keras.Model, samples: np.ndarra
         ExportError: LiteRT cannot run the file, or its output has another shape than the model's.
     """
     expected = np.concatenate([_numpy(model(part, training=False)) for part in _chunks(samples)])
-    received = outputs(path, samples)
+    return agreement(expected, outputs(path, samples))
+
+
+def agreement(expected: np.ndarray, received: np.ndarray) -> Agreement:
+    """Returns how near ``received`` is to ``expected``, both `[N, classes]` (or `[N, ...]`).
+
+    Raises:
+        ExportError: the shapes differ.
+    """
     if expected.shape != received.shape:
         raise ExportError(
             f"Expected outputs {list(expected.shape)} as of the Keras model. Received: "
@@ -145,7 +153,7 @@ def compare(path: str | os.PathLike[str], model: keras.Model, samples: np.ndarra
     classes = expected.ndim == 2 and expected.shape[1] > 1
     largest = float(np.max(np.abs(expected)))
     return Agreement(
-        num_samples=len(samples),
+        num_samples=len(expected),
         top1_agreement=float(np.mean(_top1(expected) == _top1(received))) if classes else None,
         max_abs_error=float(error.max()),
         mean_abs_error=float(error.mean()),
@@ -201,7 +209,7 @@ class _Runner:
         self._output = _only(self._interpreter.get_output_details(), path)
 
     def check(self, images: np.ndarray) -> None:
-        expected = list(self._input["shape"])
+        expected = [int(size) for size in self._input["shape"]]
         if [1, *images.shape[1:]] != expected:
             raise ExportError(
                 f"Expected images of shape {expected[1:]}, as the file takes them. Received: "
