@@ -36,7 +36,7 @@ def copy_weights(graph: ChannelGraph, source: Any, target: Any, choice: Structur
     mask = graph.kept(choice)
     done: set[str] = set()
     for node in graph.nodes:
-        if node.layer in done or not node.weights:
+        if node.layer in done or not node.weights or node.constants:
             continue
         done.add(node.layer)
         pairs = zip(source.get_layer(node.layer).weights, target.get_layer(node.layer).weights, strict=True)

@@ -1,0 +1,55 @@
+"""Crops arrays to the channels of a structure whose widths are known only when the graph runs.
+
+One compiled function serves every structure: the widths are a tensor, and kernels are sliced to them, so a narrow
+structure really computes less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfmeta.graph.channel_graph import ChannelGraph
+from tfmeta.lazy import tf
+
+
+class Cropper:
+    """Knows how each channel axis of a graph depends on the widths."""
+
+    def __init__(self, graph: ChannelGraph) -> None:
+        free = np.array([group.pinned is None for group in graph.groups])
+        place = np.cumsum(free) - 1  # group index → index among the searchable groups
+        starts = np.array([group.offset for group in graph.groups])
+        self._axes = [self._plan(graph, axis, starts, free, place) for axis in graph.axes]
+
+    @staticmethod
+    def _plan(graph: ChannelGraph, axis: np.ndarray, starts: np.ndarray, free: np.ndarray, place: np.ndarray) -> Any:
+        groups = np.searchsorted(starts, axis, "right") - 1
+        if not free[groups].any():
+            return None  # never cropped
+        group = graph.groups[groups[0]]
+        if len(axis) == group.size and (axis == group.offset + np.arange(group.size)).all():
+            return int(place[groups[0]])  # the channels of one group in order: a prefix
+        always = np.where(free[groups], 0, len(axis))  # pinned channels rank below any width
+        return place[groups].astype(np.int32), (axis - starts[groups] - always).astype(np.int32)
+
+    def crop(self, array: Any, axes: Sequence[int | None], widths: Any) -> Any:
+        """Returns ``array`` cropped to the active channels.
+
+        Args:
+            array: tensor of full width.
+            axes: for each dimension its axis of the graph, or None.
+            widths: int32 `[num_searchable]`.
+        """
+        slices: list[Any] = [slice(None)] * len(axes)
+        for dimension, axis in enumerate(axes):
+            plan = None if axis is None else self._axes[axis]
+            if isinstance(plan, int):
+                slices[dimension] = slice(0, widths[plan])
+            elif plan is not None:
+                groups, ranks = plan
+                active = tf.where(ranks < tf.gather(widths, groups))[:, 0]
+                array = tf.gather(array, active, axis=dimension)
+        return array[tuple(slices)] if any(s.stop is not None for s in slices) else array

@@ -1,0 +1,141 @@
+"""Judges one structure of a PruningNet: takes its batch-norm statistics, then counts right answers.
+
+The weights are generated once a structure. After the statistics are known, each normalisation is folded into the
+convolution before it, so the images that count run through a network without batch normalisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tfmeta.graph.channel_graph import Node
+from tfmeta.graph.rebuild import rebuild
+from tfmeta.graph.structure import Structure
+from tfmeta.lazy import tf
+from tfmeta.supernet.batch_norm import Accumulator, Statistics, batch_normalise, scale_and_offset
+from tfmeta.supernet.meta_layers import is_linear
+from tfmeta.supernet.pruning_net import PruningNet, Weights
+
+
+class Evaluator:
+    """Evaluates structures of one PruningNet through three compiled functions that serve every structure."""
+
+    def __init__(self, net: PruningNet) -> None:
+        self._net = net
+        self._normalisations = [node for node in net.graph.nodes if node.op == "BatchNormalization"]
+        self._folds = _folds(net)
+        self._generate = tf.function(net.weights_for, input_signature=[tf.TensorSpec([None], tf.int32)])
+        shapes = self._generate.get_concrete_function().structured_outputs
+        weights = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), shapes)
+        images = tf.TensorSpec([None, *net.graph.input_shape], tf.float32)
+        self._batch_statistics = tf.function(self._statistics_of, input_signature=[images, weights])
+        folded = {layer: {**weights[layer], "bias": tf.TensorSpec([None], tf.float32)} for layer in self._folds.values()}
+        offsets = {
+            node.layer: {name: tf.TensorSpec([None], tf.float32) for name in ("scale", "offset")}
+            for node in self._normalisations
+            if node.layer not in self._folds
+        }
+        self._outputs = tf.function(self._outputs_of, input_signature=[images, {**weights, **folded, **offsets}])
+
+    def accuracy(self, structure: Structure, calibration: Iterable[Any], batches: Iterable[tuple[Any, Any]]) -> float:
+        """Returns the share of images whose top answer is right, 0 to 1.
+
+        Args:
+            structure: the structure to judge.
+            calibration: batches of training images `[B, H, W, C]` for the statistics.
+            batches: batches of (images, labels) to judge on.
+        """
+        weights = self._generate(self._net.widths(structure))
+        folded = self._fold(weights, self._statistics(weights, calibration))
+        right = total = 0
+        for images, labels in batches:
+            answers = np.argmax(self._outputs(images, folded).numpy(), -1)
+            right += int((answers == np.asarray(labels)).sum())
+            total += len(answers)
+        return right / total
+
+    def statistics(self, structure: Structure, calibration: Iterable[Any]) -> Statistics:
+        """Returns the exact batch-norm statistics of a structure: layer name to (mean, variance)."""
+        return self._statistics(self._generate(self._net.widths(structure)), calibration)
+
+    def plain_model(self, structure: Structure, calibration: Iterable[Any]) -> Any:
+        """Returns a plain Keras model of a structure with its generated weights and recalibrated statistics."""
+        graph = self._net.graph
+        model = rebuild(graph, graph.kept(structure))
+        weights = self._generate(self._net.widths(structure))
+        statistics = self._statistics(weights, calibration)
+        for node in graph.nodes:
+            known = dict(weights.get(node.layer, {}))
+            if node.op == "BatchNormalization":
+                known["moving_mean"], known["moving_variance"] = statistics[node.layer]
+            for weight in model.get_layer(node.layer).weights if node.layer in weights else ():
+                if weight.name in known:  # a net without affine normalisation leaves Keras' ones and zeros
+                    weight.assign(known[weight.name])
+        return model
+
+    def _statistics(self, weights: Weights, calibration: Iterable[Any]) -> Statistics:
+        merged = Accumulator()
+        for images in calibration:
+            merged.add(len(images), self._batch_statistics(images, weights))
+        return merged.statistics()
+
+    def _statistics_of(self, images: Any, weights: Weights) -> Statistics:
+        found = {}
+
+        def normalise(node: Node, inputs: Any, own: Any) -> Any:
+            outputs, *found[node.layer] = batch_normalise(node, inputs, own)
+            return outputs
+
+        self._net.forward(images, weights, normalise)
+        return found
+
+    def _fold(self, weights: Weights, statistics: Statistics) -> Weights:
+        folded = dict(weights)
+        for node in self._normalisations:
+            scale, offset = scale_and_offset(node, weights[node.layer], statistics[node.layer])
+            linear = self._folds.get(node.layer)
+            if linear is None:
+                folded[node.layer] = {"scale": scale, "offset": offset}
+                continue
+            kernel = weights[linear]["kernel"]
+            # The last axes of a kernel hold the output channels: one for a convolution, two for a depthwise one.
+            shaped = tf.reshape(scale, [-1, kernel.shape[-1] or 1]) if _is_depthwise(self._net, linear) else scale
+            bias = weights[linear].get("bias", tf.zeros_like(scale)) * scale + offset
+            folded[linear] = {"kernel": kernel * shaped, "bias": bias}
+        for layer in self._folds:
+            folded[layer] = weights[layer]
+        return folded
+
+    def _outputs_of(self, images: Any, weights: Weights) -> Any:
+        def normalise(node: Node, inputs: Any, own: Any) -> Any:
+            return inputs if node.layer in self._folds else inputs * own["scale"] + own["offset"]
+
+        return self._net.forward(images, weights, normalise)
+
+
+def _is_depthwise(net: PruningNet, layer: str) -> bool:
+    return next(node for node in net.graph.nodes if node.layer == layer).op == "DepthwiseConv2D"
+
+
+def _folds(net: PruningNet) -> dict[str, str]:
+    """Normalisation layer → the linear layer whose only reader it is."""
+    nodes = net.graph.nodes
+    readers: dict[int, int] = {}
+    calls: dict[str, int] = {}
+    for node in nodes:
+        calls[node.layer] = calls.get(node.layer, 0) + 1
+        for value in node.inputs:
+            readers[value.node] = readers.get(value.node, 0) + 1
+    outputs = {value.node for value in net.graph.outputs}
+    found = {}
+    for node in nodes:
+        if node.op != "BatchNormalization" or calls[node.layer] > 1:
+            continue
+        source = node.inputs[0].node
+        alone = readers[source] == 1 and source not in outputs and calls[nodes[source].layer] == 1
+        if alone and is_linear(nodes[source]):
+            found[node.layer] = nodes[source].layer
+    return found

@@ -1,0 +1,172 @@
+"""Layers whose kernels a small network generates from the widths (MetaPruning, https://arxiv.org/abs/1903.10258).
+
+Each layer has its own generator: relative widths → `hidden` ReLU units → the full kernel, which is then cropped to the
+active channels. Biases, batch-norm scales and offsets, and kernels without an encoding are ordinary shared weights that are
+cropped in the same way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tfmeta.errors import GraphError
+from tfmeta.graph.channel_graph import Node
+from tfmeta.lazy import keras, tf
+from tfmeta.supernet.crops import Cropper
+
+Weights = dict[str, Any]
+
+
+class KernelGenerator(keras.layers.Layer):
+    """A two-layer network from an encoding of the widths to a kernel of full width.
+
+    Args:
+        shape: shape of the kernel.
+        encoding: index into the searchable groups of each width it sees.
+        sizes: full width of each of these groups.
+        hidden: number of hidden units.
+        initial: initial value of the generated kernel, in the mean over structures.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], encoding: tuple[int, ...], sizes: tuple[int, ...], hidden: int, initial: Any, name: str
+    ) -> None:
+        super().__init__(name=name)
+        self._shape, self._encoding, self._sizes = shape, encoding, sizes
+        bound = 1 / math.sqrt(len(encoding))
+        uniform = keras.initializers.RandomUniform(-bound, bound)
+        self.hidden_kernel = self.add_weight(shape=(len(encoding), hidden), initializer=uniform, name="hidden_kernel")
+        self.hidden_bias = self.add_weight(shape=(hidden,), initializer=uniform, name="hidden_bias")
+        # Deviation from the paper, which draws all weights from U(±1/sqrt(fan_in)) and relies on batch norm to fix the
+        # scale: the bias starts as an ordinary kernel, the rest as a variation on it, so nets without batch norm train too.
+        scale = float(tf.math.reduce_std(initial)) / math.sqrt(hidden)
+        spread = keras.initializers.RandomNormal(stddev=scale)
+        self.output_kernel = self.add_weight(shape=(hidden, math.prod(shape)), initializer=spread, name="output_kernel")
+        self.output_bias = self.add_weight(shape=(math.prod(shape),), initializer="zeros", name="output_bias")
+        self.output_bias.assign(tf.reshape(initial, [-1]))
+        self.built = True
+
+    def call(self, widths: Any) -> Any:
+        """Returns the kernel of full width for `widths`, int32 `[num_searchable]`."""
+        # Deviation: the paper feeds the scale that was drawn; truncation can give two scales one width. The ratio of the
+        # widths themselves gives one network one set of weights.
+        encoding = tf.gather(widths, self._encoding) / tf.constant(self._sizes, tf.int32)
+        hidden_kernel, hidden_bias = self.hidden_kernel.value, self.hidden_bias.value
+        encoding = tf.cast(encoding, hidden_kernel.dtype)
+        hidden = tf.nn.relu(tf.linalg.matvec(hidden_kernel, encoding, transpose_a=True) + hidden_bias)
+        flat = tf.matmul(hidden[None], self.output_kernel.value)[0] + self.output_bias.value
+        return tf.reshape(flat, self._shape)
+
+
+class MetaLayer(keras.layers.Layer):
+    """The weights of one layer of the model, for every structure.
+
+    Args:
+        node: the layer's first call.
+        encoding: index and full size of each searchable group that its kernel depends on; empty for a shared kernel.
+        hidden: hidden units of the generator.
+        affine: whether batch normalisation has a scale and an offset here.
+    """
+
+    def __init__(self, node: Node, encoding: Mapping[int, int], hidden: int, affine: bool) -> None:
+        super().__init__(name=node.layer.replace("/", "_"))
+        self._shared: dict[str, Any] = {}
+        self.generator: KernelGenerator | None = None
+        self._axes = {
+            name: tuple(node.roles.get(role) if role else None for role in node.rule.weights[name])
+            for name in node.weights
+            if name in node.rule.weights
+        }
+        for name, shape in node.weights.items():
+            if name.startswith("moving_") or (node.op == "BatchNormalization" and not affine):
+                continue  # every structure has its own statistics: see batch_norm.py
+            initializer = keras.initializers.get(_initializer(node, name))
+            if name == "kernel" and encoding:
+                self.generator = KernelGenerator(
+                    shape, tuple(encoding), tuple(encoding.values()), hidden, initializer(shape), f"{node.layer}_generator"
+                )
+                continue
+            # Batch norm computes in float32 under mixed precision, as in Keras.
+            keep = {"autocast": False} if node.op == "BatchNormalization" else {}
+            self._shared[name] = self.add_weight(shape=shape, initializer=initializer, name=name, **keep)
+        self.built = True
+
+    def weights_for(self, widths: Any, cropper: Cropper) -> Weights:
+        """Returns the cropped weights of one structure by name. `widths` is int32 `[num_searchable]`."""
+        found = {name: variable.value for name, variable in self._shared.items()}
+        if self.generator is not None:
+            found["kernel"] = self.generator(widths)
+        return {name: cropper.crop(array, self._axes[name], widths) for name, array in found.items()}
+
+
+def _initializer(node: Node, weight: str) -> Any:
+    names = {"kernel": ("kernel_initializer", "depthwise_initializer")}.get(weight, (f"{weight}_initializer",))
+    return next(node.call.config[name] for name in names if name in node.call.config)
+
+
+# What the layers compute, given their weights
+
+
+def _conv2d(inputs: Any, weights: Weights, config: Mapping[str, Any]) -> Any:
+    kernel, groups = weights["kernel"], config["groups"]
+    options = {
+        "strides": config["strides"],
+        "padding": config["padding"].upper(),
+        "dilations": config["dilation_rate"],
+    }
+    if groups == 1:
+        return tf.nn.conv2d(inputs, kernel, **options)
+    # Grouped kernels run on CPU through XLA only, which is far slower than one convolution a group.
+    parts = zip(tf.split(inputs, groups, -1), tf.split(kernel, groups, -1), strict=True)
+    return tf.concat([tf.nn.conv2d(part, piece, **options) for part, piece in parts], -1)
+
+
+def _depthwise_conv2d(inputs: Any, weights: Weights, config: Mapping[str, Any]) -> Any:
+    return tf.nn.depthwise_conv2d(
+        inputs,
+        weights["kernel"],
+        strides=(1, *config["strides"], 1),
+        padding=config["padding"].upper(),
+        dilations=config["dilation_rate"],
+    )
+
+
+def _dense(inputs: Any, weights: Weights, config: Mapping[str, Any]) -> Any:
+    return tf.tensordot(inputs, weights["kernel"], 1) if inputs.shape.rank != 2 else inputs @ weights["kernel"]
+
+
+_LINEAR: Mapping[str, Callable[..., Any]] = {
+    "Conv2D": _conv2d,
+    "DepthwiseConv2D": _depthwise_conv2d,
+    "Dense": _dense,
+}
+WEIGHTED = frozenset((*_LINEAR, "BatchNormalization"))
+
+
+def is_linear(node: Node) -> bool:
+    """Returns whether the node is a convolution or dense layer without an activation, so that a scale can be folded in."""
+    return node.op in _LINEAR and node.call.config.get("activation", "linear") == "linear"
+
+
+def apply_layer(node: Node, inputs: Any, weights: Weights) -> Any:
+    """Returns what the convolution or dense layer ``node`` computes with the given weights."""
+    if node.op == "Conv2D" and "in_per_group" not in node.roles:
+        kernel = weights["kernel"]  # one group a channel: a depthwise convolution with its kernel axes folded
+        shape = tf.shape(kernel)
+        folded = tf.reshape(kernel, [shape[0], shape[1], -1, node.shape[-1] // len(node.call.inputs[0])])
+        outputs = _depthwise_conv2d(inputs, {"kernel": tf.cast(folded, inputs.dtype)}, node.call.config)
+    else:
+        cast = {"kernel": tf.cast(weights["kernel"], inputs.dtype)}
+        outputs = _LINEAR[node.op](inputs, cast, node.call.config)
+    if "bias" in weights:
+        outputs = tf.nn.bias_add(outputs, tf.cast(weights["bias"], outputs.dtype))
+    return keras.activations.get(node.call.config.get("activation", "linear"))(outputs)
+
+
+def reshape(node: Node, inputs: Any) -> Any:
+    """Returns what the `Flatten` or `Reshape` layer ``node`` computes on cropped channels."""
+    if None in node.shape[:-1]:
+        raise GraphError(f"Layer {node.layer!r} ({node.op}) has the shape {node.shape}. Expected fixed height and width.")
+    return tf.reshape(inputs, [tf.shape(inputs)[0], *node.shape[:-1], -1])

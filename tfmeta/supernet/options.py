@@ -1,0 +1,60 @@
+"""Options of a PruningNet, and the encoding that it uses unless told otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tfmeta.errors import UserError
+from tfmeta.graph.channel_graph import INPUT, ChannelGraph
+
+
+@dataclass(frozen=True)
+class PruningNetOptions:
+    """How the weights are generated and how structures are drawn.
+
+    Attributes:
+        hidden: hidden units of each kernel's generator, one number or layer name to number. The generators hold about
+            `hidden` + 1 times the weights of the network. The paper takes 32 or 64.
+        encodings: layer name to the groups whose relative widths its generator sees; `default_encodings` by default. A
+            layer without an entry has an ordinary kernel that is cropped.
+        affine: whether batch normalisation has scale and offset, one answer or layer name to answer.
+        sampler: how structures are drawn in training, a name in `tfmeta.supernet.sampling.SAMPLERS`.
+        seed: seed of the drawn structures.
+    """
+
+    hidden: int | Mapping[str, int] = 8
+    encodings: Mapping[str, tuple[str, ...]] | None = None
+    affine: bool | Mapping[str, bool] = True
+    sampler: str = "spread"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = self.hidden.values() if isinstance(self.hidden, Mapping) else (self.hidden,)
+        if any(size < 1 for size in sizes):
+            raise UserError(f"Expected at least 1 hidden unit, received hidden={self.hidden}.")
+
+    def hidden_of(self, layer: str) -> int:
+        """Returns the hidden units of a layer's generator."""
+        return self.hidden.get(layer, 1) if isinstance(self.hidden, Mapping) else self.hidden
+
+    def affine_of(self, layer: str) -> bool:
+        """Returns whether a batch normalisation has scale and offset."""
+        return self.affine.get(layer, False) if isinstance(self.affine, Mapping) else self.affine
+
+
+def default_encodings(graph: ChannelGraph) -> dict[str, tuple[str, ...]]:
+    """Returns, for every layer with a kernel except classifiers, the groups it reads and the groups it makes.
+
+    Classifiers keep an ordinary kernel, as in the paper: their width is fixed, and a generated one only adds weights.
+    """
+    encodings = {}
+    for node in graph.nodes:
+        if node.op == INPUT or "kernel" not in node.weights:
+            continue
+        groups = [graph.groups[g] for role in ("in", "out") for g in graph.groups_of_axis(node.roles[role])]
+        made = [graph.groups[g] for g in graph.groups_of_axis(node.roles["out"])]
+        if all(group.pinned for group in made):
+            continue
+        encodings[node.layer] = tuple(dict.fromkeys(group.name for group in groups if group.pinned is None))
+    return encodings

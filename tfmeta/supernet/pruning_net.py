@@ -1,0 +1,143 @@
+"""PruningNet: a Keras model that computes any structure of a channel graph with generated weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tfmeta.errors import SpaceError
+from tfmeta.graph.channel_graph import INPUT, ChannelGraph, Node
+from tfmeta.graph.rebuild import set_constants, walk
+from tfmeta.graph.space import SearchSpace
+from tfmeta.graph.structure import Structure
+from tfmeta.lazy import keras, tf
+from tfmeta.supernet import meta_layers
+from tfmeta.supernet.batch_norm import batch_normalise
+from tfmeta.supernet.crops import Cropper
+from tfmeta.supernet.options import PruningNetOptions, default_encodings
+from tfmeta.supernet.sampling import draw_widths
+
+# Layer name to its weights by name.
+Weights = dict[str, dict[str, Any]]
+# What a batch normalisation does with its input.
+Normalise = Callable[[Node, Any, Mapping[str, Any]], Any]
+
+
+class PruningNet(keras.Model):
+    """Computes any structure of a channel graph with weights that small networks generate from its widths.
+
+    ``net(images, widths)`` gives the model's output for one structure. In training, without widths, a structure is drawn
+    for every batch. Batch normalisation always uses the statistics of the batch: a structure's own statistics are taken
+    just before it is judged (`tfmeta.supernet.evaluation`). One compiled function serves every structure.
+
+    Compile and fit it as any Keras model. The count of drawn structures is one of its weights, so training that resumes
+    from a checkpoint draws the same structures as training that was never stopped.
+
+    Source: Liu et al., MetaPruning: Meta Learning for Automatic Neural Network Channel Pruning, ICCV 2019,
+    https://arxiv.org/abs/1903.10258.
+
+    Args:
+        graph: the channel graph of the model to prune.
+        space: the structures to train on; all multiples of 8 by default.
+        options: sizes of the generators and how structures are drawn.
+        dtype: a Keras dtype policy, for example "mixed_bfloat16".
+
+    Raises:
+        SpaceError: the space belongs to another graph.
+    """
+
+    def __init__(
+        self,
+        graph: ChannelGraph,
+        space: SearchSpace | None = None,
+        options: PruningNetOptions | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=f"pruning_net_{graph.name}", dtype=dtype)
+        self.graph = graph
+        self.space = space or SearchSpace.from_graph(graph)
+        self.options = options or PruningNetOptions()
+        if self.space.sizes != tuple(group.size for group in graph.searchable):
+            raise SpaceError(f"The search space does not belong to the graph of {graph.name!r}.")
+        self._cropper = Cropper(graph)
+        self._meta: dict[str, meta_layers.MetaLayer] = {}
+        self._plain: dict[str, Any] = {}
+        self._make_layers()
+        self._draws = self.add_weight(shape=(), dtype="int64", initializer="zeros", trainable=False, name="draws")
+        self.built = True
+
+    def _make_layers(self) -> None:
+        names = [group.name for group in self.graph.searchable]
+        encodings = self.options.encodings
+        encodings = default_encodings(self.graph) if encodings is None else encodings
+        for node in self.graph.nodes:
+            if node.op in meta_layers.WEIGHTED and node.layer not in self._meta:
+                groups = [names.index(name) for name in encodings.get(node.layer, ()) if name in names]
+                encoding = {group: self.graph.searchable[group].size for group in groups}
+                hidden, affine = self.options.hidden_of(node.layer), self.options.affine_of(node.layer)
+                self._meta[node.layer] = meta_layers.MetaLayer(node, encoding, hidden, affine)
+            elif node.op not in (INPUT, "Flatten", "Reshape", *meta_layers.WEIGHTED) and node.layer not in self._plain:
+                self._plain[node.layer] = keras.layers.deserialize(dict(node.spec))
+                if node.constants:
+                    self._plain[node.layer].build((None, *node.call.input_shapes[0]))
+                    set_constants(node, self._plain[node.layer])
+        self._tracked = [*self._meta.values(), *self._plain.values()]
+
+    def call(self, images: Any, widths: Any = None, training: bool = False) -> Any:
+        """Returns the output of one structure for `images` `[B, H, W, C]`.
+
+        Args:
+            images: the images.
+            widths: int32 `[num_searchable]`; by default a drawn structure in training, else the full one.
+            training: whether dropout is active and, without widths, a structure is drawn.
+        """
+        if widths is None:
+            widths = self._draw() if training else tf.constant(self.space.full().widths, tf.int32)
+        outputs = self.forward(images, self.weights_for(widths), lambda *args: batch_normalise(*args)[0])
+        return tf.cast(outputs, tf.float32)
+
+    def _draw(self) -> Any:
+        step = tf.cast(self._draws.value, tf.int64)
+        self._draws.assign_add(1)
+        return draw_widths(self.space, self.options.sampler, self.options.seed, step)
+
+    def weights_for(self, widths: Any) -> Weights:
+        """Returns the generated and cropped weights of the structure with these widths, by layer and name."""
+        widths = tf.cast(tf.convert_to_tensor(widths), tf.int32)
+        return {layer: meta.weights_for(widths, self._cropper) for layer, meta in self._meta.items()}
+
+    def forward(self, images: Any, weights: Weights, normalise: Normalise) -> Any:
+        """Returns the output `[B, ...]` for `images` with the given weights.
+
+        Args:
+            images: `[B, H, W, C]`.
+            weights: as from `weights_for`.
+            normalise: what batch normalisation does: (node, inputs, weights) → outputs.
+        """
+
+        def apply(node: Node, args: Any, kwargs: Any) -> Any:
+            if node.op == "BatchNormalization":
+                return normalise(node, args[0], weights[node.layer])
+            if node.op in meta_layers.WEIGHTED:
+                return meta_layers.apply_layer(node, args[0], weights[node.layer])
+            if node.op in ("Flatten", "Reshape"):
+                return meta_layers.reshape(node, args[0])
+            return self._plain[node.layer](*args, **kwargs)
+
+        return walk(self.graph, [images], apply)[0]
+
+    def hypernetwork_params(self) -> int:
+        """Returns the number of weights of all generators."""
+        generators = (meta.generator for meta in self._meta.values() if meta.generator is not None)
+        return sum(int(np.prod(weight.shape)) for generator in generators for weight in generator.weights)
+
+    def widths(self, structure: Structure) -> Any:
+        """Returns a structure's widths as the int32 tensor that the network takes.
+
+        Raises:
+            SpaceError: the structure does not fit the graph.
+        """
+        self.graph.kept(structure)
+        return tf.constant(structure.widths, tf.int32)
