@@ -33,6 +33,8 @@ def test_accuracy_is_the_mean_of_right_answers(int8_file, digits):
 
 def test_split_accuracy_is_accuracy_in_batches(int8_file, digits):
     class Split:
+        size = len(digits[3])
+
         def batches(self, batch_size):
             del batch_size  # a small one, so that there are several
             return tf.data.Dataset.from_tensor_slices((digits[2], digits[3])).batch(150)

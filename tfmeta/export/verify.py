@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from tfmeta.errors import ExportError
 from tfmeta.export.chatter import quiet
 from tfmeta.export.interface import Tolerance
 from tfmeta.lazy import keras
+from tfmeta.progress import bar
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -47,6 +49,10 @@ class Agreement:
 class LabelledSplit(Protocol):
     """The part of a data split that is needed to tell an accuracy."""
 
+    @property
+    def size(self) -> int:
+        """Returns the number of images."""
+
     def batches(self, batch_size: int) -> tf.data.Dataset:
         """Returns (images `[B, H, W, C]`, labels `[B]`) in a fixed order."""
 
@@ -69,16 +75,7 @@ def outputs(
     Raises:
         ExportError: LiteRT cannot load the file, or the images do not fit it.
     """
-    count = workers or os.cpu_count() or 1
-    count = max(1, min(count, len(images)))
-    with quiet():
-        runners = [_Runner(path) for _ in range(count)]
-    runners[0].check(images)
-    with ThreadPoolExecutor(count) as pool:
-        parts = pool.map(
-            lambda runner, part: runner.run(part), runners, np.array_split(images, count)
-        )
-        return np.concatenate(list(parts))
+    return _Pool(path, workers or min(_cores(), max(1, len(images)))).run(images)
 
 
 def accuracy(
@@ -119,13 +116,16 @@ def split_accuracy(path: str | os.PathLike[str], split: LabelledSplit) -> float:
     Raises:
         ExportError: as for `accuracy`.
     """
-    right = total = 0
-    for images, labels in split.batches(4 * _CHUNK).as_numpy_iterator():
-        right += round(accuracy(path, images, labels) * len(labels))
-        total += len(labels)
-    if total == 0:
+    if split.size == 0:
         raise ExportError("Expected a split with images. Received: an empty one.")
-    return right / total
+    pool = _Pool(path, _cores())
+    batches = split.batches(_CHUNK).as_numpy_iterator()
+    right = 0
+    for images, labels in bar(
+        batches, f"Testing {Path(path).name}", total=-(-split.size // _CHUNK), unit="batch"
+    ):
+        right += int(np.sum(_top1(pool.run(images)) == labels))
+    return right / split.size
 
 
 def compare(path: str | os.PathLike[str], model: keras.Model, samples: np.ndarray) -> Agreement:
@@ -192,6 +192,21 @@ def require(agreement: Agreement, tolerance: Tolerance, scheme: str) -> None:
         )
 
 
+class _Pool:
+    """Interpreters of one file that share the images, a thread each."""
+
+    def __init__(self, path: str | os.PathLike[str], count: int) -> None:
+        with quiet():
+            self._runners = [_Runner(path) for _ in range(count)]
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        self._runners[0].check(images)
+        parts = np.array_split(images, len(self._runners))
+        with ThreadPoolExecutor(len(self._runners)) as threads:
+            answers = threads.map(lambda runner, part: runner.run(part), self._runners, parts)
+            return np.concatenate(list(answers))
+
+
 class _Runner:
     """One interpreter with its scales; fed one image at a time."""
 
@@ -239,18 +254,23 @@ def _quantize(images: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
     if np.issubdtype(dtype, np.floating):
         return images.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
-    return np.clip(np.round(images / scale) + zero_point, limits.min, limits.max).astype(dtype)
+    stored = np.clip(np.round(images / scale) + zero_point, limits.min, limits.max)
+    return np.asarray(stored, dtype)
 
 
 def _dequantize(answers: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
     scale, zero_point = tensor["quantization"]
     if np.issubdtype(answers.dtype, np.floating):
         return answers.astype(np.float32, copy=False)
-    return ((answers.astype(np.float32) - zero_point) * scale).astype(np.float32)
+    return np.asarray((answers.astype(np.float32) - zero_point) * scale, np.float32)
 
 
 def _top1(values: np.ndarray) -> np.ndarray:
-    return np.argmax(values, axis=-1)
+    return np.asarray(np.argmax(values, axis=-1))
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
 
 
 def _numpy(tensor: Any) -> np.ndarray:
