@@ -47,7 +47,7 @@ def assemble(
             options.test_fraction,
             np.random.default_rng(_TEST_SEED),
             class_names=class_names,
-            purpose="test split",
+            parts=("train", "search", "test") if search is None else ("train", "test"),
         )
         train, test = train.subset(kept), train.subset(carved)
     if search is None:
@@ -65,12 +65,13 @@ def _search_indices(
     train: Source, options: DataOptions, class_names: tuple[str, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     rng = np.random.default_rng((options.seed, _SEARCH))
+    parts = ("train", "search")
     if options.search_size is not None:
         return carve_count(
-            train.labels, options.search_size, rng, class_names=class_names, purpose="search split"
+            train.labels, options.search_size, rng, class_names=class_names, parts=parts
         )
     return carve_fraction(
-        train.labels, options.search_fraction, rng, class_names=class_names, purpose="search split"
+        train.labels, options.search_fraction, rng, class_names=class_names, parts=parts
     )
 
 

@@ -119,16 +119,19 @@ def _cut_out(images: Tensor, side: int, seed: Tensor) -> Tensor:
     The paper writes zeros into normalised images, which is the mean of the data set; the mean of
     the image itself comes closest to that without statistics of the data set.
     """
-    batch, (height, width, _) = tf.shape(images)[0], images.shape[1:]
+    batch, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
     centres = tf.random.stateless_uniform([batch, 2], seed, dtype=tf.float32, alg="philox")
     top = tf.cast(centres[:, :1] * height, tf.int32) - side // 2
     left = tf.cast(centres[:, 1:] * width, tf.int32) - side // 2
-    rows, columns = tf.range(height), tf.range(width)
+    # Columns and channels as one axis: broadcasting over a short last axis is slow.
+    rows, columns = tf.range(height), tf.repeat(tf.range(width), channels)
     in_rows = (rows >= top) & (rows < top + side)
     in_columns = (columns >= left) & (columns < left + side)
-    inside = in_rows[:, :, None, None] & in_columns[:, None, :, None]
-    mean = tf.reduce_mean(tf.cast(images, tf.float32), [1, 2, 3], keepdims=True)
-    return tf.where(inside, tf.cast(mean, images.dtype), images)
+    lines = tf.reshape(images, [batch, height, width * channels])
+    mean = tf.reduce_mean(tf.cast(lines, tf.float32), [1, 2], keepdims=True)
+    inside = in_rows[:, :, None] & in_columns[:, None, :]
+    lines = tf.where(inside, tf.cast(mean, images.dtype), lines)
+    return tf.reshape(lines, [batch, height, width, channels])
 
 
 def _resized_crops(images: Tensor, min_area: float, seed: Tensor) -> Tensor:
@@ -140,10 +143,18 @@ def _resized_crops(images: Tensor, min_area: float, seed: Tensor) -> Tensor:
     # Cropped to the image where the usual code draws again: a loop per image would be needed.
     tall = tf.minimum(tf.sqrt(area) * stretch, 1.0)
     wide = tf.minimum(tf.sqrt(area) / stretch, 1.0)
-    top, left = draws[2] * (1.0 - tall), draws[3] * (1.0 - wide)
-    boxes = tf.stack([top, left, top + tall, left + wide], axis=1)
-    images = tf.cast(images, tf.float32)
-    return tf.image.crop_and_resize(images, boxes, tf.range(batch), [height, width])
+    # From the pixel centres of the result to those of the image: x -> wide * (x + 1/2) + left - 1/2
+    left = draws[2] * (1.0 - wide) * width + 0.5 * wide - 0.5
+    top = draws[3] * (1.0 - tall) * height + 0.5 * tall - 0.5
+    zero = tf.zeros_like(wide)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),
+        transforms=tf.stack([wide, zero, left, zero, tall, top, zero, zero], axis=1),
+        output_shape=[height, width],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )
 
 
 def _factors(images: Tensor, strength: float, seed: Tensor) -> Tensor:

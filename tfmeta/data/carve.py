@@ -15,6 +15,8 @@ from tfmeta.errors import DataError
 
 Indices = NDArray[np.int64]
 
+_LISTED = 5  # classes that an error names
+
 
 def carve_fraction(
     labels: NDArray[np.integer],
@@ -22,25 +24,25 @@ def carve_fraction(
     rng: np.random.Generator,
     *,
     class_names: Sequence[str],
-    purpose: str,
+    parts: Sequence[str],
 ) -> tuple[Indices, Indices]:
     """Returns (kept, carved) indices: the same share of every class is carved.
 
-    Every class gives at least one image and keeps at least one. Both results ascend, are disjoint
-    and together hold every index.
+    Every class gives at least one image and keeps at least one for each of the other parts. Both
+    results ascend, are disjoint and together hold every index.
 
     Args:
         labels: `[N]` class of each image.
         fraction: share of each class to carve, between 0 and 1.
         rng: draws the images.
         class_names: one name a class, for the error text.
-        purpose: what the carved images are for, for the error text ("search split").
+        parts: every split that these images must serve, the carved one last.
 
     Raises:
-        DataError: a class has fewer than two images.
+        DataError: a class has fewer images than there are parts.
     """
-    counts = _counts(labels, class_names, purpose)
-    quotas = np.clip(np.rint(counts * fraction).astype(np.int64), 1, counts - 1)
+    counts = _counts(labels, class_names, parts)
+    quotas = np.clip(np.rint(counts * fraction).astype(np.int64), 1, counts - len(parts) + 1)
     return _divide(labels, quotas, rng)
 
 
@@ -50,21 +52,22 @@ def carve_count(
     rng: np.random.Generator,
     *,
     class_names: Sequence[str],
-    purpose: str,
+    parts: Sequence[str],
 ) -> tuple[Indices, Indices]:
     """Returns (kept, carved) indices: ``count`` images, as equally many of each class as there are.
 
-    Arguments and errors are those of :func:`carve_fraction`; a ``count`` that does not leave one
-    image of each class behind, or does not reach every class, is a ``DataError`` as well.
+    Arguments and errors are those of :func:`carve_fraction`; a ``count`` that does not reach every
+    class, or takes too much from them all, is a ``DataError`` as well.
     """
-    counts = _counts(labels, class_names, purpose)
-    if not len(counts) <= count <= counts.sum() - len(counts):
+    counts = _counts(labels, class_names, parts)
+    available = counts - len(parts) + 1
+    if not len(counts) <= count <= available.sum():
         raise DataError(
-            f"Expected a {purpose} of {len(counts)} to {counts.sum() - len(counts)} images "
+            f"Expected a {parts[-1]} split of {len(counts)} to {available.sum()} images "
             f"({len(counts)} classes, {counts.sum()} images; each class gives one at least and "
             f"keeps one at least). Received: {count}."
         )
-    return _divide(labels, _even_quotas(counts - 1, count), rng)
+    return _divide(labels, _even_quotas(available, count), rng)
 
 
 def balanced(labels: NDArray[np.integer], count: int, rng: np.random.Generator) -> Indices:
@@ -77,16 +80,16 @@ def balanced(labels: NDArray[np.integer], count: int, rng: np.random.Generator) 
 
 
 def _counts(
-    labels: NDArray[np.integer], class_names: Sequence[str], purpose: str
+    labels: NDArray[np.integer], class_names: Sequence[str], parts: Sequence[str]
 ) -> NDArray[np.int64]:
     counts = np.bincount(labels, minlength=len(class_names)).astype(np.int64)
-    small = np.flatnonzero(counts < 2)
+    small = np.flatnonzero(counts < len(parts))
     if small.size:
-        listed = ", ".join(f"{class_names[i]!r} has {counts[i]}" for i in small[:5])
-        more = f" and {small.size - 5} more classes" if small.size > 5 else ""
+        listed = ", ".join(f"{class_names[i]!r} has {counts[i]}" for i in small[:_LISTED])
+        more = f", and {small.size - _LISTED} more classes" if small.size > _LISTED else ""
         raise DataError(
-            f"Every class needs at least 2 images to carve the {purpose} (one to keep, one to "
-            f"carve), but class {listed}{more}. Add images, or remove the class."
+            f"Every class needs at least {len(parts)} images, one for each of the splits "
+            f"{', '.join(parts)}; but {listed}{more}. Add images, or remove the class."
         )
     return counts
 

@@ -84,7 +84,8 @@ def read(path: Path, rank: int) -> NDArray[np.uint8]:
     if data[:4] != magic or len(data) < header:
         raise DataError(
             f"{path} is not an idx file of {rank} dimension(s). Expected it to begin with the "
-            f"bytes {magic.hex()}. Received: {data[:4].hex() or 'an empty file'}. Get the file again."
+            f"bytes {magic.hex()}. Received: {data[:4].hex() or 'an empty file'}. "
+            "Get the file again."
         )
     shape = tuple(int(n) for n in np.frombuffer(data, ">u4", rank, offset=4))
     if len(data) - header != math.prod(shape):

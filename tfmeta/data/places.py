@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import sys
 from pathlib import Path
 
 from tfmeta import files
@@ -43,7 +45,8 @@ def download(url: str, target: Path, file_hash: str | None, advice: str) -> Path
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT_S)  # get_file has no such argument
     try:
-        with files.replacing(target) as temporary:
+        # get_file talks on standard output, where only results belong.
+        with files.replacing(target) as temporary, contextlib.redirect_stdout(sys.stderr):
             keras.utils.get_file(
                 temporary.name,
                 origin=url,
@@ -52,7 +55,8 @@ def download(url: str, target: Path, file_hash: str | None, advice: str) -> Path
                 cache_subdir="",
             )
     except Exception as error:  # get_file raises bare exceptions for network trouble
-        raise DataError(f"Could not download {url}: {error}. {advice}") from error
+        reason = str(error).rpartition(" -- ")[2]  # what stands before repeats the address
+        raise DataError(f"Could not download {url}: {reason}. {advice}") from error
     finally:
         socket.setdefaulttimeout(timeout)
     return target

@@ -57,7 +57,8 @@ class Order:
         if self.drop_remainder and size < self.batch_size:
             raise DataError(
                 f"The split has {size} images, fewer than one batch of {self.batch_size}, so "
-                "dropping the remainder leaves nothing. Take a smaller batch_size, or keep the remainder."
+                "dropping the remainder leaves nothing. Take a smaller batch_size, or keep the "
+                "remainder."
             )
         return size // self.batch_size if self.drop_remainder else -(-size // self.batch_size)
 
@@ -96,24 +97,30 @@ class ArraySource:
 
     @property
     def labels(self) -> NDArray[np.int32]:
+        """`[N]` class of each image."""
         return self._labels
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
         height, width, channels = self._images.shape[1:]
         return height, width, channels
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Type of the stored images."""
         return self._images.dtype
 
     def subset(self, indices: NDArray[np.int64]) -> ArraySource:
+        """Returns the source of the images at ``indices``, copied."""
         return ArraySource(self._images[indices], self._labels[indices])
 
     def take(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """Returns the images at ``indices``."""
         return self._images[indices]
 
     def batches(self, order: Order) -> Dataset:
+        """Returns the batches, cut by the indices that :func:`indexed_batches` draws."""
         with tf.device("/CPU:0"):  # the batches are cut on the CPU, wherever the model computes
             images, labels = tf.constant(self._images), tf.constant(self._labels)
 
