@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from tfmeta.errors import ExportError
-from tfmeta.export.chatter import quiet
 from tfmeta.export.interface import Tolerance
 from tfmeta.lazy import keras
 from tfmeta.progress import bar
@@ -75,7 +73,7 @@ def outputs(
     Raises:
         ExportError: LiteRT cannot load the file, or the images do not fit it.
     """
-    return _Pool(path, workers or min(_cores(), max(1, len(images)))).run(images)
+    return litert.Pool(path, workers or min(litert.num_cores(), max(1, len(images)))).run(images)
 
 
 def accuracy(
@@ -106,19 +104,18 @@ def accuracy(
 
 
 def split_accuracy(path: str | os.PathLike[str], split: LabelledSplit) -> float:
-    """Returns the top-1 accuracy, 0 to 1, of the file at ``path`` on all of ``split``, a few images
-    in memory at a time.
+    """Returns the top-1 accuracy, 0 to 1, of the file at ``path`` on all of ``split``.
 
     Args:
         path: a .tflite classifier.
-        split: a `tfmeta.data.Split`.
+        split: a `tfmeta.data.Split`; a few of its images are in memory at a time.
 
     Raises:
         ExportError: as for `accuracy`.
     """
     if split.size == 0:
         raise ExportError("Expected a split with images. Received: an empty one.")
-    pool = _Pool(path, _cores())
+    pool = litert.Pool(path, litert.num_cores())
     batches = split.batches(_CHUNK).as_numpy_iterator()
     right = 0
     for images, labels in bar(
@@ -192,85 +189,8 @@ def require(agreement: Agreement, tolerance: Tolerance, scheme: str) -> None:
         )
 
 
-class _Pool:
-    """Interpreters of one file that share the images, a thread each."""
-
-    def __init__(self, path: str | os.PathLike[str], count: int) -> None:
-        with quiet():
-            self._runners = [_Runner(path) for _ in range(count)]
-
-    def run(self, images: np.ndarray) -> np.ndarray:
-        self._runners[0].check(images)
-        parts = np.array_split(images, len(self._runners))
-        with ThreadPoolExecutor(len(self._runners)) as threads:
-            answers = threads.map(lambda runner, part: runner.run(part), self._runners, parts)
-            return np.concatenate(list(answers))
-
-
-class _Runner:
-    """One interpreter with its scales; fed one image at a time."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        try:
-            self._interpreter = Interpreter(str(path), num_threads=1)
-            self._interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            raise ExportError(
-                f"LiteRT cannot load {str(path)!r}: {error}. Export the model again."
-            ) from error
-        self._input = _only(self._interpreter.get_input_details(), path)
-        self._output = _only(self._interpreter.get_output_details(), path)
-
-    def check(self, images: np.ndarray) -> None:
-        expected = [int(size) for size in self._input["shape"]]
-        if [1, *images.shape[1:]] != expected:
-            raise ExportError(
-                f"Expected images of shape {expected[1:]}, as the file takes them. Received: "
-                f"{list(images.shape[1:])}."
-            )
-
-    def run(self, images: np.ndarray) -> np.ndarray:
-        batch = _quantize(images, self._input)
-        answers = np.empty((len(images), *self._output["shape"][1:]), self._output["dtype"])
-        for number, image in enumerate(batch):
-            self._interpreter.set_tensor(self._input["index"], image[np.newaxis])
-            self._interpreter.invoke()
-            answers[number] = self._interpreter.get_tensor(self._output["index"])[0]
-        return _dequantize(answers, self._output)
-
-
-def _only(details: list[dict[str, Any]], path: str | os.PathLike[str]) -> dict[str, Any]:
-    if len(details) != 1:
-        raise ExportError(
-            f"Expected one input and one output in {str(path)!r}. Received: {len(details)}."
-        )
-    return details[0]
-
-
-def _quantize(images: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
-    dtype, (scale, zero_point) = tensor["dtype"], tensor["quantization"]
-    if np.issubdtype(dtype, np.floating):
-        return images.astype(dtype, copy=False)
-    limits = np.iinfo(dtype)
-    stored = np.clip(np.round(images / scale) + zero_point, limits.min, limits.max)
-    return np.asarray(stored, dtype)
-
-
-def _dequantize(answers: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
-    scale, zero_point = tensor["quantization"]
-    if np.issubdtype(answers.dtype, np.floating):
-        return answers.astype(np.float32, copy=False)
-    return np.asarray((answers.astype(np.float32) - zero_point) * scale, np.float32)
-
-
 def _top1(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.argmax(values, axis=-1))
-
-
-def _cores() -> int:
-    return os.cpu_count() or 1
 
 
 def _numpy(tensor: Any) -> np.ndarray:

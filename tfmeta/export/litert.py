@@ -1,0 +1,106 @@
+"""Runs a .tflite file with LiteRT as a phone would: image by image."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from tfmeta.errors import ExportError
+from tfmeta.export.chatter import quiet
+
+
+def num_cores() -> int:
+    """Returns the number of cores of this machine."""
+    return os.cpu_count() or 1
+
+
+class Pool:
+    """Interpreters of one .tflite file that share the images, a thread each.
+
+    Args:
+        path: a file with one input `[1, H, W, C]` and one output `[1, ...]`.
+        count: how many interpreters, above 0.
+
+    Raises:
+        ExportError: LiteRT cannot load the file, or it has several inputs or outputs.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], count: int) -> None:
+        with quiet():
+            self._runners = [_Runner(path) for _ in range(count)]
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Returns the answers `[N, ...]` float32 to ``images`` `[N, H, W, C]`, one at a time.
+
+        Where the file takes and gives integers, images are quantized and answers dequantized with
+        its scales.
+
+        Raises:
+            ExportError: the images have another shape than the file takes.
+        """
+        self._runners[0].check(images)
+        parts = np.array_split(images, len(self._runners))
+        with ThreadPoolExecutor(len(self._runners)) as threads:
+            answers = threads.map(lambda runner, part: runner.run(part), self._runners, parts)
+            return np.concatenate(list(answers))
+
+
+class _Runner:
+    """One interpreter with its scales; fed one image at a time."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            self._interpreter = Interpreter(str(path), num_threads=1)
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ExportError(
+                f"LiteRT cannot load {str(path)!r}: {error}. Export the model again."
+            ) from error
+        self._input = _only(self._interpreter.get_input_details(), path)
+        self._output = _only(self._interpreter.get_output_details(), path)
+
+    def check(self, images: np.ndarray) -> None:
+        expected = [int(size) for size in self._input["shape"]]
+        if [1, *images.shape[1:]] != expected:
+            raise ExportError(
+                f"Expected images of shape {expected[1:]}, as the file takes them. Received: "
+                f"{list(images.shape[1:])}."
+            )
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        batch = _quantize(images, self._input)
+        answers = np.empty((len(images), *self._output["shape"][1:]), self._output["dtype"])
+        for number, image in enumerate(batch):
+            self._interpreter.set_tensor(self._input["index"], image[np.newaxis])
+            self._interpreter.invoke()
+            answers[number] = self._interpreter.get_tensor(self._output["index"])[0]
+        return _dequantize(answers, self._output)
+
+
+def _only(details: list[dict[str, Any]], path: str | os.PathLike[str]) -> dict[str, Any]:
+    if len(details) != 1:
+        raise ExportError(
+            f"Expected one input and one output in {str(path)!r}. Received: {len(details)}."
+        )
+    return details[0]
+
+
+def _quantize(images: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
+    dtype, (scale, zero_point) = tensor["dtype"], tensor["quantization"]
+    if np.issubdtype(dtype, np.floating):
+        return images.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    stored = np.clip(np.round(images / scale) + zero_point, limits.min, limits.max)
+    return np.asarray(stored, dtype)
+
+
+def _dequantize(answers: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
+    scale, zero_point = tensor["quantization"]
+    if np.issubdtype(answers.dtype, np.floating):
+        return answers.astype(np.float32, copy=False)
+    return np.asarray((answers.astype(np.float32) - zero_point) * scale, np.float32)
