@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from tfmeta.errors import ExportError
+from tfmeta.export import litert
 from tfmeta.export.interface import Tolerance
 from tfmeta.lazy import keras
 from tfmeta.progress import bar
