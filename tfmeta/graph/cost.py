@@ -1,8 +1,8 @@
 """What a structure costs, in closed form: multiply-adds, parameters, bytes of weights, peak bytes of activations.
 
-Every channel axis has a length that is linear in the widths, and every kernel's size is a product of two of them. So MACs,
-parameters and weight bytes are one quadratic form in the widths, set up once a graph, and a population is costed by one
-matrix product. Nothing is built and no forward pass is made.
+Every channel axis has a length that is linear in the widths, and every kernel's size is a product of two of them. So
+MACs, parameters and weight bytes are one quadratic form in the widths, set up once a graph, and a population is costed
+by one matrix product. Nothing is built and no forward pass is made.
 
 Everything here takes one structure and returns an int, or many (a list of structures, or widths `[P, num_searchable]`)
 and returns an int64 array `[P]`.

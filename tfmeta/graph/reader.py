@@ -175,9 +175,8 @@ class _Reader:
         producers, consumers = [], []
         for (_, call, *_), row in zip(self.calls, roles, strict=True):
             kernel = () if call.op == INPUT else rule_for(call.op, call.name).weights.get("kernel", ())
-            if call.op == INPUT or "out" in kernel:
-                if row["out"] in axes:
-                    producers.append(call.name)
+            if (call.op == INPUT or "out" in kernel) and row["out"] in axes:
+                producers.append(call.name)
             if kernel and row["in"] in axes:
                 consumers.append(call.name)
         return tuple(dict.fromkeys(producers)), tuple(dict.fromkeys(consumers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class Selection:
     def __post_init__(self) -> None:
         kept = tuple(tuple(int(channel) for channel in group) for group in self.kept)
         for group in kept:
-            if not group or group[0] < 0 or any(a >= b for a, b in zip(group, group[1:], strict=False)):
+            if not group or group[0] < 0 or any(a >= b for a, b in itertools.pairwise(group)):
                 raise SpaceError(
                     "Kept channels must be ascending, different and not negative, at least one a "
                     f"group, received {group}."

@@ -44,10 +44,12 @@ def mobilenet_v2(
     wanted = [stride if block == 0 else 1 for _, repeats, stride in STAGES for block in range(repeats)]
     strides = iter(enumerate(parts.fitting_strides(min(x.shape[1:3]), wanted, small), 1))
     for (expansion, repeats, _), filters in zip(STAGES, outputs, strict=True):
-        for _ in range(repeats):
+        for block in range(repeats):
             index, stride = next(strides)
             middle = expansion * x.shape[-1] if expansion > 1 or expand_first else None
-            x = _inverted_residual(x, middle, filters, stride, f"block{index}")
+            y = _inverted_residual(x, middle, filters, stride, f"block{index}")
+            # Not also where rounded widths happen to agree: what is joined must not depend on the width.
+            x = keras.layers.Add(name=f"block{index}_add")([x, y]) if block else y
     x = parts.convolution(x, parts.scaled(widths[-1], max(1.0, width)), 1, 1, "head")
     x = parts.activation(x, "relu6", "head")
     return keras.Model(image, parts.classifier(x, classes), name="mobilenet_v2")
@@ -55,16 +57,12 @@ def mobilenet_v2(
 
 def _inverted_residual(x: Any, middle: int | None, filters: int, stride: int, name: str) -> Any:
     """Expands to ``middle`` channels (None: not at all), filters them, and projects to ``filters``."""
-    block_input = x
     if middle:
         x = parts.convolution(x, middle, 1, 1, f"{name}_expand")
         x = parts.activation(x, "relu6", f"{name}_expand")
     x = parts.depthwise(x, 3, stride, f"{name}_dw")
     x = parts.activation(x, "relu6", f"{name}_dw")
-    x = parts.convolution(x, filters, 1, 1, f"{name}_project")
-    if stride == 1 and block_input.shape[-1] == filters:
-        x = keras.layers.Add(name=f"{name}_add")([block_input, x])
-    return x
+    return parts.convolution(x, filters, 1, 1, f"{name}_project")
 
 
 def _paper(input_shape: Sequence[int] = (224, 224, 3), classes: int = 1000) -> Any:
