@@ -154,14 +154,14 @@ def test_only_latency_imports_tflite_bench(path):
 
 
 @each_tfmeta_module
-def test_only_channel_graph_reads_keras_graphs(path):
-    if path != "tfmeta/graph/channel_graph.py":
+def test_only_the_reader_reads_keras_graphs(path):
+    if path != "tfmeta/graph/reader.py":
         reads = [
             node
             for node in _walk(_parse(path))
             if isinstance(node, ast.Attribute) and node.attr in KERAS_INTERNALS
         ]
-        _fail(path, reads, "Ask the ChannelGraph; only channel_graph.py reads a Keras graph.")
+        _fail(path, reads, "Ask the ChannelGraph; only graph/reader.py reads a Keras graph.")
 
 
 @each_tfmeta_module

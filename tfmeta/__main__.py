@@ -19,7 +19,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, see `tfmeta.bin.app`.
     """
-    verb, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    return app.guard(lambda: _dispatch(*given), "tfmeta")
+
+
+def _dispatch(verb: str, *rest: str) -> int:
     if verb in ("-h", "-help", "--help", "help"):
         print(_overview())
         return app.DONE

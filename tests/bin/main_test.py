@@ -198,6 +198,21 @@ def test_a_closed_pipe_ends_quietly():
     assert (process.returncode, told) == (app.PIPE_CLOSED, b"")
 
 
+def test_a_closed_pipe_ends_the_list_of_verbs_quietly():
+    # The reader is gone before the first line is written.
+    code = "import os, sys\nos.read(0, 1)\nfrom tfmeta.__main__ import main\nsys.exit(main([]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.close()
+        process.stdin.close()
+        told = process.stderr.read()
+    assert (process.returncode, told) == (app.PIPE_CLOSED, b"")
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
 def test_without_a_verb_all_verbs_are_listed(arguments, capsys):
     assert program.main(arguments) == app.DONE

@@ -21,7 +21,7 @@ import shutil
 import sys
 import textwrap
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from absl import flags
@@ -59,8 +59,23 @@ def run(verb: Verb, name: str, arguments: Sequence[str], description: str = "") 
     """
     if "debug" not in verb.FLAGS:
         shared_flags.debug(verb.FLAGS)
+
+    def action() -> int:
+        return _answer(verb, name, arguments, description)
+
+    return guard(action, name, debug=lambda: verb.FLAGS["debug"].value)
+
+
+def guard(action: Callable[[], int], name: str, *, debug: Callable[[], bool] | None = None) -> int:
+    """Returns what ``action`` returns, or the exit code of the error that it raises.
+
+    Args:
+        action: the work.
+        name: what the user typed, for messages.
+        debug: whether to show the traceback, asked when there is one.
+    """
     try:
-        status = _answer(verb, name, arguments, description)
+        status = action()
         sys.stdout.flush()  # a closed pipe or a full disk shows here, not after the last line
     except KeyboardInterrupt:
         _tell(name, "Stopped. Run the same command again to go on.")
@@ -73,7 +88,7 @@ def run(verb: Verb, name: str, arguments: Sequence[str], description: str = "") 
         explained = _explain(error)
         if explained is None:
             raise
-        if verb.FLAGS["debug"].value:
+        if debug is not None and debug():
             traceback.print_exc()
         status, text = explained
         _tell(name, text)
@@ -143,5 +158,4 @@ def _reason(error: Exception) -> str:
 
 
 def _tell(name: str, text: str) -> None:
-    sys.stdout.flush()
     print(f"{name}: {text}", file=sys.stderr)
