@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import gc
+import hashlib
+import pathlib
+
+import numpy as np
+import pytest
+
+import tflite_bench
+from tflite_bench.errors import DeviceError, ModelFileError
+from tflite_bench.host import HostDevice
+from tflite_bench.types import BenchOptions
+
+Models = dict[str, pathlib.Path]
+QUICK = BenchOptions(num_runs=12, min_secs=0, warmup_min_secs=0)
+
+
+def test_a_measurement_says_what_its_times_say(models: Models) -> None:
+    m = tflite_bench.benchmark(models["small"], device="host", options=QUICK)
+    times = np.concatenate(m.blocks_ms)
+    assert m.num_runs == len(times) == 12
+    assert np.all(times > 0)
+    assert m.median_ms == np.median(times)
+    assert m.p90_ms == np.percentile(times, 90)
+    assert (m.min_ms, m.max_ms) == (times.min(), times.max())
+    assert m.mean_ms == pytest.approx(times.mean())
+    assert m.std_ms == pytest.approx(times.std())
+    assert m.min_ms <= m.median_low_ms <= m.median_ms <= m.median_high_ms <= m.max_ms
+    assert m.init_ms > 0 and m.first_inference_ms > 0
+    assert m.peak_memory_mb is None or m.peak_memory_mb >= 0
+    assert m.reason.endswith(".")
+
+
+def test_a_measurement_knows_its_model_device_and_options(models: Models) -> None:
+    m = tflite_bench.benchmark(str(models["small"]), options=QUICK)
+    content = models["small"].read_bytes()
+    assert m.model_name == "small.tflite"
+    assert m.model_sha256 == hashlib.sha256(content).hexdigest()
+    assert m.model_size_bytes == len(content)
+    assert m.options == QUICK
+    assert m.device == HostDevice().info()
+    assert m.device.kind == "host" and m.device.cores >= 1 and m.device.runtime == "LiteRT"
+    assert m.started_at.endswith("+00:00")
+
+
+@pytest.mark.parametrize("name", ["free_batch", "indices", "bytes", "truth"])
+def test_inputs_of_every_type_and_a_free_batch_run(models: Models, name: str) -> None:
+    assert tflite_bench.benchmark(models[name], options=QUICK).num_runs == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("flex", "needs the TensorFlow operation FlexMatrixDeterminant"),
+        ("custom", "needs the custom operation MatrixDeterminant, "),
+        ("free_size", r"inputs of a fixed size.*shape \[1, -1, -1, 3\]"),
+        ("strings", "numbers or truth values"),
+        ("empty", "an empty file"),
+        ("garbage", "identifier TFL3"),
+        ("garbage_after_identifier", "damaged or cut off"),
+        ("half", "damaged or cut off"),
+        ("nearly_whole", "damaged or cut off"),
+        ("head_only", "damaged or cut off"),
+    ],
+)
+def test_a_file_that_cannot_run_is_an_error_that_names_it_and_why(
+    models: Models, name: str, text: str
+) -> None:
+    with pytest.raises(ModelFileError, match=text) as caught:
+        tflite_bench.benchmark(models[name], options=QUICK)
+    assert str(models[name]) in str(caught.value)
+
+
+def test_num_runs_and_min_secs_are_both_reached(models: Models) -> None:
+    with HostDevice().load(models["small"], QUICK) as loaded:
+        assert len(loaded.run(5, 0.0, 10.0)) == 5
+        times_ms = loaded.run(1, 0.05, 10.0)
+    assert len(times_ms) > 1
+    # The block's 50 ms hold its inferences and the reading of the clock between them.
+    assert sum(times_ms) <= 50 + max(times_ms)
+
+
+def test_max_secs_ends_a_block_and_a_warm_up(models: Models) -> None:
+    options = BenchOptions(
+        num_runs=10**9, min_secs=0, warmup_runs=10**9, warmup_min_secs=0, max_secs=0.02
+    )
+    assert 1 <= tflite_bench.benchmark(models["small"], options=options).num_runs < 10**9
+
+
+def test_a_closed_model_says_so(models: Models) -> None:
+    loaded = HostDevice().load(models["small"], QUICK)
+    loaded.close()
+    loaded.close()
+    with pytest.raises(DeviceError, match=r"small\.tflite was closed"):
+        loaded.run(1, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(models: Models, enabled: bool) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        tflite_bench.benchmark(models["small"], options=QUICK)
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
+
+
+def test_a_path_with_odd_letters_runs(models: Models, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a b;$(c) 'ü\n.tflite"
+    path.write_bytes(models["small"].read_bytes())
+    assert tflite_bench.benchmark(path, options=QUICK).model_name == path.name

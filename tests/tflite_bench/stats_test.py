@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tflite_bench import stats
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
+def test_bootstrap_medians_have_the_distribution_of_drawing_samples(count: int) -> None:
+    # The equivalence that the docstring claims: places drawn from a Beta distribution against
+    # `count` indices drawn a time. Both give 200,000 medians; a probability then has a standard
+    # error of at most 0.0011, a difference of two 0.0016, and the bound is 5 of those.
+    samples = np.arange(count, dtype=np.float64)
+    draws = 200_000
+    fast = stats.bootstrap_medians(samples, np.random.default_rng(1), draws)
+    chosen = np.random.default_rng(2).integers(count, size=(draws, count))
+    slow = np.median(samples[chosen], axis=1)
+    for value in np.unique(slow):
+        assert abs(np.mean(fast == value) - np.mean(slow == value)) < 0.008
+    assert set(np.unique(fast)) <= set(np.unique(slow))
+
+
+def test_the_median_of_three_has_its_exact_probabilities() -> None:
+    # Three draws from {0, 1, 2}: the median is 0 when at least two are 0: 3 * (1/9) * (2/3) + 1/27
+    # = 7/27, the same for 2, and 13/27 for 1.
+    medians = stats.bootstrap_medians([0.0, 1.0, 2.0], np.random.default_rng(0), 200_000)
+    shares = [np.mean(medians == value) for value in (0, 1, 2)]
+    np.testing.assert_allclose(shares, [7 / 27, 13 / 27, 7 / 27], atol=0.006)
+
+
+@pytest.mark.parametrize("count", [20, 51])
+def test_the_interval_of_the_median_holds_the_true_one_19_times_in_20(count: int) -> None:
+    rng = np.random.default_rng(3)
+    held = 0
+    for _ in range(400):
+        low, high = stats.median_interval(rng.exponential(size=count), rng)
+        held += low <= math.log(2) <= high  # the median of the exponential distribution
+    # 380 expected; the standard deviation is 4.4, the bound below 5 of them.
+    assert 358 <= held <= 400
+
+
+def test_equal_samples_leave_no_doubt() -> None:
+    assert stats.median_interval([2.0] * 7, np.random.default_rng(0)) == (2.0, 2.0)
+
+
+def test_the_ratio_is_the_median_of_the_block_ratios() -> None:
+    # Medians of A: 1, 2, 4; of B: 3, 4, 20; ratios 3, 2, 5, whose median is 3.
+    a = [[1.0, 1.0, 9.0], [2.0], [4.0, 4.0]]
+    b = [[3.0], [4.0, 4.0, 1.0], [20.0, 20.0]]
+    assert stats.compare(a, b).ratio == pytest.approx(3.0)
+
+
+def test_swapping_the_two_inverts_the_answer() -> None:
+    rng = np.random.default_rng(4)
+    a = rng.normal(10, 0.1, size=(10, 30))
+    b = rng.normal(11, 0.1, size=(10, 30))
+    one, other = stats.compare(list(a), list(b)), stats.compare(list(b), list(a))
+    assert one.ratio * other.ratio == pytest.approx(1.0)
+    assert (one.conclusion, other.conclusion) == (stats.SLOWER, stats.FASTER)
+    assert one.low <= one.ratio <= one.high
+
+
+def test_a_drift_that_meets_both_models_alike_leaves_the_ratio() -> None:
+    rng = np.random.default_rng(5)
+    drift = np.linspace(1, 3, 10)[:, None]
+    a = drift * rng.normal(10, 0.1, size=(10, 30))
+    b = drift * rng.normal(10.5, 0.1, size=(10, 30))
+    assert stats.compare(list(a), list(b)).ratio == pytest.approx(1.05, abs=0.01)
+    # Without the pairing the same times cannot tell: the drift is far larger than the difference.
+    assert stats.compare([a.ravel()], [b.ravel()]).conclusion == stats.NO_DIFFERENCE
+
+
+def test_two_runs_of_one_model_are_seldom_called_different() -> None:
+    # Blocks of one model whose level wanders by 3 % from block to block: a test that took all
+    # samples for independent would see a difference in most of these pairs.
+    rng = np.random.default_rng(6)
+    false_alarms = 0
+    for _ in range(200):
+        level = rng.normal(1, 0.03, size=(2, 10, 1))
+        times = level * rng.normal(1, 0.01, size=(2, 10, 50))
+        false_alarms += stats.compare(list(times[0]), list(times[1])).conclusion != (
+            stats.NO_DIFFERENCE
+        )
+    assert false_alarms <= 20  # 10 expected at most (5 %), standard deviation 3.1
+
+
+def test_a_difference_below_the_least_effect_is_none() -> None:
+    blocks = [[1.0] * 10] * 10
+    assert stats.compare(blocks, [[1.005] * 10] * 10).conclusion == stats.NO_DIFFERENCE
+    assert stats.compare(blocks, [[1.02] * 10] * 10).conclusion == stats.SLOWER
+    assert stats.compare(blocks, [[0.98] * 10] * 10).conclusion == stats.FASTER
+
+
+def test_the_same_times_give_the_same_answer() -> None:
+    a, b = np.random.default_rng(7).normal(10, 1, size=(2, 5, 20))
+    assert stats.compare(list(a), list(b)) == stats.compare(list(a), list(b))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "text"),
+    [
+        ([], [], "Received: 0 and 0"),
+        ([[1.0]], [[1.0], [2.0]], "Received: 1 and 2"),
+        ([[1.0]], [[]], "times above 0"),
+        ([[0.0]], [[1.0]], "times above 0"),
+        ([[math.nan]], [[1.0]], "times above 0"),
+    ],
+)
+def test_blocks_that_cannot_be_compared_are_an_error(
+    a: list[list[float]], b: list[list[float]], text: str
+) -> None:
+    with pytest.raises(ValueError, match=text):
+        stats.compare(a, b)
+
+
+def test_no_samples_are_an_error() -> None:
+    with pytest.raises(ValueError, match="at least one sample"):
+        stats.median_interval([], np.random.default_rng(0))
