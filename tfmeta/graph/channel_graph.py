@@ -152,7 +152,7 @@ class ChannelGraph:
         """SHA-256 of topology and layer options. Names do not count, since Keras numbers them by session."""
         rows = []
         for node in self.nodes:
-            config = {key: value for key, value in node.spec["config"].items() if key not in ("name", "build_config")}
+            config = {key: value for key, value in node.spec["config"].items() if key not in ("name", "seed")}
             rows.append([node.op, config, [[v.node, v.output] for v in node.inputs], node.shape])
         text = json.dumps(rows, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()

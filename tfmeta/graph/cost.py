@@ -70,7 +70,7 @@ def peak_activation_bytes(graph: ChannelGraph, structures: Structures, bytes_per
     """Returns the largest sum of bytes of the tensors that are alive at the same time, for one image.
 
     Nodes run in graph order; a tensor lives from the node that makes it to the last one that reads it. Activations,
-    batch normalisation, reshapes and dropout write over their input.
+    batch normalisation, reshapes and dropout write over their input where nothing else reads it any more.
     """
     widths, single = _widths(graph, structures)
     linear, constant = _live_form(graph)
@@ -117,11 +117,14 @@ def _evaluate(
 def _widths(graph: ChannelGraph, structures: Structures) -> tuple[np.ndarray, bool]:
     single = isinstance(structures, Structure)
     rows = [structures] if isinstance(structures, Structure) else structures
-    if not isinstance(rows, np.ndarray):
-        rows = np.array([s.widths for s in rows], np.float64).reshape(len(rows), -1)
-    widths = rows.astype(np.float64)
     sizes = np.array([group.size for group in graph.searchable])
-    if widths.ndim != 2 or (len(widths) and widths.shape[1] != len(sizes)):
+    if not isinstance(rows, np.ndarray):
+        for structure in rows:
+            if len(structure.widths) != len(sizes):
+                raise SpaceError(f"Expected {len(sizes)} widths a structure, received {len(structure.widths)}.")
+        rows = np.array([structure.widths for structure in rows]).reshape(len(rows), len(sizes))
+    widths = rows.astype(np.float64)
+    if widths.ndim != 2 or widths.shape[1] != len(sizes):
         raise SpaceError(f"Expected {len(sizes)} widths a structure, received an array of shape {widths.shape}.")
     if len(widths) and ((widths < 1) | (widths > sizes)).any():
         raise SpaceError(f"Expected widths from 1 to the group sizes {tuple(sizes.tolist())}.")
@@ -173,7 +176,7 @@ def _params_form(graph: ChannelGraph, per_kernel: float, per_other: float) -> _F
         seen.add(node.layer)
         for name, shape in node.weights.items():
             roles = node.rule.weights.get(name, (None,) * len(shape))
-            axes = tuple(node.roles[role] for role in roles if role in node.roles)
+            axes = tuple(node.roles[role] for role in roles if role is not None and role in node.roles)
             others = (size for size, role in zip(shape, roles, strict=True) if role not in node.roles)
             terms.append(((per_kernel if name == "kernel" else per_other) * math.prod(others), axes))
     return _Form(graph, terms)
@@ -182,15 +185,19 @@ def _params_form(graph: ChannelGraph, per_kernel: float, per_other: float) -> _F
 @functools.lru_cache(maxsize=32)
 def _live_form(graph: ChannelGraph) -> tuple[np.ndarray, np.ndarray]:
     """Elements alive while each node runs: linear part `[nodes, searchable]` and constant part `[nodes]`."""
+    final_read = list(range(len(graph.nodes)))  # the last node that reads each node's output
+    for index, node in enumerate(graph.nodes):
+        for value in node.inputs:
+            final_read[value.node] = index
+    for value in graph.outputs:
+        final_read[value.node] = len(graph.nodes)
     buffers = list(range(len(graph.nodes)))  # the buffer that each node writes
     last_read = list(range(len(graph.nodes)))
     for index, node in enumerate(graph.nodes):
-        if node.op != INPUT and node.rule.in_place:
+        # What another node still reads is not written over.
+        if node.op != INPUT and node.rule.in_place and final_read[node.inputs[0].node] == index:
             buffers[index] = buffers[node.inputs[0].node]
-        for value in node.inputs:
-            last_read[buffers[value.node]] = index
-    for value in graph.outputs:
-        last_read[buffers[value.node]] = len(graph.nodes)
+        last_read[buffers[index]] = final_read[index]
     counts, fixed = _axis_lengths(graph)
     linear, constant = np.zeros((len(buffers), counts.shape[1])), np.zeros(len(buffers))
     for index, node in enumerate(graph.nodes):

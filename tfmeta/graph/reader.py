@@ -73,7 +73,7 @@ class _Reader:
         return self._graph()
 
     def _read_node(self, node: Any) -> None:
-        layer = node.operation
+        layer = _layer(node.operation)
         index = len(self.calls)
         self.flow.at = layer.name
         inputs = tuple(self.values[id(tensor)] for tensor in node.input_tensors)
@@ -87,6 +87,12 @@ class _Reader:
             output_shape=tuple(output.shape[1:]),
         )
         roles = self._roles(call)
+        if len(roles["out"]) != call.output_shape[-1]:
+            raise GraphError(
+                f"Layer {call.name!r} ({call.op}) gives {call.output_shape[-1]} channels where its rule says "
+                f"{len(roles['out'])}. Expected a layer that keeps or makes its channels as the rule in "
+                "tfmeta/graph/rules.py says; replace the layer, or mend the rule."
+            )
         for role, labels in self.first_call.setdefault(layer.name, roles).items():
             self.flow.unite(labels, roles[role])  # a layer called twice has one kernel for both calls
         value = Value(index)
@@ -215,6 +221,22 @@ def _constants(layer: Any, op: str) -> tuple[np.ndarray, ...]:
     if op == INPUT or rule_for(op, layer.name).weights:
         return ()
     return tuple(np.asarray(weight) for weight in layer.weights)
+
+
+def _layer(operation: Any) -> Any:
+    """The operation itself when it is a plain layer."""
+    kind = type(operation).__name__
+    if isinstance(operation, keras.Model):
+        raise GraphError(
+            f"Layer {operation.name!r} is a whole model ({kind}) inside the model. Expected single layers: go on from "
+            "its output instead of calling it, as in keras.Model(inner.input, head(inner.output))."
+        )
+    if not isinstance(operation, keras.layers.Layer):
+        raise GraphError(
+            f"{operation.name!r} is the bare operation {kind}, for example from writing x + y. Expected a layer: write "
+            f"keras.layers.{kind}()(...) where that exists, or another layer that does the same."
+        )
+    return operation
 
 
 def _functional(model: Any) -> Any:

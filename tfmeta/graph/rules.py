@@ -9,7 +9,6 @@ To support another operation, add one row to `RULES`.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -86,6 +85,15 @@ def positions(call: Call, shape: Shape) -> int:
 # Flows
 
 
+# Activations that compute a channel from all channels: with fewer of them, the rest would change.
+_MIXING = ("softmax", "log_softmax", "sparsemax")
+
+
+def _pin_mixed(flow: Flow, call: Call, labels: Labels) -> None:
+    if call.op == "Softmax" or call.config.get("activation") in _MIXING:
+        flow.pin(labels, f"{call.config.get('activation', 'softmax')} over the channels")
+
+
 def _same(flow: Flow, call: Call) -> Roles:
     labels = call.inputs[0]
     return {"in": labels, "out": labels}
@@ -94,8 +102,11 @@ def _same(flow: Flow, call: Call) -> Roles:
 def _convolution(flow: Flow, call: Call) -> Roles:
     labels, filters, groups = call.inputs[0], call.config["filters"], call.config.get("groups", 1)
     if groups == len(labels) > 1:  # a depthwise convolution in other words: the groups go with the channels
-        return {"in": labels, "out": np.repeat(labels, filters // groups)}
+        out = np.repeat(labels, filters // groups)
+        _pin_mixed(flow, call, out)
+        return {"in": labels, "out": out}
     out = flow.new(filters)
+    _pin_mixed(flow, call, out)
     for wide in (labels, out):  # every group must keep the same number, so its k-th channels stay or go together
         blocks = wide.reshape(groups, -1)
         for block in blocks[1:]:
@@ -104,12 +115,15 @@ def _convolution(flow: Flow, call: Call) -> Roles:
 
 
 def _depthwise(flow: Flow, call: Call) -> Roles:
-    labels = call.inputs[0]
-    return {"in": labels, "out": np.repeat(labels, call.config["depth_multiplier"])}
+    out = np.repeat(call.inputs[0], call.config["depth_multiplier"])
+    _pin_mixed(flow, call, out)
+    return {"in": call.inputs[0], "out": out}
 
 
 def _dense(flow: Flow, call: Call) -> Roles:
-    return {"in": call.inputs[0], "out": flow.new(call.config["units"])}
+    out = flow.new(call.config["units"])
+    _pin_mixed(flow, call, out)
+    return {"in": call.inputs[0], "out": out}
 
 
 def _normalise(flow: Flow, call: Call) -> Roles:
@@ -123,8 +137,7 @@ def _normalise(flow: Flow, call: Call) -> Roles:
 
 
 def _activation(flow: Flow, call: Call) -> Roles:
-    if call.op == "Softmax" or call.config.get("activation") in ("softmax", "log_softmax"):
-        flow.pin(call.inputs[0], "softmax over the channels")
+    _pin_mixed(flow, call, call.inputs[0])
     return _same(flow, call)
 
 
@@ -279,9 +292,3 @@ def rule_for(op: str, layer: str) -> Rule:
             f"{', '.join(sorted(RULES))}. Replace the layer, or add a row for {op} to tfmeta/graph/rules.py."
         )
     return RULES[op]
-
-
-@functools.cache
-def in_place(op: str) -> bool:
-    """Returns whether the output of ``op`` can overwrite its input."""
-    return op in RULES and RULES[op].in_place

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfmeta.errors import BudgetError, SpaceError
+from tfmeta.errors import SpaceError
+from tfmeta.graph import budget
 from tfmeta.graph.structure import Bound, Structure
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 # MetaPruning's 31 scales, 0.10, 0.13, ..., 1.00, as percentages: integers decode to the same widths everywhere.
 METAPRUNING_RATIOS = tuple(range(10, 101, 3))
-
-_REPAIR_TRIES = 50
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,11 @@ class SearchSpace:
         """Number of free choices (pins do not count)."""
         return sum(len(gene.options) > 1 for gene in self.genes)
 
+    @functools.cached_property
+    def num_options(self) -> np.ndarray:
+        """`[len(genes)]` int: the number of options of every gene."""
+        return np.array([len(gene.options) for gene in self.genes], np.int64)
+
     @property
     def log10_size(self) -> float:
         """Decimal logarithm of the number of structures."""
@@ -144,7 +148,7 @@ class SearchSpace:
 
     def full(self) -> Structure:
         """Returns the largest structure."""
-        return self.structure(self._counts - 1)
+        return self.structure(self.num_options - 1)
 
     def smallest(self) -> Structure:
         """Returns the smallest structure."""
@@ -152,17 +156,24 @@ class SearchSpace:
 
     def uniform(self, ratio: float) -> Structure:
         """Returns the structure whose every width is the option nearest to ``ratio`` times the full width."""
-        return self.structure(self._uniform_indices(ratio))
+        return self.structure(self.uniform_indices(ratio))
+
+    def uniform_indices(self, ratio: float) -> np.ndarray:
+        """Returns the option of every gene in `uniform`."""
+        nearest = []
+        for gene, options in zip(self.genes, self._options, strict=True):
+            nearest.append(int(np.argmin(np.abs(options[:, 0] - ratio * self.sizes[gene.groups[0]]))))
+        return np.array(nearest)
 
     def sample(self, rng: np.random.Generator) -> Structure:
         """Returns a structure with every gene drawn uniformly from its options (the paper's sampling)."""
-        return self.structure(rng.integers(0, self._counts))
+        return self.structure(rng.integers(0, self.num_options))
 
     def mutate(self, structure: Structure, rng: np.random.Generator, probability: float = 0.1) -> Structure:
         """Returns a copy in which each gene has changed, with ``probability``, to another of its options."""
         indices = self.indices(structure)
-        offsets = rng.integers(1, np.maximum(self._counts, 2))
-        changed = (indices + offsets) % self._counts
+        offsets = rng.integers(1, np.maximum(self.num_options, 2))
+        changed = (indices + offsets) % self.num_options
         return self.structure(np.where(rng.random(len(indices)) < probability, changed, indices))
 
     def cross(self, first: Structure, second: Structure, rng: np.random.Generator) -> Structure:
@@ -174,42 +185,15 @@ class SearchSpace:
 
     def check_reachable(self, bounds: Sequence[Bound]) -> None:
         """Raises BudgetError, with the reachable extreme, when a bound lies outside the whole space."""
-        for bound in bounds:
-            smallest = np.array([self.smallest().widths])
-            full = np.array([self.full().widths])
-            if bound.above(smallest)[0]:
-                raise BudgetError(
-                    f"Budget of {_number(bound.upper)} {bound.unit} for {bound.name} is below the smallest "
-                    f"structure, which has {_number(bound.cost(smallest)[0])}. Raise the budget, or lower min_ratio "
-                    "or multiple_of."
-                )
-            if bound.below(full)[0]:
-                raise BudgetError(
-                    f"Lower bound of {_number(bound.lower)} {bound.unit} for {bound.name} is above the largest "
-                    f"structure, which has {_number(bound.cost(full)[0])}. Lower the bound or take a larger network."
-                )
+        budget.check_reachable(self, bounds)
 
     def repair(self, structure: Structure, bounds: Sequence[Bound], rng: np.random.Generator) -> Structure:
         """Returns a structure within ``bounds``, as near to ``structure`` in proportion as the options allow.
 
-        Too large a structure shrinks all its genes in proportion, too small a one grows in the same way; then genes in
-        random order take single steps until every bound holds. Fresh samples replace a start from which that fails.
-
         Raises:
             BudgetError: a bound lies outside the space, or no structure was found between the bounds.
         """
-        self.check_reachable(bounds)
-        indices = self.indices(structure)
-        for _ in range(_REPAIR_TRIES):
-            fitted = self._grow(self._scale(indices, bounds), bounds, rng)
-            if fitted is not None:
-                return self.structure(fitted)
-            indices = rng.integers(0, self._counts)
-        texts = [f"{b.name} from {_number(b.lower)} to {_number(b.upper)} {b.unit}" for b in bounds]
-        raise BudgetError(
-            f"No structure was found within {' and '.join(texts)} in {_REPAIR_TRIES} tries. Widen the bounds or "
-            "choose a smaller multiple_of."
-        )
+        return budget.repair(self, structure, bounds, rng)
 
     def uniform_within(self, bounds: Sequence[Bound]) -> Structure:
         """Returns the largest uniform structure that no upper bound forbids.
@@ -217,11 +201,7 @@ class SearchSpace:
         Raises:
             BudgetError: even the smallest structure is too large.
         """
-        self.check_reachable(bounds)
-        ratios = np.linspace(0, 1, 1001)
-        widths = self.widths(np.stack([self._uniform_indices(ratio) for ratio in ratios]))
-        allowed = ~np.any([bound.above(widths) for bound in bounds], axis=0) if bounds else np.ones(len(ratios), bool)
-        return Structure(tuple(widths[np.flatnonzero(allowed)[-1]]))
+        return budget.uniform_within(self, bounds)
 
     # As plain data
 
@@ -243,10 +223,6 @@ class SearchSpace:
         return tuple(np.array(gene.options, np.int64) for gene in self.genes)
 
     @functools.cached_property
-    def _counts(self) -> np.ndarray:
-        return np.array([len(gene.options) for gene in self.genes], np.int64)
-
-    @functools.cached_property
     def _lookup(self) -> tuple[dict[tuple[int, ...], int], ...]:
         return tuple({option: k for k, option in enumerate(gene.options)} for gene in self.genes)
 
@@ -256,42 +232,6 @@ class SearchSpace:
         pairs = zip(self.genes, self._lookup, strict=True)
         found = [lookup.get(tuple(structure.widths[g] for g in gene.groups)) for gene, lookup in pairs]
         return None if None in found else np.array(found)
-
-    def _uniform_indices(self, ratio: float) -> np.ndarray:
-        nearest = []
-        for gene, options in zip(self.genes, self._options, strict=True):
-            nearest.append(int(np.argmin(np.abs(options[:, 0] - ratio * self.sizes[gene.groups[0]]))))
-        return np.array(nearest)
-
-    def _scale(self, indices: np.ndarray, bounds: Sequence[Bound]) -> np.ndarray:
-        """The largest step towards feasibility that keeps the proportions of the genes."""
-        steps = np.linspace(0, 1, 65)[:, None]
-        down = np.rint(indices * (1 - steps)).astype(int)
-        fits = ~np.any([bound.above(self.widths(down)) for bound in bounds] or [np.zeros(65, bool)], axis=0)
-        indices = down[np.flatnonzero(fits)[0]]
-        up = np.rint(indices + (self._counts - 1 - indices) * steps).astype(int)
-        widths = self.widths(up)
-        enough = ~np.any([bound.below(widths) for bound in bounds] or [np.zeros(65, bool)], axis=0)
-        fits = ~np.any([bound.above(widths) for bound in bounds] or [np.zeros(65, bool)], axis=0)
-        return up[np.flatnonzero(enough & fits)[0]] if np.any(enough & fits) else up[np.flatnonzero(fits)[-1]]
-
-    def _grow(self, indices: np.ndarray, bounds: Sequence[Bound], rng: np.random.Generator) -> np.ndarray | None:
-        """Single steps in random order until no lower bound is missed; None when no step is left."""
-        while any(bound.below(self.widths(indices[None]))[0] for bound in bounds):
-            larger = indices + np.eye(len(indices), dtype=int)
-            larger = larger[indices + 1 < self._counts]
-            if not len(larger):
-                return None
-            widths = self.widths(larger)
-            larger = larger[~np.any([bound.above(widths) for bound in bounds], axis=0)]
-            if not len(larger):
-                return None
-            indices = larger[rng.integers(len(larger))]
-        return indices
-
-
-def _number(value: float | None) -> str:
-    return "no limit" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _index(names: Sequence[str], name: str) -> int:
