@@ -90,11 +90,10 @@ def compare(
     """Returns B's time over A's with its interval.
 
     Block k of A and block k of B ran next to each other, so their ratio is free of what changed
-    slowly in between.
-    The ratio reported is the median of the K block ratios. Its interval comes from drawing blocks
-    with replacement and, within each, samples: runs next to each other are alike, and an interval
-    that took them for independent would call noise a difference. With fewer than about 5 blocks it
-    is too narrow.
+    slowly in between. The ratio reported is the median of the K block ratios. Its interval comes
+    from drawing blocks with replacement and, within each, samples: runs next to each other are
+    alike, and an interval that took them for independent would call noise a difference. With fewer
+    than about 5 blocks it is too narrow.
 
     Args:
         a_blocks: K arrays of times, of any lengths; a flat list of times is one block: ``[times]``.
