@@ -1,0 +1,166 @@
+"""Networks that tests share: five tiny ones, one for every way in which channels are coupled, and whole families.
+
+Models are made once a test run (`tiny`, `family`) and must be left as they are.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tfmeta.lazy import keras
+from tfmeta.networks import NETWORKS
+from tfmeta.registry import resolve
+
+IMAGE = (8, 8, 3)
+CLASSES = 4
+
+
+def _conv(x: Any, filters: int, kernel: int, name: str, **options: Any) -> Any:
+    return keras.layers.Conv2D(filters, kernel, padding="same", name=name, **options)(x)
+
+
+def _bn_relu(x: Any, name: str) -> Any:
+    x = keras.layers.BatchNormalization(name=f"{name}_bn")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _head(image: Any, x: Any, name: str) -> Any:
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(image, keras.layers.Dense(CLASSES, name="logits")(x), name=name)
+
+
+def plain() -> Any:
+    """Convolutions in a row, and a Flatten that spreads each channel over 16 inputs of a dense layer."""
+    image = keras.Input(IMAGE, name="image")
+    x = _bn_relu(_conv(image, 6, 3, "conv1"), "conv1")
+    x = keras.layers.MaxPooling2D(2, name="pool")(x)
+    x = _bn_relu(_conv(x, 8, 3, "conv2", use_bias=False), "conv2")
+    x = keras.layers.Flatten(name="flatten")(x)
+    x = keras.layers.Dense(5, "relu", name="dense")(x)
+    return keras.Model(image, keras.layers.Dense(CLASSES, name="logits")(x), name="plain")
+
+
+def residual() -> Any:
+    """A block with an identity shortcut, and one with a projection."""
+    image = keras.Input(IMAGE, name="image")
+    stem = _bn_relu(_conv(image, 6, 3, "stem"), "stem")
+    x = _bn_relu(_conv(stem, 5, 3, "a1"), "a1")
+    x = keras.layers.Add(name="a_add")([stem, _conv(x, 6, 3, "a2")])
+    a = keras.layers.ReLU(name="a_relu")(x)
+    x = _bn_relu(_conv(a, 7, 3, "b1", strides=2), "b1")
+    x = keras.layers.Add(name="b_add")([_conv(x, 8, 3, "b2"), _conv(a, 8, 1, "b_short", strides=2)])
+    return _head(image, _bn_relu(x, "b"), "residual")
+
+
+def depthwise() -> Any:
+    """Depthwise convolutions: one to one, with a multiplier, and written as a convolution with groups."""
+    image = keras.Input(IMAGE, name="image")
+    x = _bn_relu(_conv(image, 6, 3, "stem"), "stem")
+    x = _bn_relu(keras.layers.DepthwiseConv2D(3, padding="same", name="dw1")(x), "dw1")
+    x = _bn_relu(_conv(x, 8, 1, "pw1"), "pw1")
+    x = _bn_relu(keras.layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False, name="dw2")(x), "dw2")
+    x = _bn_relu(_conv(x, 10, 1, "pw2"), "pw2")
+    x = _bn_relu(_conv(x, 10, 3, "dw3", groups=10), "dw3")
+    return _head(image, x, "depthwise")
+
+
+def concat() -> Any:
+    """Two branches side by side, normalised and read as one."""
+    image = keras.Input(IMAGE, name="image")
+    x = _bn_relu(_conv(image, 6, 3, "stem"), "stem")
+    x = keras.layers.Concatenate(name="join")([_conv(x, 5, 1, "left"), x, _conv(x, 7, 3, "right")])
+    x = _bn_relu(x, "join")
+    return _head(image, _bn_relu(_conv(x, 9, 1, "after"), "after"), "concat")
+
+
+def squeeze_excite() -> Any:
+    """Channels scaled by a factor each, which a small bottleneck computes from their means."""
+    image = keras.Input(IMAGE, name="image")
+    x = _bn_relu(_conv(image, 8, 3, "stem"), "stem")
+    s = keras.layers.GlobalAveragePooling2D(name="se_pool")(x)
+    s = keras.layers.Reshape((1, 1, 8), name="se_reshape")(s)
+    s = _conv(s, 3, 1, "se_reduce", activation="relu")
+    s = _conv(s, 8, 1, "se_expand", activation="sigmoid")
+    x = keras.layers.Multiply(name="se_scale")([x, s])
+    return _head(image, _bn_relu(_conv(x, 6, 1, "after"), "after"), "squeeze_excite")
+
+
+TINY: dict[str, Callable[[], Any]] = {
+    function.__name__: function for function in (plain, residual, depthwise, concat, squeeze_excite)
+}
+
+
+def _application(name: str, **options: Any) -> Callable[[], Any]:
+    def build() -> Any:
+        model = getattr(keras.applications, name)
+        return model(input_shape=(32, 32, 3), weights=None, classes=10, classifier_activation=None, **options)
+
+    return build
+
+
+def _network(name: str, **options: Any) -> Callable[[], Any]:
+    return lambda: resolve(NETWORKS, name, "network")((32, 32, 3), 10, **options)
+
+
+# Keras' and the project's own families, narrow where a narrow one says as much.
+FAMILIES: dict[str, Callable[[], Any]] = {
+    "MobileNet": _application("MobileNet", alpha=0.5),
+    "MobileNetV2": _application("MobileNetV2", alpha=0.5),
+    "ResNet50": _application("ResNet50"),
+    "ResNet50V2": _application("ResNet50V2"),
+    "VGG16": _application("VGG16"),
+    "EfficientNetB0": _application("EfficientNetB0"),
+    "mobilenet_v1": _network("mobilenet_v1", width=0.5, blocks=9),
+    "mobilenet_v2": _network("mobilenet_v2", width=0.5),
+    "resnet": _network("resnet", depth=14),
+    "resnet50": _network("resnet50", width=0.25),
+    "vgg": _network("vgg", width=0.25),
+}
+
+
+@functools.cache
+def tiny(name: str) -> Any:
+    """Returns one of the tiny networks with random weights."""
+    return randomise(TINY[name](), np.random.default_rng(1))
+
+
+@functools.cache
+def family(name: str) -> Any:
+    """Returns a network of one of the families with random weights."""
+    return randomise(FAMILIES[name](), np.random.default_rng(2))
+
+
+def any_net(name: str) -> Any:
+    """Returns a tiny network or one of a family."""
+    return tiny(name) if name in TINY else family(name)
+
+
+def randomise(model: Any, rng: np.random.Generator) -> Any:
+    """Gives every weight of ``model`` a random value, batch-norm statistics included; returns the model.
+
+    Kernels are scaled to keep the size of the activations, so that deep networks neither fade out nor overflow.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.adapt(rng.uniform(0, 255, (4, *layer.input.shape[1:])).astype("float32"))
+            continue
+        for weight in layer.weights:
+            shape = tuple(weight.shape)
+            if weight.name == "kernel":
+                inputs = np.prod(shape[:2]) if "Depthwise" in type(layer).__name__ else np.prod(shape[:-1])
+                value = rng.normal(0, np.sqrt(2 / inputs), shape)
+            elif weight.name in ("gamma", "moving_variance"):
+                value = rng.uniform(0.5, 1.5, shape)
+            else:
+                value = rng.normal(0, 0.2, shape)
+            weight.assign(value)
+    return model
+
+
+def images(model: Any, count: int = 2, seed: int = 3) -> np.ndarray:
+    """Returns `[count, H, W, C]` float32 random pixels 0..255 for a family, -1..1 for a tiny network."""
+    rng = np.random.default_rng(seed)
+    low, high = (-1, 1) if model.name in TINY else (0, 255)
+    return rng.uniform(low, high, (count, *model.input.shape[1:])).astype("float32")
