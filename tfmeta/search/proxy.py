@@ -14,18 +14,26 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def isotonic(values: np.ndarray) -> np.ndarray:
-    """Returns `[N]`: the never-falling sequence nearest to ``values`` `[N]` in least squares."""
+def isotonic(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Returns `[N]`: the never-falling sequence nearest to ``values`` `[N]` in least squares.
+
+    Args:
+        values: `[N]`.
+        weights: `[N]`, how much each counts; all alike where None.
+    """
+    weights = np.ones(len(values)) if weights is None else weights
     means: list[float] = []
+    masses: list[float] = []
     counts: list[int] = []
-    for value in np.asarray(values, float):
+    for value, weight in zip(values, weights, strict=True):
         means.append(float(value))
+        masses.append(float(weight))
         counts.append(1)
         while len(means) > 1 and means[-2] > means[-1]:  # pool adjacent violators
-            count = counts[-2] + counts[-1]
-            means[-2] = (means[-2] * counts[-2] + means[-1] * counts[-1]) / count
-            counts[-2] = count
-            del means[-1], counts[-1]
+            mass = masses[-2] + masses[-1]
+            means[-2:] = [(means[-2] * masses[-2] + means[-1] * masses[-1]) / mass]
+            masses[-2:] = [mass]
+            counts[-2:] = [counts[-2] + counts[-1]]
     return np.repeat(means, counts)
 
 
@@ -58,9 +66,7 @@ def _fit(costs: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     unique, place = np.unique(np.asarray(costs, float), return_inverse=True)
     counts = np.bincount(place)
     means = np.bincount(place, np.asarray(values, float)) / counts
-    # A repeated cost enters once: exact weights would change nothing that the next generation does
-    # not correct.
-    return unique, isotonic(means)
+    return unique, isotonic(means, counts)
 
 
 def targets(lower: float | None, upper: float | None, margin: float) -> Sequence[float | None]:

@@ -81,7 +81,7 @@ class SearchResult:
     best: Trial
     trials: tuple[Trial, ...]
     pareto: tuple[Trial, ...]
-    bounds: tuple[Bound, ...] = ()
+    bounds: tuple[Bound, ...] = field(default=(), compare=False)  # functions have no equality
     controls: Mapping[str, Trial] = field(default_factory=dict, hash=False)
     note: str = ""
 
