@@ -179,9 +179,9 @@ class _Reader:
 
     def _routes(self, axes: set[int], roles: list[dict[str, int]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         producers, consumers = [], []
-        for (_, call, *_), row in zip(self.calls, roles, strict=True):
+        for (_, call, labels, *_), row in zip(self.calls, roles, strict=True):
             kernel = () if call.op == INPUT else rule_for(call.op, call.name).weights.get("kernel", ())
-            if (call.op == INPUT or "out" in kernel) and row["out"] in axes:
+            if self.flow.producer[labels["out"][0]] == call.name and row["out"] in axes:
                 producers.append(call.name)
             if kernel and row["in"] in axes:
                 consumers.append(call.name)
