@@ -100,6 +100,12 @@ class MetaLayer(keras.layers.Layer):
             found["kernel"] = self.generator(widths)
         return {name: cropper.crop(array, self._axes[name], widths) for name, array in found.items()}
 
+    def load_shared(self, layer: Any) -> None:
+        """Copies the weights of a plain layer into those that are not generated."""
+        for weight in layer.weights:
+            if weight.name in self._shared:
+                self._shared[weight.name].assign(weight)
+
 
 def _initializer(node: Node, weight: str) -> Any:
     names = {"kernel": ("kernel_initializer", "depthwise_initializer")}.get(weight, (f"{weight}_initializer",))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from tfmeta.supernet.batch_norm import batch_normalise
 from tfmeta.supernet.crops import Cropper
 from tfmeta.supernet.options import PruningNetOptions, default_encodings
 from tfmeta.supernet.sampling import draw_widths
+
+if TYPE_CHECKING:
+    from tfmeta.training import Distillation
 
 # Layer name to its weights by name.
 Weights = dict[str, dict[str, Any]]
@@ -62,6 +65,7 @@ class PruningNet(keras.Model):
         if self.space.sizes != tuple(group.size for group in graph.searchable):
             raise SpaceError(f"The search space does not belong to the graph of {graph.name!r}.")
         self._cropper = Cropper(graph)
+        self._distillation: Distillation | None = None
         self._meta: dict[str, meta_layers.MetaLayer] = {}
         self._plain: dict[str, Any] = {}
         self._make_layers()
@@ -127,6 +131,30 @@ class PruningNet(keras.Model):
             return self._plain[node.layer](*args, **kwargs)
 
         return walk(self.graph, [images], apply)[0]
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the model ends in a softmax, so that its outputs are probabilities and not logits."""
+        node = self.graph.nodes[self.graph.outputs[0].node]
+        return node.op == "Softmax" or node.call.config.get("activation") == "softmax"
+
+    def distil(self, distillation: Distillation | None) -> None:
+        """Makes a teacher's answers part of the loss, or no longer when None."""
+        self._distillation = distillation
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Returns the compiled loss, in training mixed with the divergence from the teacher."""
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        if self._distillation is None or not training:
+            return loss
+        return self._distillation.loss(x, y_pred, loss)
+
+    def load_shared(self, model: Any) -> None:
+        """Copies the weights of a plain model of the same graph into the kernels that are not generated."""
+        for layer, meta in self._meta.items():
+            meta.load_shared(model.get_layer(layer))
 
     def hypernetwork_params(self) -> int:
         """Returns the number of weights of all generators."""

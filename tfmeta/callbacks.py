@@ -1,0 +1,77 @@
+"""Keras callbacks of training: progress on the screen, checkpoints, a stop when the loss is not a number.
+
+This module subclasses Keras, so importing it imports TensorFlow; `training` imports it when training begins.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from tfmeta.errors import TrainingError
+from tfmeta.files import replacing
+from tfmeta.lazy import keras
+
+# Reading the loss waits for the step to end, so it is looked at now and then.
+_CHECK_EVERY = 20
+
+
+class Progress(keras.callbacks.Callback):
+    """Draws one progress bar over all epochs, with the time left, and stops training whose loss is not a number."""
+
+    def __init__(self, description: str, epochs: int, steps: int, first_epoch: int) -> None:
+        super().__init__()
+        self._description, self._epochs, self._steps, self._first_epoch = description, epochs, steps, first_epoch
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Starts the bar."""
+        self._bar = tqdm(
+            desc=self._description,
+            total=self._epochs * self._steps,
+            initial=self._first_epoch * self._steps,
+            unit="step",
+            dynamic_ncols=True,
+            mininterval=0.2 if sys.stderr.isatty() else 30,
+        )
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Moves the bar."""
+        self._bar.update()
+        if batch % _CHECK_EVERY == 0:
+            self._check(logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Shows loss and training accuracy."""
+        self._check(logs)
+        values = " ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+        self._bar.set_postfix_str(f"epoch {epoch + 1}/{self._epochs} {values}")
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Leaves the bar on the screen."""
+        self._bar.close()
+
+    def _check(self, logs: Any) -> None:
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            self._bar.close()
+            raise TrainingError(
+                f"The loss is {loss} at step {int(self.model.optimizer.iterations)}. Lower the learning rate, or look "
+                "for broken images or labels. The checkpoint of the epoch before is untouched."
+            )
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes weights and optimizer state after every epoch, whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Replaces the checkpoint."""
+        with replacing(self._path) as temporary:
+            self.model.save_weights(temporary)

@@ -1,0 +1,49 @@
+"""Accuracy of structures under the generated weights of a PruningNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tfmeta.graph.structure import Structure
+
+if TYPE_CHECKING:
+    from tfmeta.data.splits import Splits
+    from tfmeta.supernet.pruning_net import PruningNet
+
+# Data sets whose judged images take more memory than this are read anew for every structure.
+_KEEP_BYTES = 2 * 1024**3
+
+
+class Accuracy:
+    """Share of right top answers on the search split, after batch-norm statistics were taken on training images.
+
+    Args:
+        net: the trained PruningNet.
+        splits: the search split judges, the training split calibrates; the test split is not touched.
+        calibration_images: number of training images, balanced by class, for the statistics.
+        batch_size: images a batch.
+        seed: which training images calibrate.
+    """
+
+    name = "accuracy"
+    unit = "top-1"
+    minimize = False
+    closed_form = False
+
+    def __init__(
+        self, net: PruningNet, splits: Splits, *, calibration_images: int = 2000, batch_size: int = 250, seed: int = 0
+    ) -> None:
+        from tfmeta.supernet.evaluation import Evaluator
+        from tfmeta.training import batches_of
+
+        self._evaluator = Evaluator(net)
+        images, _ = splits.train.sample(calibration_images, seed)
+        self._calibration = batches_of(images, batch_size)
+        self._batches: Any = splits.search.batches(batch_size)
+        if splits.search.size * images[0].nbytes <= _KEEP_BYTES:
+            self._batches = list(self._batches)
+
+    def __call__(self, structures: Sequence[Structure]) -> list[float]:
+        """Returns the accuracy of each structure, 0 to 1."""
+        return [self._evaluator.accuracy(structure, self._calibration, self._batches) for structure in structures]
