@@ -57,8 +57,15 @@ def assemble(
         search = _smaller(search, options.search_size, (options.seed, _SEARCH))
     train = _smaller(train, options.train_size, (options.seed, _TRAIN_SUBSET))
     test = _smaller(test, options.test_size, (options.seed, _TEST_SUBSET))
-    split = [Split(source, options.input_range) for source in (train, search, test)]
-    return Splits(name, *split, class_names, train.image_shape, augmentation)
+    return Splits(
+        name,
+        Split(train, options.input_range),
+        Split(search, options.input_range),
+        Split(test, options.input_range),
+        class_names,
+        train.image_shape,
+        augmentation,
+    )
 
 
 def _search_indices(

@@ -45,7 +45,7 @@ def fit_tensor(images: Tensor, size: int, fit: str) -> Tensor:
     target = tf.constant([size, size])
     if fit == "pad":
         old = tf.shape(images)[-3:-1]
-        scale = tf.minimum(1.0, tf.reduce_min(size / old))
+        scale = tf.reduce_min(tf.minimum(size / old, 1.0))
         target = tf.clip_by_value(
             tf.cast(tf.round(tf.cast(old, scale.dtype) * scale), tf.int32), 1, size
         )

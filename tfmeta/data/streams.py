@@ -1,9 +1,9 @@
 """A user's own ``tf.data``: elements in a fixed order, one after the other.
 
 A stream that fits in memory is read once and becomes arrays. A larger one is read again in every
-epoch: splits are carved by the number of the element, and the order is shuffled through a buffer
-of ``SHUFFLE_BUFFER`` elements with a seed made of (shuffle_seed, epoch), so images move about that
-far and no farther.
+epoch: splits are carved by the number of the element, and the order is shuffled in blocks of up to
+``SHUFFLE_BUFFER`` elements with a seed made of (shuffle_seed, epoch), so images move about that far
+and no farther; a stream whose classes come one after the other should be mixed by its owner first.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tensorflow.data import Dataset
 
 SHUFFLE_BUFFER = 8192
+_BUFFER_BYTES = 2**28
 _SCAN_BATCH = 256
 _MOST_ELEMENTS = 100_000_000  # a stream that is longer never ends
 _COMPARED = 2048  # labels that are read a second time, to notice an order that changes
@@ -80,16 +81,38 @@ class StreamSource:
         elements = self._elements()
 
         def one_epoch(epoch: Tensor) -> Dataset:
-            epoch_elements = elements
+            chosen = elements
             if order.shuffle_seed is not None:
-                seed = epoch_seed(order.shuffle_seed, epoch)[0]
-                epoch_elements = elements.shuffle(
-                    min(SHUFFLE_BUFFER, len(self._labels)), seed, reshuffle_each_iteration=False
-                )
-            batches = epoch_elements.batch(order.batch_size, drop_remainder=order.drop_remainder)
+                chosen = self._shuffled(elements, epoch_seed(order.shuffle_seed, epoch))
+            batches = chosen.batch(order.batch_size, drop_remainder=order.drop_remainder)
             return batches.enumerate().map(lambda step, batch: (epoch, step, *batch[1:]))
 
         return epoch_numbers(order).flat_map(one_epoch)
+
+    def _shuffled(self, elements: Dataset, seed: Tensor) -> Dataset:
+        """Shuffles block by block, the blocks beginning elsewhere with every seed.
+
+        ``Dataset.shuffle`` keeps a state of its own, so that what an epoch gives would depend on
+        the epochs before it.
+        """
+        image_bytes = int(np.prod(self.image_shape)) * self.dtype.itemsize
+        block = max(1, min(SHUFFLE_BUFFER, _BUFFER_BYTES // image_bytes, len(self._labels)))
+        start = tf.random.stateless_uniform([], seed, 0, block, tf.int64, "philox")
+
+        def mix(number: Tensor, elements: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            keys = tf.random.stateless_uniform(
+                tf.shape(elements[0]),
+                tf.random.fold_in(seed, number),
+                None,
+                None,
+                tf.int32,
+                "philox",
+            )
+            places = tf.argsort(keys, stable=True)
+            return tuple(tf.gather(column, places) for column in elements)
+
+        blocks = elements.take(start).batch(block).concatenate(elements.skip(start).batch(block))
+        return blocks.enumerate().map(mix).unbatch()
 
     def _elements(self) -> Dataset:
         """Returns (number, image, label) of the elements that belong here."""
