@@ -207,7 +207,7 @@ class ChannelGraph:
             f"ChannelGraph of {self.name!r}: {len(self.nodes)} calls, {len(free)} searchable groups "
             f"({sum(g.size for g in free)} channels), {len(pinned)} pinned"
         ]
-        width = max([len(group.name) for group in self.groups] + [5])
+        width = max([len(group.name) for group in self.groups] + [len("searchable") - 2])
         for title, groups in (("searchable", free), ("pinned", pinned)):
             if not groups:
                 continue
