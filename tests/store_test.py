@@ -107,9 +107,7 @@ def test_what_a_killed_process_wrote_is_there_and_whole(path):
         "    store.add_trial('genetic', Trial(Structure((8,)), 0, position, {}))\n"
         "    print(position, flush=True)\n"
     )
-    child = subprocess.Popen(
-        [sys.executable, "-c", program, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    child = subprocess.Popen([sys.executable, "-c", program, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     for _ in range(20):
         child.stdout.readline()
     child.send_signal(signal.SIGKILL)
@@ -134,9 +132,7 @@ def test_a_full_disk_is_told_and_what_was_written_stays(path):
         written = len(store.trials("genetic"))
         assert 3 <= written < 1000
         store._database.row("PRAGMA max_page_count = 100000")
-        store.add_trial(
-            "genetic", Trial(Structure((8,)), 0, written, {})
-        )  # goes on after the trouble
+        store.add_trial("genetic", Trial(Structure((8,)), 0, written, {}))  # goes on after the trouble
     with Store(path) as store:
         assert len(store.trials("genetic")) == written + 1
 

@@ -78,8 +78,7 @@ class Database:
     def damaged(self, detail: str) -> StoreError:
         """Returns the error for content that cannot be read."""
         return StoreError(
-            f"The store {self.where} is damaged ({detail}). Restore it from a copy, or move it "
-            "away to start anew."
+            f"The store {self.where} is damaged ({detail}). Restore it from a copy, or move it away to start anew."
         )
 
     def _prepare(self, schema: Sequence[str], version: int) -> None:
@@ -95,9 +94,7 @@ class Database:
             self.write(*((statement, ()) for statement in (*header, *schema)))
             return
         if self._db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-            raise StoreError(
-                f"{self.where} is a SQLite file but not a tfmeta store. Give another path."
-            )
+            raise StoreError(f"{self.where} is a SQLite file but not a tfmeta store. Give another path.")
         found = self._db.execute("PRAGMA user_version").fetchone()[0]
         if found != version:
             raise StoreError(
@@ -130,9 +127,7 @@ class Database:
                 f"Another process is writing to the store {self.where} ({error}). Wait until it "
                 "is done, or use another store."
             )
-        return StoreError(
-            f"Cannot use the store {self.where}: {error}. Check the path and its permissions."
-        )
+        return StoreError(f"Cannot use the store {self.where}: {error}. Check the path and its permissions.")
 
 
 def dump(value: Mapping[str, Any]) -> str:
@@ -146,9 +141,7 @@ def differences(stored: Any, now: Any, place: str = "") -> list[str]:
         return [
             text
             for key in sorted(stored.keys() | now.keys())
-            for text in differences(
-                stored.get(key), now.get(key), f"{place}.{key}" if place else key
-            )
+            for text in differences(stored.get(key), now.get(key), f"{place}.{key}" if place else key)
         ]
     return [] if stored == now else [f"{place}: stored {_short(stored)}, now {_short(now)}"]
 

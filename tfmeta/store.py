@@ -52,9 +52,7 @@ class Store:
         """
         self.path = None if path is None else Path(path)
         if self.path is not None and must_exist and not self.path.exists():
-            raise StoreError(
-                f"There is no store at {self.path}. Run a search first, or check the path."
-            )
+            raise StoreError(f"There is no store at {self.path}. Run a search first, or check the path.")
         self._database = Database(self.path, _SCHEMA, SCHEMA_VERSION)
 
     def __enter__(self) -> Store:
@@ -90,9 +88,7 @@ class Store:
 
     # Runs
 
-    def begin_run(
-        self, name: str, configuration: Mapping[str, Any], state: Mapping[str, Any]
-    ) -> None:
+    def begin_run(self, name: str, configuration: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         """Starts the run ``name`` with its searcher's first state, or checks that it began alike.
 
         Raises:
@@ -162,9 +158,7 @@ class Store:
 
     # Measurements
 
-    def add_measurement(
-        self, model: str, device: str, options: str, payload: Mapping[str, Any]
-    ) -> None:
+    def add_measurement(self, model: str, device: str, options: str, payload: Mapping[str, Any]) -> None:
         """Stores (or replaces) a measurement.
 
         Args:
@@ -184,9 +178,7 @@ class Store:
 
     def _no_run(self, name: str) -> StoreError:
         known = ", ".join(self.runs) or "none"
-        return StoreError(
-            f"There is no run {name!r} in {self._database.where}. Runs in it: {known}."
-        )
+        return StoreError(f"There is no run {name!r} in {self._database.where}. Runs in it: {known}.")
 
     def _compare(self, belongs: str, stored: Any, now: Mapping[str, Any]) -> None:
         found = differences(stored, json.loads(dump(now)))

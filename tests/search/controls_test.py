@@ -59,11 +59,7 @@ def test_controls_are_runs_of_the_same_store_and_are_resumed(tmp_path, run):
     first = small(store=tmp_path / "s.sqlite", run=run)
     assert small(store=tmp_path / "s.sqlite", run=run) == first
     with Store(tmp_path / "s.sqlite") as store:
-        expected = (
-            ("genetic", "random", "uniform")
-            if run is None
-            else ("half", "half-random", "half-uniform")
-        )
+        expected = ("genetic", "random", "uniform") if run is None else ("half", "half-random", "half-uniform")
         assert store.runs == expected
 
 

@@ -35,9 +35,7 @@ def small(**changes):
 def test_result_is_the_best_feasible_trial_and_the_front():
     result = small()
     assert len(result.trials) == 32
-    assert [(t.generation, t.position) for t in result.trials] == [
-        (g, p) for g in range(4) for p in range(8)
-    ]
+    assert [(t.generation, t.position) for t in result.trials] == [(g, p) for g in range(4) for p in range(8)]
     accuracies = [t.values["accuracy"] for t in result.trials]
     assert result.best.values["accuracy"] == max(accuracies) == result.best.fitness
     assert all(t.values["macs"] <= 6000 and t.feasible for t in result.trials)
@@ -132,12 +130,8 @@ def test_interrupted_anywhere_and_called_again_it_gives_the_same(tmp_path, searc
 
     for at in (1, 5, 14, 25):  # the first, within a generation, again, at the start of the last
         with pytest.raises(KeyboardInterrupt):
-            small(
-                objectives=[interrupting(at), toy.Macs()], store=tmp_path / "s.sqlite", **settings
-            )
-    resumed = small(
-        objectives=[interrupting(-1), toy.Macs()], store=tmp_path / "s.sqlite", **settings
-    )
+            small(objectives=[interrupting(at), toy.Macs()], store=tmp_path / "s.sqlite", **settings)
+    resumed = small(objectives=[interrupting(-1), toy.Macs()], store=tmp_path / "s.sqlite", **settings)
     assert resumed == whole
     # Only the four structures at which it was interrupted were evaluated again.
     assert sum(counts.values()) == len(whole.trials) + 4

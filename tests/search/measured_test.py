@@ -100,13 +100,9 @@ def test_an_impossible_measured_budget_tells_the_measured_extreme(constraint, te
 def test_nothing_feasible_is_an_error_with_the_closest():
     # A jump from 1 to 7 ms right behind the smallest structure, and a window between the two.
     smallest = toy.space().smallest()
-    latency = toy.Given(
-        lambda s: 1.0 if s == smallest else 7.0 + toy.Macs()([s])[0] / 1e6, "latency", "ms", True
-    )
+    latency = toy.Given(lambda s: 1.0 if s == smallest else 7.0 + toy.Macs()([s])[0] / 1e6, "latency", "ms", True)
     objectives = [toy.Accuracy(), latency, toy.Macs()]
-    with pytest.raises(
-        BudgetError, match=r"None of \d+ evaluated .* closest had latency of 7\.\d+ ms is"
-    ):
+    with pytest.raises(BudgetError, match=r"None of \d+ evaluated .* closest had latency of 7\.\d+ ms is"):
         small(objectives=objectives, constraints=[Constraint("latency", lower=2.0, upper=5.0)])
 
 
@@ -119,6 +115,9 @@ def test_a_cost_that_cannot_be_measured_is_an_error():
 def test_a_measured_constraint_needs_macs_to_steer_by():
     with pytest.raises(UserError, match="'macs' needs a channel graph"):
         small(objectives=[toy.Accuracy(), toy.Latency()])
+    counted = toy.Given(lambda s: 1.0, "macs", "MACs", minimize=True)
+    with pytest.raises(UserError, match="needs an objective 'macs' that is closed-form"):
+        small(objectives=[toy.Accuracy(), toy.Latency(), counted])
 
 
 def test_a_lower_limit_on_accuracy_ranks_but_does_not_steer():

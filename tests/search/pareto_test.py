@@ -24,9 +24,7 @@ def test_front_of_five_rows():
 
 def test_turning_a_column_and_its_direction_changes_nothing():
     turned = TABLE * [-1, 1]
-    np.testing.assert_array_equal(
-        pareto_front(turned, [True, True]), pareto_front(TABLE, [False, True])
-    )
+    np.testing.assert_array_equal(pareto_front(turned, [True, True]), pareto_front(TABLE, [False, True]))
 
 
 def test_one_column_keeps_the_best_only():

@@ -23,10 +23,7 @@ def make(name, seed=0, space=None, population=10):
 
 
 def told(structures, generation, score):
-    return [
-        Trial(s, generation, place, {"score": score(s)}, fitness=score(s))
-        for place, s in enumerate(structures)
-    ]
+    return [Trial(s, generation, place, {"score": score(s)}, fitness=score(s)) for place, s in enumerate(structures)]
 
 
 ACCURACY = toy.Accuracy()

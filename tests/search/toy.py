@@ -48,8 +48,7 @@ class Accuracy:
 
     def __call__(self, structures: Sequence[Structure]) -> list[float]:
         return [
-            float(sum((1 + group) * np.log(w) for group, w in enumerate(structure.widths)))
-            for structure in structures
+            float(sum((1 + group) * np.log(w) for group, w in enumerate(structure.widths))) for structure in structures
         ]
 
 

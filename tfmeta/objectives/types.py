@@ -72,10 +72,7 @@ class Constraint:
     def __post_init__(self) -> None:
         limits = [limit for limit in (self.lower, self.upper) if limit is not None]
         if not limits:
-            raise UserError(
-                f"A constraint on {self.objective!r} needs a lower or an upper limit, received "
-                "neither."
-            )
+            raise UserError(f"A constraint on {self.objective!r} needs a lower or an upper limit, received neither.")
         if not all(math.isfinite(limit) for limit in limits) or limits != sorted(limits):
             raise UserError(
                 f"Expected finite limits with lower <= upper for {self.objective!r}, received "

@@ -86,9 +86,7 @@ def search(
     chosen, extra = _searcher(searcher, space, options, seed)
     extra["depends_on"] = dict(depends_on or {})
     with opened(store) as opened_store:
-        opened_store.claim(
-            {"graph": graph.fingerprint if graph is not None else None, "space": space.to_json()}
-        )
+        opened_store.claim({"graph": graph.fingerprint if graph is not None else None, "space": space.to_json()})
         named = Run(problem, chosen, opened_store, run or chosen.name, extra)
         result = named.execute(generations)
         return add_controls(result, named, controls, generations, seed, prefix=run)
@@ -103,22 +101,16 @@ def _default_space(graph: ChannelGraph | None) -> SearchSpace:
 def _accuracy(net: Any, splits: Any) -> Objective:
     if net is None or splits is None:
         raise UserError("Expected objectives, or a net and splits whose accuracy is the objective.")
-    objective: Objective = resolve(known_objectives.OBJECTIVES, "accuracy", "objective")(
-        net, splits
-    )
+    objective: Objective = resolve(known_objectives.OBJECTIVES, "accuracy", "objective")(net, splits)
     return objective
 
 
-def _searcher(
-    searcher: str | Searcher, space: SearchSpace, options: Any, seed: int
-) -> tuple[Searcher, dict[str, Any]]:
+def _searcher(searcher: str | Searcher, space: SearchSpace, options: Any, seed: int) -> tuple[Searcher, dict[str, Any]]:
     if not isinstance(searcher, str):
         if options is not None:
             raise UserError("Options belong to a searcher given by name; this one is made already.")
         return searcher, {"seed": None}
     kind = resolve(package.SEARCHERS, searcher, "searcher")
     if options is not None and not isinstance(options, kind.Options):
-        raise UserError(
-            f"Expected {kind.Options.__name__} for the searcher {searcher!r}, received {options!r}."
-        )
+        raise UserError(f"Expected {kind.Options.__name__} for the searcher {searcher!r}, received {options!r}.")
     return kind(space, generator(seed), options), {"seed": seed}

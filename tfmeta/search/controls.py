@@ -40,9 +40,7 @@ def add_controls(
     """
     unknown = set(names) - set(CONTROLS)
     if unknown:
-        raise UserError(
-            f"Unknown control {min(unknown)!r}. Expected some of: {', '.join(CONTROLS)}."
-        )
+        raise UserError(f"Unknown control {min(unknown)!r}. Expected some of: {', '.join(CONTROLS)}.")
     controls: dict[str, Trial] = {}
     for name in dict.fromkeys(names):
         place = name if prefix is None else f"{prefix}-{name}"
@@ -59,11 +57,7 @@ def _random(run: Run, generations: int, seed: int) -> Trial:
     options = RandomOptions(population=run.searcher.batch)
     control = Random(run.problem.space, generator(seed), options)
     configuration = {**run.configuration, "seed": seed}
-    return (
-        dataclasses.replace(run, searcher=control, configuration=configuration)
-        .execute(generations)
-        .best
-    )
+    return dataclasses.replace(run, searcher=control, configuration=configuration).execute(generations).best
 
 
 def _uniform(run: Run, bounds: Sequence[Bound]) -> Trial | None:

@@ -47,8 +47,7 @@ class GeneticOptions:
     def __post_init__(self) -> None:
         if self.population < 1 or self.parents < 1:
             raise UserError(
-                f"Expected population >= 1 and parents >= 1, received {self.population} and "
-                f"{self.parents}."
+                f"Expected population >= 1 and parents >= 1, received {self.population} and {self.parents}."
             )
         children = self.mutations + self.crossovers
         if min(self.mutations, self.crossovers) < 0 or children > self.population:
@@ -58,9 +57,7 @@ class GeneticOptions:
                 f"{self.mutations} and {self.crossovers}."
             )
         if not 0 < self.mutation_probability <= 1:
-            raise UserError(
-                f"Expected 0 < mutation_probability <= 1, received {self.mutation_probability}."
-            )
+            raise UserError(f"Expected 0 < mutation_probability <= 1, received {self.mutation_probability}.")
 
 
 class Genetic:
@@ -123,22 +120,16 @@ class Genetic:
         found: list[Structure] = []
         if parents:
             mutations = options.mutations * count // options.population
-            found += self._proposals.collect(
-                lambda: self._mutated(parents), mutations, _TRIES * mutations
-            )
+            found += self._proposals.collect(lambda: self._mutated(parents), mutations, _TRIES * mutations)
         if len(parents) > 1:
             crossovers = options.crossovers * count // options.population
-            found += self._proposals.collect(
-                lambda: self._crossed(parents), crossovers, _TRIES * crossovers
-            )
+            found += self._proposals.collect(lambda: self._crossed(parents), crossovers, _TRIES * crossovers)
         return found + self._proposals.random(count - len(found))
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Takes the good ones among ``trials`` into the pool of parents."""
         known = [trial for trial in (*self._pool, *trials) if not trial.failed]
-        self._pool = sorted(known, key=rank)[
-            : self._options.parents
-        ]  # stable: the earlier of equals
+        self._pool = sorted(known, key=rank)[: self._options.parents]  # stable: the earlier of equals
 
     def _parents(self) -> list[Structure]:
         feasible = [trial for trial in self._pool if trial.feasible]

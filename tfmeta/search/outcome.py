@@ -29,9 +29,7 @@ def check_not_all_failed(trials: Sequence[Trial]) -> None:
         )
 
 
-def result_of(
-    problem: Problem, trials: Sequence[Trial], bounds: Sequence[Bound], note: str
-) -> SearchResult:
+def result_of(problem: Problem, trials: Sequence[Trial], bounds: Sequence[Bound], note: str) -> SearchResult:
     """Returns the result of a finished run.
 
     Raises:

@@ -56,9 +56,7 @@ class Problem:
         by_name = {objective.name: objective for objective in chosen}
         if not chosen or len(by_name) < len(chosen):
             names = [objective.name for objective in chosen]
-            raise UserError(
-                f"Expected one objective or more with different names, received {names}."
-            )
+            raise UserError(f"Expected one objective or more with different names, received {names}.")
         limited = tuple(
             (
                 constraint,
@@ -69,7 +67,12 @@ class Problem:
         macs = None
         if any(_is_measured_cost(objective) for _, objective in limited):
             stated = by_name.get("macs") or _closed_form("macs", graph)
-            macs = stated if isinstance(stated, ClosedForm) else None
+            if not isinstance(stated, ClosedForm):
+                raise UserError(
+                    "A constraint on a measured cost needs an objective 'macs' that is closed-form, "
+                    f"received {stated!r}."
+                )
+            macs = stated
         problem = cls(space, chosen, limited, macs)
         space.check_reachable(problem.bounds)
         return problem
@@ -98,15 +101,11 @@ class Problem:
     def to_json(self) -> dict[str, Any]:
         """Returns what makes trials of two problems comparable, as JSON-able data."""
         return {
-            "objectives": [
-                {"name": o.name, "unit": o.unit, "minimize": o.minimize} for o in self.objectives
-            ],
+            "objectives": [{"name": o.name, "unit": o.unit, "minimize": o.minimize} for o in self.objectives],
             "constraints": [constraint.to_json() for constraint, _ in self.limited],
         }
 
-    def evaluate(
-        self, structure: Structure, generation: int, position: int, *, thorough: bool = False
-    ) -> Trial:
+    def evaluate(self, structure: Structure, generation: int, position: int, *, thorough: bool = False) -> Trial:
         """Returns the trial of ``structure``.
 
         Closed-form and constrained objectives come first. The others (accuracy) cost far more and
@@ -126,9 +125,7 @@ class Problem:
                 values |= more
                 notes += [f"{name} is not a finite number" for name in bad]
         fitness = None if bad else self._fitness(values)
-        return Trial(
-            structure, generation, position, values, fitness, violation, bool(bad), "; ".join(notes)
-        )
+        return Trial(structure, generation, position, values, fitness, violation, bool(bad), "; ".join(notes))
 
     def probe(self, structure: Structure, position: int) -> Trial:
         """Returns a trial before the first generation: only MACs and the measured costs that are
@@ -159,9 +156,7 @@ class Problem:
         return float(sum(constraint.violation(value) for constraint, value in known))
 
     def _missed(self, values: dict[str, float]) -> str:
-        texts = [
-            describe(c, o, values[o.name]) for c, o in self.limited if c.violation(values[o.name])
-        ]
+        texts = [describe(c, o, values[o.name]) for c, o in self.limited if c.violation(values[o.name])]
         return " and ".join(texts)
 
 
@@ -192,9 +187,7 @@ def _closed_form(name: str, graph: ChannelGraph | None) -> Objective:
     return objective
 
 
-def _values(
-    objectives: Sequence[Objective], structure: Structure
-) -> tuple[dict[str, float], list[str]]:
+def _values(objectives: Sequence[Objective], structure: Structure) -> tuple[dict[str, float], list[str]]:
     """Finite values by name, and the names of the objectives (at most one) that gave another."""
     values: dict[str, float] = {}
     for objective in objectives:

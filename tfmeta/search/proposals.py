@@ -80,8 +80,7 @@ class Proposals:
             self.rng.bit_generator.state = state["rng"]
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(
-                f"The stored state does not fit this searcher ({error!r}). Start a new run or a "
-                "new store."
+                f"The stored state does not fit this searcher ({error!r}). Start a new run or a new store."
             ) from error
         if any(len(structure.widths) != len(self.space.sizes) for structure in proposed):
             raise StoreError(

@@ -71,9 +71,7 @@ def bounds(problem: Problem, measured: Sequence[Trial]) -> tuple[Bound, ...]:
     stand_ins = tuple(_stand_in(problem, pair, measured, margin) for pair in problem.measured)
     try:
         # A generator of its own: whether the bounds go together must not move the searcher's.
-        problem.space.repair(
-            problem.space.full(), problem.bounds + stand_ins, np.random.default_rng(0)
-        )
+        problem.space.repair(problem.space.full(), problem.bounds + stand_ins, np.random.default_rng(0))
     except BudgetError:
         return problem.bounds  # the stand-ins are estimates, so they give way
     return problem.bounds + stand_ins
