@@ -1,0 +1,1 @@
+"""From measured numbers to a table, plots and one HTML file."""

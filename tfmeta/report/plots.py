@@ -1,0 +1,132 @@
+"""The Pareto plot and the channels before and after as PNG files."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from tfmeta import files
+from tfmeta.report import wording
+from tfmeta.report.chart import front_points, plotted_rows
+from tfmeta.report.data import Missing, ReportData
+from tfmeta.report.html import searchers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLORS = ("#2563c9", "#d9730d", "#1a8f5a", "#8e44ad", "#b0305c")
+_INK, _SOFT, _LINE, _TRACK = "#1b1f24", "#5a6470", "#e1e5ea", "#dfe4ea"
+_DPI = 144
+
+
+def write_pareto_png(data: ReportData, path: str | os.PathLike[str]) -> None:
+    """Writes accuracy against MACs of trials, front, winner and controls to ``path``."""
+    figure, axes = _figure(7.2, 4.4)
+    for name, place in searchers(data).items():
+        color = _COLORS[place % len(_COLORS)]
+        for feasible in (True, False):
+            points = [t for t in data.trials if t.searcher == name and t.feasible is feasible]
+            if points:
+                axes.scatter(
+                    [point.macs for point in points],
+                    [100 * point.accuracy for point in points],
+                    s=22 if feasible else 14,
+                    alpha=0.6,
+                    edgecolors="none" if feasible else color,
+                    facecolors=color if feasible else "none",
+                    label=name if feasible else f"{name}, outside the budget",
+                )
+    front = front_points(data.trials)
+    if front:
+        macs, accuracy = [t.macs for t in front], [100 * t.accuracy for t in front]
+        axes.step(macs, accuracy, where="post", color=_INK, linewidth=1.3, label="best at each cost")
+    _draw_rows(axes, data)
+    axes.set_xlabel("MACs")
+    axes.set_ylabel("accuracy on the search split, %")
+    axes.set_title(f"{data.network} on {data.data_set}", loc="left", fontsize=11)
+    axes.xaxis.set_major_formatter(lambda value, _: wording.tick(value))
+    axes.grid(color=_LINE)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8, frameon=False)
+    _save(figure, path)
+
+
+def write_channels_png(data: ReportData, path: str | os.PathLike[str]) -> None:
+    """Writes the channels of each group, before and after, as bars to ``path``."""
+    figure, axes = _figure(7.2, 1.2 + 0.24 * len(data.groups))
+    places = range(len(data.groups))
+    axes.barh(places, [group.full for group in data.groups], color=_TRACK, height=0.7, label="full")
+    axes.barh(
+        places,
+        [group.chosen for group in data.groups],
+        color=_COLORS[0],
+        height=0.7,
+        label="chosen",
+    )
+    for place, group in zip(places, data.groups, strict=True):
+        axes.annotate(
+            f"{group.chosen} / {group.full}",
+            (group.full, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=_SOFT,
+        )
+    axes.set_yticks(list(places), [_plain(group.name) for group in data.groups], fontsize=8)
+    axes.invert_yaxis()
+    axes.margins(x=0.12, y=0.01)
+    axes.set_xlabel("channels")
+    axes.set_title("Channels of each group, before and after", loc="left", fontsize=11)
+    _save(figure, path)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    # Without pyplot: no window system, nothing global, and matplotlib is imported only when needed.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _draw_rows(axes: Axes, data: ReportData) -> None:
+    for row in plotted_rows(data)[0]:
+        if isinstance(row.search_accuracy, Missing):
+            continue
+        wins = row.name == data.winner
+        point = (row.macs, 100 * row.search_accuracy)
+        axes.scatter(
+            [point[0]],
+            [point[1]],
+            s=80 if wins else 45,
+            marker="o" if wins else "s",
+            facecolors=_INK if wins else "white",
+            edgecolors="white" if wins else _INK,
+            linewidths=1.5,
+            zorder=3,
+        )
+        axes.annotate(
+            _plain(row.name),
+            point,
+            xytext=(8, -3),
+            textcoords="offset points",
+            fontsize=9,
+            fontweight="bold",
+            color=_INK,
+        )
+
+
+def _plain(text: str) -> str:
+    # A pair of dollar signs would be read as a formula.
+    return text.replace("$", r"\$")
+
+
+def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=_DPI, format="png")

@@ -1,0 +1,126 @@
+"""The tables of a report as text: the same cells for Markdown and HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tfmeta.report import wording
+from tfmeta.report.data import FileRow, Missing, ReportData, Row
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell; ``missing`` where the text is the reason why there is no number."""
+
+    text: str
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table; ``winner`` where it is about the searched network."""
+
+    cells: tuple[Cell, ...]
+    winner: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headings and lines of one length."""
+
+    caption: str
+    headings: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+def networks(data: ReportData) -> Table:
+    """Returns the table of networks: accuracies, costs, size and latency."""
+    headings = (
+        "Network",
+        "Accuracy, test split",
+        "Accuracy, search split (generated weights)",
+        "MACs",
+        "Params",
+        f"Size ({data.file_label})",
+        f"Latency p50 ({data.latency_label})",
+        "Latency p90",
+    )
+    lines = tuple(Line(_network_cells(row), row.name == data.winner) for row in data.rows)
+    return Table("Networks", headings, lines)
+
+
+def shipped_files(data: ReportData) -> Table:
+    """Returns the table of .tflite files."""
+    headings = (
+        "File",
+        "Scheme",
+        "Size",
+        "Accuracy of the file, test split",
+        "Same class as Keras",
+        "Latency p50",
+        "Latency p90",
+        "Oldest runtime",
+    )
+    lines = tuple(Line(_file_cells(row), row.model == data.winner) for row in data.files)
+    return Table("Files", headings, lines)
+
+
+def _network_cells(row: Row) -> tuple[Cell, ...]:
+    return (
+        Cell(row.name),
+        _cell(row.test_accuracy, wording.percent(row.test_accuracy)),
+        _cell(row.search_accuracy, wording.percent(row.search_accuracy)),
+        Cell(wording.count(row.macs)),
+        Cell(wording.count(row.params)),
+        _cell(row.size_bytes, wording.size(row.size_bytes)),
+        _cell(row.latency, wording.p50(row.latency)),
+        _cell(row.latency, wording.p90(row.latency)),
+    )
+
+
+def _file_cells(row: FileRow) -> tuple[Cell, ...]:
+    return (
+        Cell(row.model),
+        Cell(row.scheme),
+        Cell(wording.size(row.size_bytes)),
+        _cell(row.test_accuracy, wording.percent(row.test_accuracy)),
+        _cell(row.agreement, wording.percent(row.agreement)),
+        _cell(row.latency, wording.p50(row.latency)),
+        _cell(row.latency, wording.p90(row.latency)),
+        _cell(row.minimum_runtime, wording.text(row.minimum_runtime)),
+    )
+
+
+def _cell(value: object, text: str) -> Cell:
+    return Cell(text, isinstance(value, Missing))
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number of the searched network that is read first, and the full network's beside it."""
+
+    what: str
+    number: Cell
+    beside: str
+
+
+def tiles(data: ReportData) -> tuple[Tile, ...]:
+    """Returns the few numbers that are read first; none before the search has a winner."""
+    winner, full = data.row(data.winner), data.row(data.full)
+    if winner is None:
+        return ()
+    ours = _network_cells(winner)
+    share = "" if full is None else f"{100 * winner.macs / full.macs:.0f} % of the full network"
+    theirs = None if full is None else _network_cells(full)
+
+    def tile(what: str, column: int) -> Tile:
+        known = theirs is not None and not theirs[column].missing
+        beside = f"full network: {theirs[column].text}" if theirs is not None and known else ""
+        return Tile(what, ours[column], beside)
+
+    return (
+        tile("Test accuracy", 1),
+        Tile("MACs", ours[3], share),
+        tile(f"Size ({data.file_label})", 5),
+        tile(f"Latency p50 ({data.latency_label})", 6),
+    )

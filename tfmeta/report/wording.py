@@ -1,0 +1,70 @@
+"""Numbers as people read them; what is missing says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tfmeta.report.data import Latency, Missing
+
+
+def percent(value: float | Missing) -> str:
+    """Returns 0.9123 as "91.2 %"."""
+    return value.reason if isinstance(value, Missing) else f"{100 * value:.1f} %"
+
+
+def count(value: float | Missing) -> str:
+    """Returns 1234567 as "1.23 M"."""
+    if isinstance(value, Missing):
+        return value.reason
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= size:
+            return _three_digits(value / size) + unit
+    return f"{value:.0f}"
+
+
+def tick(value: float) -> str:
+    """Returns 12500000 as "12.5 M": for the round numbers of an axis."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"
+
+
+def size(value: float | Missing) -> str:
+    """Returns 45678 bytes as "45.7 kB" (1 kB is 1000 bytes)."""
+    if isinstance(value, Missing):
+        return value.reason
+    for unit_size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if abs(value) >= unit_size:
+            return f"{_three_digits(value / unit_size)} {unit}"
+    return f"{value:.0f} B"
+
+
+def p50(value: Latency | Missing) -> str:
+    """Returns the median, "0.412 ms", with its verdict where that is not "OK"."""
+    return _latency(value, lambda latency: latency.p50_ms)
+
+
+def p90(value: Latency | Missing) -> str:
+    """Returns the 90th percentile, "0.467 ms", with its verdict where that is not "OK"."""
+    return _latency(value, lambda latency: latency.p90_ms)
+
+
+def text(value: str | Missing) -> str:
+    """Returns the text, or the reason why there is none."""
+    return value.reason if isinstance(value, Missing) else value
+
+
+def _latency(value: Latency | Missing, part: Callable[[Latency], float]) -> str:
+    if isinstance(value, Missing):
+        return value.reason
+    note = "" if value.verdict == "OK" else f" ({value.verdict})"
+    return f"{_three_digits(part(value))} ms{note}"
+
+
+def _three_digits(value: float) -> str:
+    for limit, digits in ((9.995, 2), (99.95, 1)):
+        if abs(value) < limit:
+            # Below 1, zeros after the point are no digits.
+            return f"{value:.3f}" if abs(value) < 0.9995 else f"{value:.{digits}f}"
+    return f"{value:.0f}"
