@@ -29,9 +29,7 @@ def shifts_and_flips(image, pad):
     height, width, _ = image.shape
     padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)))
     windows = [
-        padded[top : top + height, left : left + width]
-        for top in range(2 * pad + 1)
-        for left in range(2 * pad + 1)
+        padded[top : top + height, left : left + width] for top in range(2 * pad + 1) for left in range(2 * pad + 1)
     ]
     return [*windows, *(window[:, ::-1] for window in windows)]
 
@@ -56,9 +54,7 @@ def test_no_augmentation_changes_nothing():
 def test_every_image_is_one_of_its_own_shifts_and_flips():
     result = run(IMAGES, KINDS["both"])
     choices = [
-        next(
-            k for k, choice in enumerate(shifts_and_flips(image, 2)) if np.array_equal(choice, new)
-        )
+        next(k for k, choice in enumerate(shifts_and_flips(image, 2)) if np.array_equal(choice, new))
         for image, new in zip(IMAGES, result, strict=True)
     ]
     # 64 images over 2 * 25 choices: were the draws not independent, far fewer would appear. The

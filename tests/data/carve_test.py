@@ -38,9 +38,7 @@ def test_a_share_of_every_class_is_carved_and_one_image_kept(counts, fraction, s
 def test_a_count_is_carved_exactly_and_evenly(counts, data):
     labels, classes = spread(counts), len(counts)
     count = data.draw(st.integers(classes, len(labels) - classes))
-    kept, carved = carve_count(
-        labels, count, np.random.default_rng(0), class_names=names(classes), parts=PARTS
-    )
+    kept, carved = carve_count(labels, count, np.random.default_rng(0), class_names=names(classes), parts=PARTS)
     assert len(carved) == count
     assert not set(kept) & set(carved)
     shares = np.bincount(labels[carved], minlength=classes)
@@ -62,8 +60,7 @@ def test_a_balanced_choice_fills_up_from_the_large_classes():
 def test_another_seed_carves_other_images():
     labels = spread([50, 50])
     first, second = (
-        carve_fraction(labels, 0.2, np.random.default_rng(s), class_names=names(2), parts=PARTS)[1]
-        for s in (0, 1)
+        carve_fraction(labels, 0.2, np.random.default_rng(s), class_names=names(2), parts=PARTS)[1] for s in (0, 1)
     )
     assert first.tolist() != second.tolist()
 
@@ -94,6 +91,4 @@ def test_a_class_without_images_is_named_too():
 def test_a_count_that_cannot_be_balanced_tells_the_bounds(count):
     # Two classes of 4: at least one of each, and one of each stays, so 2 to 6.
     with pytest.raises(DataError, match=rf"search split of 2 to 6 images.*Received: {count}\."):
-        carve_count(
-            spread([4, 4]), count, np.random.default_rng(0), class_names=names(2), parts=PARTS
-        )
+        carve_count(spread([4, 4]), count, np.random.default_rng(0), class_names=names(2), parts=PARTS)

@@ -36,11 +36,7 @@ def made(name, folder, **changes):
 
 def contents(split):
     """Returns the bytes of every image."""
-    return [
-        image.tobytes()
-        for images, _ in split.batches(64)
-        for image in images.numpy().astype(np.uint8)
-    ]
+    return [image.tobytes() for images, _ in split.batches(64) for image in images.numpy().astype(np.uint8)]
 
 
 def test_every_data_set_has_a_maker():
@@ -60,9 +56,7 @@ def test_splits_are_disjoint_whole_and_the_same_again(name, tmp_path):
     for part in parts:
         assert part.image_shape == splits.image_shape
         assert set(part.labels.tolist()) == set(range(classes))
-    assert images == [
-        contents(getattr(made(name, tmp_path), p)) for p in ("train", "search", "test")
-    ]
+    assert images == [contents(getattr(made(name, tmp_path), p)) for p in ("train", "search", "test")]
     other = made(name, tmp_path, seed=1)
     assert contents(other.test) == images[2]
     assert contents(other.search) != images[1]
@@ -74,9 +68,7 @@ def test_the_parts_of_a_data_set_share_no_image(official_test):
     source = ArraySource(images[:240], making.cyclic(240, 3).astype(np.int32))
     test = ArraySource(images[240:], making.cyclic(60, 3).astype(np.int32))
     options = DataOptions(search_size=30, train_size=90, test_size=15, seed=2)
-    splits = assemble(
-        "mine", source, test if official_test else None, options, class_names=tuple("abc")
-    )
+    splits = assemble("mine", source, test if official_test else None, options, class_names=tuple("abc"))
     numbers = [
         set(making.numbers_of(np.concatenate([x.numpy() for x, _ in part.batches(64)])))
         for part in (splits.train, splits.search, splits.test)
@@ -97,9 +89,7 @@ def test_digits_are_those_of_scikit_learn(tmp_path):
     assert splits.train.size + splits.search.size == 1797 - 359
     assert splits.image_shape == (16, 16, 1)
     raw = data.load("digits", DataOptions(image_size=8))
-    images = np.concatenate(
-        [x.numpy() for part in (raw.train, raw.search, raw.test) for x, _ in part.batches(256)]
-    )
+    images = np.concatenate([x.numpy() for part in (raw.train, raw.search, raw.test) for x, _ in part.batches(256)])
     from sklearn.datasets import load_digits
 
     # 16 levels become 255: the sum over all images must be that of the bundle.

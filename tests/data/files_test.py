@@ -137,10 +137,7 @@ def test_a_download_without_network_tells_the_same(monkeypatch, empty_cache):
 
 def test_fashion_mnist_is_downloaded_once_and_verified(monkeypatch, tmp_path, empty_cache):
     folder = making.mnist_folder(tmp_path)
-    sums = tuple(
-        hashlib.sha256(gzip.decompress((folder / name).read_bytes())).hexdigest()
-        for name in idx.FILE_NAMES
-    )
+    sums = tuple(hashlib.sha256(gzip.decompress((folder / name).read_bytes())).hexdigest() for name in idx.FILE_NAMES)
     with serving(folder) as address:
         monkeypatch.setattr(fashion_mnist, "_URL", address)
         with pytest.raises(DataError, match=r"not the published file.*It was removed"):
@@ -155,9 +152,7 @@ def npz(path, **changes):
     images = making.numbered(60, (28, 28))
     labels = making.cyclic(60, 10)
     arrays = {"x_train": images, "y_train": labels, "x_test": images[:20], "y_test": labels[:20]}
-    np.savez(
-        path, **{key: value for key, value in {**arrays, **changes}.items() if value is not None}
-    )
+    np.savez(path, **{key: value for key, value in {**arrays, **changes}.items() if value is not None})
     return path
 
 

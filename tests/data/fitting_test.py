@@ -40,6 +40,13 @@ def test_resizing_doubles_by_bilinear_interpolation():
     np.testing.assert_array_equal(fitted[0, :, :, 0], [[0, 25, 75, 100]] * 4)
 
 
+def test_halving_averages_four_pixels():
+    images = numbered(2, (8, 8, 3))
+    means = images.astype(float).reshape(2, 4, 2, 4, 2, 3).mean((2, 4))
+    fitted = fit_array(images, 4, "resize")
+    np.testing.assert_array_equal(fitted, np.floor(means + 0.5))
+
+
 def test_an_unknown_size_is_fitted_like_a_known_one():
     image = numbered(1, (9, 14, 3))[0]
     unknown = tf.function(

@@ -42,9 +42,7 @@ def test_lazy_and_decoded_pictures_are_the_same(tmp_path):
         ):
             np.testing.assert_array_equal(a, c)
             np.testing.assert_array_equal(b, d)
-        np.testing.assert_array_equal(
-            getattr(decoded, part).sample(4, 0)[0], getattr(lazy, part).sample(4, 0)[0]
-        )
+        np.testing.assert_array_equal(getattr(decoded, part).sample(4, 0)[0], getattr(lazy, part).sample(4, 0)[0])
 
 
 def test_other_files_and_hidden_ones_are_passed_over(tmp_path):

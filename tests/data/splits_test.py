@@ -45,8 +45,7 @@ def collect(dataset):
 
 def same(first, second):
     return len(first) == len(second) and all(
-        np.array_equal(a, c) and np.array_equal(b, d)
-        for (a, b), (c, d) in zip(first, second, strict=True)
+        np.array_equal(a, c) and np.array_equal(b, d) for (a, b), (c, d) in zip(first, second, strict=True)
     )
 
 
@@ -100,9 +99,7 @@ def test_a_data_set_can_be_iterated_again(split):
     assert same(collect(dataset), collect(dataset))
 
 
-@pytest.mark.parametrize(
-    ("input_range", "scale", "offset"), [("0..1", 1 / 255, 0.0), ("-1..1", 1 / 127.5, -1.0)]
-)
+@pytest.mark.parametrize(("input_range", "scale", "offset"), [("0..1", 1 / 255, 0.0), ("-1..1", 1 / 127.5, -1.0)])
 def test_the_range_is_applied_after_the_augmentation(input_range, scale, offset):
     raw, scaled = (Split(array_source(None), chosen) for chosen in ("0..255", input_range))
     for augment in (None, AUGMENTATION):
@@ -110,9 +107,7 @@ def test_the_range_is_applied_after_the_augmentation(input_range, scale, offset)
             collect(split.batches(50, augment=augment)) for split in (scaled, raw)
         )
         np.testing.assert_allclose(images, expected * scale + offset, atol=1e-6)
-    np.testing.assert_allclose(
-        scaled.sample(10, 0)[0], raw.sample(10, 0)[0] * scale + offset, atol=1e-6
-    )
+    np.testing.assert_allclose(scaled.sample(10, 0)[0], raw.sample(10, 0)[0] * scale + offset, atol=1e-6)
 
 
 def test_floating_point_images_are_used_as_they_are():
@@ -181,14 +176,10 @@ def test_training_with_keras_on_the_batches_learns():
 
     rng = np.random.default_rng(0)
     labels = cyclic(200, 2).astype(np.int32)
-    images = (rng.integers(0, 100, (200, 4, 4, 1)) + 150 * labels[:, None, None, None]).astype(
-        np.uint8
-    )
+    images = (rng.integers(0, 100, (200, 4, 4, 1)) + 150 * labels[:, None, None, None]).astype(np.uint8)
     split = Split(ArraySource(images, labels), DataOptions(input_range="-1..1").input_range)
     keras.utils.set_random_seed(0)
-    model = keras.Sequential(
-        [keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]
-    )
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(0.05), loss, metrics=["accuracy"])
     model.fit(split.batches(50, shuffle_seed=0, epochs=5), epochs=5, steps_per_epoch=4, verbose=0)

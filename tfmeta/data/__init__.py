@@ -53,7 +53,5 @@ def load(name: str, options: DataOptions | None = None) -> Splits:
 
 
 def _unknown(name: str) -> DataError:
-    known = ", ".join(
-        f"{key}:{_WITH_ARGUMENT[key]}" if key in _WITH_ARGUMENT else key for key in DATASETS
-    )
+    known = ", ".join(f"{key}:{_WITH_ARGUMENT[key]}" if key in _WITH_ARGUMENT else key for key in DATASETS)
     return DataError(f"Unknown data set {name!r}. Expected one of: {known}, or module:function.")

@@ -74,12 +74,8 @@ def _search_indices(
     rng = np.random.default_rng((options.seed, _SEARCH))
     parts = ("train", "search")
     if options.search_size is not None:
-        return carve_count(
-            train.labels, options.search_size, rng, class_names=class_names, parts=parts
-        )
-    return carve_fraction(
-        train.labels, options.search_fraction, rng, class_names=class_names, parts=parts
-    )
+        return carve_count(train.labels, options.search_size, rng, class_names=class_names, parts=parts)
+    return carve_fraction(train.labels, options.search_fraction, rng, class_names=class_names, parts=parts)
 
 
 def _smaller(source: Source, size: int | None, seed: tuple[int, int]) -> Source:

@@ -46,16 +46,13 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name in ("pad_crop", "cutout"):
             if getattr(self, name) < 0:
-                raise DataError(
-                    f"Expected {name} of 0 or more pixels. Received: {getattr(self, name)}."
-                )
+                raise DataError(f"Expected {name} of 0 or more pixels. Received: {getattr(self, name)}.")
         for name in ("brightness", "contrast"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise DataError(f"Expected {name} from 0 to 1. Received: {getattr(self, name)}.")
         if not 0.0 < self.min_crop_area <= 1.0:
             raise DataError(
-                "Expected min_crop_area above 0 and up to 1 (1 crops nothing). "
-                f"Received: {self.min_crop_area}."
+                f"Expected min_crop_area above 0 and up to 1 (1 crops nothing). Received: {self.min_crop_area}."
             )
 
     @property

@@ -79,9 +79,7 @@ def balanced(labels: NDArray[np.integer], count: int, rng: np.random.Generator) 
     return _divide(labels, _even_quotas(counts, min(count, len(labels))), rng)[1]
 
 
-def _counts(
-    labels: NDArray[np.integer], class_names: Sequence[str], parts: Sequence[str]
-) -> NDArray[np.int64]:
+def _counts(labels: NDArray[np.integer], class_names: Sequence[str], parts: Sequence[str]) -> NDArray[np.int64]:
     counts = np.bincount(labels, minlength=len(class_names)).astype(np.int64)
     small = np.flatnonzero(counts < len(parts))
     if small.size:

@@ -132,9 +132,7 @@ def _from_archive(kind: CifarFiles, path: Path) -> dict[str, bytes]:
     return found
 
 
-def _records(
-    kind: CifarFiles, num_classes: int, place: Path, contents: dict[str, bytes]
-) -> tuple[Pair, Pair]:
+def _records(kind: CifarFiles, num_classes: int, place: Path, contents: dict[str, bytes]) -> tuple[Pair, Pair]:
     missing = [name for name in (*kind.train, kind.test) if name not in contents]
     if missing:
         raise DataError(f"Missing in {place}: {', '.join(missing)}. {kind.advice}")

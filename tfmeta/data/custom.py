@@ -33,9 +33,7 @@ from tfmeta.data.streams import from_dataset
 from tfmeta.errors import DataError
 
 _PARTS = ("train", "search", "test")
-_EXPECTED = (
-    "a Splits, a dict with 'train' (and 'test', 'search', 'class_names'), or a tuple (train, test)"
-)
+_EXPECTED = "a Splits, a dict with 'train' (and 'test', 'search', 'class_names'), or a tuple (train, test)"
 
 
 def load(options: DataOptions, place: str) -> Splits:
@@ -58,11 +56,7 @@ def load(options: DataOptions, place: str) -> Splits:
     unknown = set(result) - {*_PARTS, "class_names"}
     if unknown:
         raise DataError(f"Expected from {place}: {_EXPECTED}. Received the keys {sorted(result)}.")
-    sources = {
-        part: _source(result[part], part, options)
-        for part in _PARTS
-        if result.get(part) is not None
-    }
+    sources = {part: _source(result[part], part, options) for part in _PARTS if result.get(part) is not None}
     return assemble(
         place,
         sources["train"],
@@ -104,10 +98,7 @@ def _source(data: Any, part: str, options: DataOptions) -> Source:
     if hasattr(data, "element_spec"):
         return from_dataset(data, part, options)
     if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise DataError(
-            f"Expected (images, labels) or a tf.data.Dataset as {part!r}. "
-            f"Received: {type(data).__name__}."
-        )
+        raise DataError(f"Expected (images, labels) or a tf.data.Dataset as {part!r}. Received: {type(data).__name__}.")
     images, labels = np.asarray(data[0]), np.asarray(data[1])
     if images.ndim == 3:
         images = images[..., None]

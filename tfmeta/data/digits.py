@@ -31,15 +31,12 @@ def load(options: DataOptions) -> Splits:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise DataError(
-            "The digits come with scikit-learn, which is not installed. Run: "
-            "pip install scikit-learn"
+            "The digits come with scikit-learn, which is not installed. Run: pip install scikit-learn"
         ) from error
     bundle = load_digits()
     images = np.rint(bundle.images * (255.0 / _BRIGHTEST)).astype(np.uint8)[..., None]
     fit = "resize" if options.fit == "auto" else options.fit
-    source = ArraySource(
-        fit_array(images, options.image_size or _SIZE, fit), bundle.target.astype(np.int32)
-    )
+    source = ArraySource(fit_array(images, options.image_size or _SIZE, fit), bundle.target.astype(np.int32))
     return assemble(
         "digits",
         source,

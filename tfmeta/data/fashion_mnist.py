@@ -62,9 +62,7 @@ def load(options: DataOptions) -> Splits:
     fit = "pad" if options.fit == "auto" else options.fit
     sources = []
     for part in ("train", "test"):
-        images, labels = idx.read_pair(
-            paths[f"{part}_images"], paths[f"{part}_labels"], _SIDE, len(_CLASSES)
-        )
+        images, labels = idx.read_pair(paths[f"{part}_images"], paths[f"{part}_labels"], _SIDE, len(_CLASSES))
         sources.append(ArraySource(fit_array(images, options.image_size or _SIZE, fit), labels))
     return assemble(
         "fashion_mnist",

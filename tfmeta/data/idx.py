@@ -56,8 +56,7 @@ def read_pair(images_path: Path, labels_path: Path, side: int, num_classes: int)
     images, labels = read(images_path, 3), read(labels_path, 1)
     if images.shape[1:] != (side, side):
         raise DataError(
-            f"Expected images of {side}x{side} pixels in {images_path}. "
-            f"Received: {images.shape[1]}x{images.shape[2]}."
+            f"Expected images of {side}x{side} pixels in {images_path}. Received: {images.shape[1]}x{images.shape[2]}."
         )
     if len(images) != len(labels):
         raise DataError(
@@ -65,10 +64,7 @@ def read_pair(images_path: Path, labels_path: Path, side: int, num_classes: int)
             f"{len(labels)} labels in {labels_path}."
         )
     if len(labels) and labels.max() >= num_classes:
-        raise DataError(
-            f"Expected labels from 0 to {num_classes - 1} in {labels_path}. "
-            f"Received: {labels.max()}."
-        )
+        raise DataError(f"Expected labels from 0 to {num_classes - 1} in {labels_path}. Received: {labels.max()}.")
     return images[..., None], labels.astype(np.int32)
 
 

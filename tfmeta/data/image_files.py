@@ -37,9 +37,7 @@ _TAIL_BYTES = 64
 class FileSource:
     """Pictures that are read and decoded again in every epoch."""
 
-    def __init__(
-        self, paths: Sequence[Path], labels: NDArray[np.int32], size: int, fit: str
-    ) -> None:
+    def __init__(self, paths: Sequence[Path], labels: NDArray[np.int32], size: int, fit: str) -> None:
         self._paths = np.array([str(path) for path in paths], dtype=object)
         self._labels = labels
         self._size = size
@@ -172,6 +170,5 @@ def _raise_broken(errors: list[str]) -> None:
     if errors:
         more = f" And {len(errors) - _LISTED} more." if len(errors) > _LISTED else ""
         raise DataError(
-            f"{len(errors)} picture(s) are broken. {' '.join(errors[:_LISTED])}{more} "
-            "Repair or remove them."
+            f"{len(errors)} picture(s) are broken. {' '.join(errors[:_LISTED])}{more} Repair or remove them."
         )

@@ -39,8 +39,7 @@ def load(options: DataOptions, folder: str) -> Splits:
     test_root = next((root / name for name in _TEST_NAMES if (root / name).is_dir()), None)
     if train_root == root and test_root is not None:
         raise DataError(
-            f"image_folder: {test_root} stands without {root / 'train'}. Expected both, or only "
-            "one sub-folder a class."
+            f"image_folder: {test_root} stands without {root / 'train'}. Expected both, or only one sub-folder a class."
         )
     class_names = _class_names(train_root)
     train = _source(train_root, class_names, options)

@@ -18,9 +18,7 @@ _NPZ = "mnist.npz"
 _URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 # As published in keras.datasets.mnist.
 _SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-_ADVICE = (
-    f"Put {', '.join(idx.FILE_NAMES)}, or Keras' {_NPZ}, into one folder and give that as data_dir."
-)
+_ADVICE = f"Put {', '.join(idx.FILE_NAMES)}, or Keras' {_NPZ}, into one folder and give that as data_dir."
 _SIDE = 28  # pixels, as stored
 _SIZE = 32  # pixels, padded: halves five times
 _NUM_CLASSES = 10
@@ -37,8 +35,7 @@ def load(options: DataOptions) -> Splits:
     """
     fit = "pad" if options.fit == "auto" else options.fit
     train, test = (
-        ArraySource(fit_array(images, options.image_size or _SIZE, fit), labels)
-        for images, labels in _read(options)
+        ArraySource(fit_array(images, options.image_size or _SIZE, fit), labels) for images, labels in _read(options)
     )
     return assemble(
         "mnist",

@@ -47,8 +47,7 @@ def _pair(
 ) -> Pair:
     if images.dtype != np.uint8 or images.shape[1:] not in (image_shape, _without_one(image_shape)):
         raise DataError(
-            f"Expected uint8 images of shape {image_shape} in {path}. "
-            f"Received: {images.dtype} of {images.shape[1:]}."
+            f"Expected uint8 images of shape {image_shape} in {path}. Received: {images.dtype} of {images.shape[1:]}."
         )
     if labels.dtype.kind not in "iu" or labels.size != len(images):
         raise DataError(
@@ -58,8 +57,7 @@ def _pair(
     labels = labels.reshape(-1)
     if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
         raise DataError(
-            f"Expected labels from 0 to {num_classes - 1} in {path}. "
-            f"Received: {labels.min()} to {labels.max()}."
+            f"Expected labels from 0 to {num_classes - 1} in {path}. Received: {labels.min()} to {labels.max()}."
         )
     return images.reshape(-1, *image_shape), labels.astype(np.int32)
 

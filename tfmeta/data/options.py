@@ -55,9 +55,7 @@ class DataOptions:
         for name in ("search_fraction", "test_fraction"):
             value = getattr(self, name)
             if not 0.0 < value < 1.0:
-                raise DataError(
-                    f"Expected {name} between 0 and 1 (both excluded). Received: {value}."
-                )
+                raise DataError(f"Expected {name} between 0 and 1 (both excluded). Received: {value}.")
         for name in ("search_size", "train_size", "test_size", "image_size"):
             value = getattr(self, name)
             if value is not None and value < 1:

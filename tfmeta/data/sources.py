@@ -44,13 +44,9 @@ class Order:
     def __post_init__(self) -> None:
         for name, least in (("batch_size", 1), ("first_epoch", 0), ("epochs", 1)):
             if getattr(self, name) < least:
-                raise DataError(
-                    f"Expected {name} of {least} or more. Received: {getattr(self, name)}."
-                )
+                raise DataError(f"Expected {name} of {least} or more. Received: {getattr(self, name)}.")
         if self.shuffle_seed is not None and not 0 <= self.shuffle_seed < 2**63:
-            raise DataError(
-                f"Expected shuffle_seed from 0 to 2^63 - 1. Received: {self.shuffle_seed}."
-            )
+            raise DataError(f"Expected shuffle_seed from 0 to 2^63 - 1. Received: {self.shuffle_seed}.")
 
     def steps(self, size: int) -> int:
         """Returns the number of batches in an epoch of ``size`` images."""

@@ -89,19 +89,13 @@ class Split:
         # Random draws for the pictures must differ from those for the order: another first word.
         seed = (order.shuffle_seed or 0) ^ (1 << 62)
 
-        def finish(
-            epoch: Tensor, step: Tensor, images: Tensor, labels: Tensor
-        ) -> tuple[Tensor, ...]:
+        def finish(epoch: Tensor, step: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
             images.set_shape([order.batch_size if drop_remainder else None, *self.image_shape])
             if augment is not None and augment != NONE:
-                images = augmented(
-                    images, augment, tf.random.fold_in(epoch_seed(seed, epoch), step)
-                )
+                images = augmented(images, augment, tf.random.fold_in(epoch_seed(seed, epoch), step))
             return self._scaled(images), labels
 
-        dataset = self.source.batches(order).map(
-            finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
+        dataset = self.source.batches(order).map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         count = tf.data.experimental.assert_cardinality(order.steps(self.size) * epochs)
         return dataset.apply(count).prefetch(tf.data.AUTOTUNE)
 
@@ -154,9 +148,7 @@ class Splits:
         for part in ("train", "search", "test"):
             split: Split = getattr(self, part)
             if split.size == 0:
-                raise DataError(
-                    f"The {part} split of {self.name!r} is empty. Expected images in it."
-                )
+                raise DataError(f"The {part} split of {self.name!r} is empty. Expected images in it.")
             if split.image_shape != self.image_shape:
                 raise DataError(
                     f"Expected images of shape {self.image_shape} in the {part} split of "

@@ -35,9 +35,7 @@ _COMPARED = 2048  # labels that are read a second time, to notice an order that 
 class StreamSource:
     """Images that a ``tf.data.Dataset`` of (image, label) yields, always in the same order."""
 
-    def __init__(
-        self, dataset: Dataset, labels: NDArray[np.int32], numbers: NDArray[np.int64], total: int
-    ) -> None:
+    def __init__(self, dataset: Dataset, labels: NDArray[np.int32], numbers: NDArray[np.int64], total: int) -> None:
         """Keeps the elements with the given ``numbers`` (ascending) of ``total`` ones."""
         self._dataset = dataset
         self._labels = labels
@@ -62,9 +60,7 @@ class StreamSource:
 
     def subset(self, indices: NDArray[np.int64]) -> StreamSource:
         """Returns the source of the elements at ``indices`` of this one."""
-        return StreamSource(
-            self._dataset, self._labels[indices], self._numbers[indices], self._total
-        )
+        return StreamSource(self._dataset, self._labels[indices], self._numbers[indices], self._total)
 
     def take(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         """Reads the stream up to the last wanted element."""
