@@ -59,6 +59,10 @@ class Row:
 
     def __post_init__(self) -> None:
         _require_parts(self.name, (self.search_accuracy, self.test_accuracy))
+        if self.macs <= 0 or self.params <= 0:
+            raise UserError(
+                f"Expected MACs and params above 0 for {self.name}. Received: {self.macs} and {self.params}."
+            )
 
 
 @dataclass(frozen=True)
