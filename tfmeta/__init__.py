@@ -1,11 +1,47 @@
-"""tfmeta: channel pruning search for Keras models, down to TensorFlow Lite files."""
+"""tfmeta: channel pruning search for Keras models, down to TensorFlow Lite files.
 
+The names below are the public ones. Nothing here imports TensorFlow; what needs it does so when it is used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from tfmeta import search
+from tfmeta.errors import UserError
+from tfmeta.export.tflite import export_tflite
 from tfmeta.graph import cost
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Selection, Structure
+from tfmeta.objectives import Constraint
 from tfmeta.prune import prune
+from tfmeta.training import TrainOptions, fit, train_plain
+
+if TYPE_CHECKING:
+    from tfmeta.supernet.pruning_net import PruningNet
 
 __version__ = "0.1.0"
 
-__all__ = ["ChannelGraph", "SearchSpace", "Selection", "Structure", "cost", "prune"]
+__all__ = [
+    "ChannelGraph",
+    "Constraint",
+    "PruningNet",
+    "SearchSpace",
+    "Selection",
+    "Structure",
+    "TrainOptions",
+    "UserError",
+    "cost",
+    "export_tflite",
+    "fit",
+    "prune",
+    "search",
+    "train_plain",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "PruningNet":  # a Keras class: importing it imports TensorFlow
+        from tfmeta.supernet.pruning_net import PruningNet
+
+        return PruningNet
+    raise AttributeError(f"module 'tfmeta' has no attribute {name!r}")

@@ -16,7 +16,6 @@ import numpy as np
 from tfmeta.errors import TrainingError, UserError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
-from tfmeta.graph.structure import Structure
 from tfmeta.lazy import keras, tf
 
 if TYPE_CHECKING:
@@ -193,11 +192,19 @@ def evaluate(model: Any, split: Split, batch_size: int = 250) -> float:
     return right / split.size
 
 
-def accuracy_of(net: PruningNet, structure: Structure, splits: Splits, options: TrainOptions) -> float:
-    """Returns the accuracy of one structure on the search split, with its own batch-norm statistics."""
-    from tfmeta.objectives.accuracy import Accuracy
+def load_weights(net: PruningNet, path: Path) -> None:
+    """Loads weights, and the optimizer's state where ``net`` is compiled.
 
-    return Accuracy(net, splits, calibration_images=options.calibration_images, seed=options.seed)([structure])[0]
+    Raises:
+        TrainingError: the file is damaged or of another network.
+    """
+    try:
+        net.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(
+            f"Checkpoint {path} is damaged or belongs to another network ({str(error).splitlines()[0]}). "
+            "Delete it to train anew, or restore it from a copy."
+        ) from error
 
 
 def _compile(net: PruningNet, options: TrainOptions, steps: int, teacher: Any) -> None:
@@ -240,11 +247,5 @@ def _resume(net: PruningNet, checkpoint: Path | None, steps: int) -> int:
     """Loads the checkpoint, if there is one, and returns the epoch to go on with."""
     if checkpoint is None or not checkpoint.exists():
         return 0
-    try:
-        net.load_weights(checkpoint)
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(
-            f"Checkpoint {checkpoint} is damaged or belongs to another network ({str(error).splitlines()[0]}). "
-            "Delete it to train anew, or restore it from a copy."
-        ) from error
+    load_weights(net, checkpoint)
     return int(net.optimizer.iterations) // steps

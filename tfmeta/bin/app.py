@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 import sys
 import textwrap
@@ -93,6 +94,12 @@ def guard(action: Callable[[], int], name: str, *, debug: Callable[[], bool] | N
         status, text = explained
         _tell(name, text)
     return status
+
+
+def command_line(flag_values: flags.FlagValues, verb: str) -> str:
+    """Returns the command that gives ``verb`` the flags it has, for records."""
+    given = (flag_values[name].serialize() for name in sorted(flag_values) if flag_values[name].present)
+    return shlex.join(["tfmeta", verb, *(text for text in given if text)])
 
 
 def _answer(verb: Verb, name: str, arguments: Sequence[str], description: str) -> int:

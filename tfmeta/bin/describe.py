@@ -1,0 +1,53 @@
+"""`tfmeta describe`: prints a model's channel groups and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from tfmeta.graph import cost
+from tfmeta.graph.channel_graph import ChannelGraph
+from tfmeta.graph.space import SearchSpace
+from tfmeta.networks import NETWORKS, spec
+from tfmeta.project import ProjectOptions
+
+FLAGS = flags.FlagValues()
+_MODEL = flags.DEFINE_string(
+    "model",
+    ProjectOptions.model,
+    f"{', '.join(sorted(NETWORKS))}, metapruning:NAME, or the path of a .keras file.",
+    flag_values=FLAGS,
+)
+_SHAPE = flags.DEFINE_list(
+    "input_shape", ["32", "32", "3"], "Height, width and channels, for networks built by name.", flag_values=FLAGS
+)
+_CLASSES = flags.DEFINE_integer("classes", 10, "Number of classes, likewise.", flag_values=FLAGS)
+_MULTIPLE_OF = flags.DEFINE_integer(
+    "multiple_of", ProjectOptions.multiple_of, "Widths are multiples of this.", flag_values=FLAGS
+)
+flags.register_validator(
+    "input_shape",
+    lambda value: len(value) == 3 and all(size.isdigit() and int(size) > 0 for size in value),
+    message="Expected height,width,channels, for example --input_shape=224,224,3",
+    flag_values=FLAGS,
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prints the groups, the costs and the size of the search space."""
+    shape = tuple(int(size) for size in _SHAPE.value)
+    built = spec.build(_MODEL.value, shape, _CLASSES.value)
+    graph = ChannelGraph.from_model(built.model)
+    space = built.preset.space(graph) if built.preset else SearchSpace.from_graph(graph, _MULTIPLE_OF.value)
+    print(graph)
+    print()
+    print(f"{'structure':<12}{'MACs':>16}{'params':>14}{'weights KiB':>13}{'activations KiB':>17}")
+    for name, structure in (("full", space.full()), ("half width", space.uniform(0.5)), ("smallest", space.smallest())):
+        weights = cost.weight_bytes(graph, structure) / 1024
+        peak = cost.peak_activation_bytes(graph, structure) / 1024
+        print(
+            f"{name:<12}{cost.macs(graph, structure):>16,}{cost.params(graph, structure):>14,}{weights:>13,.1f}{peak:>17,.1f}"
+        )
+    print()
+    print(f"Search space: {space.num_genes} free choices, 10^{space.log10_size:.1f} structures")

@@ -1,0 +1,235 @@
+"""The flags of each stage's options. Several verbs share them.
+
+Each function defines flags in the ``FLAGS`` of a verb and returns a function that gives the options when the flags are
+parsed. Defaults are those of the option classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from absl import flags
+
+from tfmeta.data import DATASETS
+from tfmeta.data.options import FITS, INPUT_RANGES, DataOptions
+from tfmeta.export import SCHEMES
+from tfmeta.latency.options import LatencyOptions
+from tfmeta.networks import NETWORKS
+from tfmeta.project import ProjectOptions
+from tfmeta.search import SEARCHERS
+from tfmeta.stages.export import ExportOptions
+from tfmeta.stages.limits import Limit
+from tfmeta.stages.retrain import INITS, RetrainOptions
+from tfmeta.stages.search import ROWS, SearchOptions
+from tfmeta.supernet.options import PruningNetOptions
+from tfmeta.supernet.sampling import SAMPLERS
+from tfmeta.training import TrainOptions
+from tfmeta.workdir import MAIN
+
+# Flag → (objective, what it is called in the help).
+_LIMITED = (
+    ("macs", "multiply-adds: an amount (41M) or a share of the full network (0.5x)"),
+    ("params", "parameters: an amount (300k) or a share (0.5x)"),
+    ("size", "bytes of float32 weights: an amount (1.2M) or a share (0.5x)"),
+    ("latency", "milliseconds of one inference, measured on --device"),
+)
+
+
+def project(values: flags.FlagValues) -> Callable[[], ProjectOptions]:
+    """Defines what a project is about: model, data and space."""
+    text = (
+        f"Network to prune: {', '.join(sorted(NETWORKS))} (with arguments: 'mobilenet_v1?width=0.25&blocks=8'), "
+        "metapruning:NAME for the paper's network and space, or the path of a .keras file."
+    )
+    model = flags.DEFINE_string("model", ProjectOptions.model, text, flag_values=values)
+    names = f"{', '.join(sorted(DATASETS))}, image_folder:DIR, or module:function for your own."
+    dataset = flags.DEFINE_string("dataset", ProjectOptions.dataset, f"Data set: {names}", flag_values=values)
+    data = _data(values)
+    multiple_of = flags.DEFINE_integer(
+        "multiple_of", ProjectOptions.multiple_of, "Widths are multiples of this.", flag_values=values
+    )
+    min_ratio = flags.DEFINE_float(
+        "min_ratio", ProjectOptions.min_ratio, "Smallest width as a share of the full one.", flag_values=values
+    )
+    hidden = flags.DEFINE_integer(
+        "hidden",
+        None,
+        f"Hidden units of each weight generator ({PruningNetOptions.hidden}, or the paper's with metapruning:NAME).",
+        flag_values=values,
+    )
+    sampler = flags.DEFINE_enum(
+        "sampler", ProjectOptions.sampler, sorted(SAMPLERS), "How structures are drawn in training.", flag_values=values
+    )
+    seed = flags.DEFINE_integer("seed", ProjectOptions.seed, "Seed of everything random.", flag_values=values)
+
+    def options() -> ProjectOptions:
+        return ProjectOptions(
+            model=model.value,
+            dataset=dataset.value,
+            data=data(seed.value),
+            multiple_of=multiple_of.value,
+            min_ratio=min_ratio.value,
+            hidden=hidden.value,
+            sampler=sampler.value,
+            seed=seed.value,
+        )
+
+    return options
+
+
+def _data(values: flags.FlagValues) -> Callable[[int], DataOptions]:
+    default = DataOptions
+    data_dir = flags.DEFINE_string("data_dir", None, "Folder that is looked in first for the data.", flag_values=values)
+    download = flags.DEFINE_bool(
+        "download", default.download, "Fetch data that is found nowhere locally.", flag_values=values
+    )
+    image_size = flags.DEFINE_integer(
+        "image_size", None, "Height and width that images get (the data set's own).", flag_values=values
+    )
+    fit = flags.DEFINE_enum("fit", default.fit, FITS, "How images get there.", flag_values=values)
+    input_range = flags.DEFINE_enum(
+        "input_range", default.input_range, INPUT_RANGES, "Range of the pixel values the model takes.", flag_values=values
+    )
+    fraction = flags.DEFINE_float(
+        "search_fraction", default.search_fraction, "Share of the training images to search on.", flag_values=values
+    )
+    size = flags.DEFINE_integer("search_size", None, "Number of them, instead of a share.", flag_values=values)
+    train_size = flags.DEFINE_integer("train_size", None, "Use only so many training images.", flag_values=values)
+
+    def options(seed: int) -> DataOptions:
+        return DataOptions(
+            data_dir=data_dir.value,
+            download=download.value,
+            seed=seed,
+            image_size=image_size.value,
+            fit=fit.value,
+            input_range=input_range.value,
+            search_fraction=fraction.value,
+            search_size=size.value,
+            train_size=train_size.value,
+        )
+
+    return options
+
+
+def train(values: flags.FlagValues, prefix: str = "", what: str = "") -> Callable[[int], TrainOptions]:
+    """Defines how to train; ``prefix`` sets the flags of one training apart from another's."""
+    default, note = TrainOptions, f" ({what})" if what else ""
+
+    def integer(name: str, text: str) -> flags.FlagHolder[int]:
+        return flags.DEFINE_integer(prefix + name, getattr(default, name), text + note, flag_values=values)
+
+    def number(name: str, text: str) -> flags.FlagHolder[float]:
+        return flags.DEFINE_float(prefix + name, getattr(default, name), text + note, flag_values=values)
+
+    epochs = integer("epochs", "Passes over the training images.")
+    batch_size = integer("batch_size", "Images a step.")
+    learning_rate = number("learning_rate", "Peak of the learning rate.")
+    weight_decay = number("weight_decay", "Weight decay of kernels.")
+    label_smoothing = number("label_smoothing", "Label smoothing.")
+    augment = flags.DEFINE_bool(
+        prefix + "augment", default.augment, f"Change training images at random.{note}", flag_values=values
+    )
+
+    def options(seed: int) -> TrainOptions:
+        return TrainOptions(
+            epochs=epochs.value,
+            batch_size=batch_size.value,
+            learning_rate=learning_rate.value,
+            weight_decay=weight_decay.value,
+            label_smoothing=label_smoothing.value,
+            augment=augment.value,
+            seed=seed,
+        )
+
+    return options
+
+
+def name(values: flags.FlagValues) -> flags.FlagHolder[str]:
+    """Defines ``--name``."""
+    text = "Name of the search, to keep several budgets in one work directory."
+    return flags.DEFINE_string("name", MAIN, text, flag_values=values)
+
+
+def init(values: flags.FlagValues) -> flags.FlagHolder[str]:
+    """Defines ``--init``."""
+    text = "Retrained from new weights, or from those that the PruningNet generates."
+    return flags.DEFINE_enum("init", RetrainOptions.init, INITS, text, flag_values=values)
+
+
+def latency(values: flags.FlagValues) -> tuple[flags.FlagHolder[str], Callable[[], LatencyOptions]]:
+    """Defines ``--device`` and how latency is measured."""
+    device = flags.DEFINE_string("device", SearchOptions.device, "Where latency is measured: host.", flag_values=values)
+    threads = flags.DEFINE_integer("threads", LatencyOptions.threads, "Threads of an inference.", flag_values=values)
+    num_runs = flags.DEFINE_integer(
+        "num_runs", LatencyOptions.num_runs, "Timed inferences of each file.", flag_values=values
+    )
+    return device, lambda: LatencyOptions(threads=threads.value, num_runs=num_runs.value)
+
+
+def search(values: flags.FlagValues, own_seed: bool = True) -> Callable[..., SearchOptions]:
+    """Defines the budget and the searcher."""
+    limits = []
+    for objective, text in _LIMITED:
+        unit = "_ms" if objective == "latency" else ""
+        low, high = (
+            flags.DEFINE_string(f"{side}_{objective}{unit}", None, f"{word} {text}.", flag_values=values)
+            for side, word in (("min", "Least"), ("max", "Most"))
+        )
+        limits.append((objective, low, high))
+    default = SearchOptions
+    searcher = flags.DEFINE_enum("searcher", default.searcher, sorted(SEARCHERS), "Searcher.", flag_values=values)
+    generations = flags.DEFINE_integer(
+        "generations", default.generations, "How many times structures are proposed.", flag_values=values
+    )
+    population = flags.DEFINE_integer(
+        "population", default.population, "Structures a generation.", flag_values=values
+    )
+    calibration = flags.DEFINE_integer(
+        "calibration_images",
+        default.calibration_images,
+        "Training images for the batch-norm statistics of each structure.",
+        flag_values=values,
+    )
+    seed = flags.DEFINE_integer("seed", default.seed, "Seed of the search.", flag_values=values) if own_seed else None
+
+    def options(name: str, device: str, latency: LatencyOptions, seed_value: int | None = None) -> SearchOptions:
+        given = tuple(Limit(o, low.value, high.value) for o, low, high in limits if low.value or high.value)
+        return SearchOptions(
+            limits=given or default().limits,
+            searcher=searcher.value,
+            generations=generations.value,
+            population=population.value,
+            calibration_images=calibration.value,
+            device=device,
+            latency=latency,
+            seed=seed.value if seed is not None else seed_value or 0,
+            name=name,
+        )
+
+    return options
+
+
+def retrain(values: flags.FlagValues) -> Callable[[TrainOptions, str, str], RetrainOptions]:
+    """Defines which networks are retrained, and whether the full one teaches them."""
+    distill = flags.DEFINE_bool(
+        "distill", RetrainOptions.distill, "The full network teaches the smaller ones.", flag_values=values
+    )
+    rows = flags.DEFINE_list("rows", list(ROWS), f"Which networks: {', '.join(ROWS)}.", flag_values=values)
+
+    def options(training: TrainOptions, init: str, name: str) -> RetrainOptions:
+        return RetrainOptions(training, init, distill.value, tuple(rows.value), name)
+
+    return options
+
+
+def export(values: flags.FlagValues) -> Callable[[str, str, str, LatencyOptions], ExportOptions]:
+    """Defines the quantization schemes."""
+    schemes = flags.DEFINE_multi_enum(
+        "scheme", list(SCHEMES), sorted(SCHEMES), "Quantization scheme; repeat it for several.", flag_values=values
+    )
+
+    def options(name: str, init: str, device: str, latency: LatencyOptions) -> ExportOptions:
+        return ExportOptions(schemes=tuple(schemes.value), init=init, device=device, latency=latency, name=name)
+
+    return options

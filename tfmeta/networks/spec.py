@@ -1,0 +1,87 @@
+"""From the text that a user types (``--model``) to a Keras model.
+
+| text | model |
+|---|---|
+| `mobilenet_v1` | a family of `NETWORKS`, built for the data set |
+| `mobilenet_v1?width=0.25&blocks=8` | the same with arguments |
+| `metapruning:mobilenet_v2` | the paper's network and search space (`PRESETS`) |
+| `path/to/model.keras` | a saved model, loaded in Keras' safe mode, weights included |
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from tfmeta.errors import UserError
+from tfmeta.lazy import keras
+from tfmeta.networks import NETWORKS, PRESETS
+from tfmeta.networks.preset import Preset
+from tfmeta.registry import resolve
+
+_PRESET = "metapruning:"
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model and where it comes from.
+
+    Attributes:
+        model: the Keras model.
+        preset: the paper's choices for it, or None.
+        trained: whether it came with weights worth keeping.
+    """
+
+    model: Any
+    preset: Preset | None
+    trained: bool
+
+
+def build(spec: str, input_shape: tuple[int, ...], classes: int) -> Built:
+    """Returns the model that ``spec`` names.
+
+    Args:
+        spec: see the table of this module.
+        input_shape: (height, width, channels) of the images, for networks that are built here.
+        classes: number of classes, likewise.
+
+    Raises:
+        UserError: an unknown name or argument, or a file that is no Keras model.
+    """
+    if spec.endswith((".keras", ".h5")):
+        return Built(_load(spec), None, True)
+    if spec.startswith(_PRESET):
+        preset = resolve(PRESETS, spec.removeprefix(_PRESET), "metapruning network")
+        return Built(preset.build(input_shape, classes), preset, False)
+    name, _, query = spec.partition("?")
+    builder = resolve(NETWORKS, name, "network")
+    return Built(builder(input_shape, classes, **_arguments(builder, name, query)), None, False)
+
+
+def _load(path: str) -> Any:
+    if not Path(path).is_file():
+        raise UserError(f"There is no model file at {path!r}. Expected a path to a saved .keras model.")
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{path!r} cannot be loaded as a Keras model ({str(error).splitlines()[0]}). Expected a file saved by Keras 3 "
+            "with model.save('name.keras'), without custom Python code in it."
+        ) from error
+
+
+def _arguments(builder: Any, name: str, query: str) -> dict[str, Any]:
+    known = [p for p in inspect.signature(builder).parameters if p not in ("input_shape", "classes")]
+    arguments = {}
+    for key, text in parse_qsl(query, keep_blank_values=True):
+        if key not in known:
+            raise UserError(f"Network {name!r} has no argument {key!r}. Expected one of: {', '.join(known)}.")
+        try:
+            arguments[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError) as error:
+            raise UserError(f"Expected a number, True or False for {key!r} of {name!r}, received {text!r}.") from error
+    return arguments

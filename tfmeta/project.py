@@ -1,0 +1,147 @@
+"""A project: one model and one data set in one work directory, from which every stage takes what it needs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tfmeta import data, files
+from tfmeta.data.options import DataOptions
+from tfmeta.errors import UserError
+from tfmeta.graph.channel_graph import ChannelGraph
+from tfmeta.graph.space import SearchSpace
+from tfmeta.networks import spec
+from tfmeta.supernet.options import PruningNetOptions
+from tfmeta.workdir import Workdir
+
+if TYPE_CHECKING:
+    from tfmeta.data.splits import Splits
+    from tfmeta.supernet.pruning_net import PruningNet
+
+
+@dataclass(frozen=True)
+class ProjectOptions:
+    """What a project is about. It never changes within a work directory.
+
+    Attributes:
+        model: the network to prune, see `tfmeta.networks.spec`.
+        dataset: name of the data set, see `tfmeta.data`.
+        data: how it is found, split and shaped.
+        multiple_of: widths are multiples of this.
+        min_ratio: smallest width as a share of the full one.
+        hidden: hidden units of the weight generators; None takes the default, or the paper's in a preset.
+        sampler: how structures are drawn in training.
+        seed: of initial weights and drawn structures.
+    """
+
+    model: str = "mobilenet_v1?width=0.25"
+    dataset: str = "digits"
+    data: DataOptions = field(default_factory=DataOptions)
+    multiple_of: int = 8
+    min_ratio: float = 0.1
+    hidden: int | None = None
+    sampler: str = PruningNetOptions.sampler
+    seed: int = 0
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ProjectOptions:
+        """Returns the options whose `dataclasses.asdict` is ``values``."""
+        return cls(**{**values, "data": DataOptions(**values["data"])})
+
+
+class Project:
+    """The parts of a project, each made when first asked for.
+
+    Args:
+        workdir: its folder.
+        options: what it is about; None takes what the folder was begun with.
+
+    Raises:
+        WorkdirError: the folder belongs to another project, or to none yet.
+    """
+
+    def __init__(self, workdir: Workdir, options: ProjectOptions | None = None) -> None:
+        self.workdir = workdir
+        if options is None:
+            options = ProjectOptions.from_json(workdir.section("project", "train"))
+        self.options = options
+        workdir.claim("project", asdict(options))
+
+    @functools.cached_property
+    def splits(self) -> Splits:
+        """The data."""
+        return data.load(self.options.dataset, self.options.data)
+
+    @functools.cached_property
+    def built(self) -> spec.Built:
+        """The network to prune, at full width."""
+        from tfmeta.training import set_seed
+
+        set_seed(self.options.seed)
+        built = spec.build(self.options.model, self.splits.image_shape, len(self.splits.class_names))
+        expected, classes = (None, *self.splits.image_shape), len(self.splits.class_names)
+        if tuple(built.model.input_shape) != expected or built.model.output_shape[-1] != classes:
+            raise UserError(
+                f"Model {self.options.model!r} maps {built.model.input_shape} to {built.model.output_shape}, but data set "
+                f"{self.options.dataset!r} has images {self.splits.image_shape} and {classes} classes. Set --image_size, "
+                "or take a model for this data."
+            )
+        return built
+
+    @functools.cached_property
+    def graph(self) -> ChannelGraph:
+        """The channel graph of the network."""
+        graph = ChannelGraph.from_model(self.built.model)
+        self.workdir.claim("graph", {"fingerprint": graph.fingerprint})
+        return graph
+
+    @functools.cached_property
+    def space(self) -> SearchSpace:
+        """The search space."""
+        if self.built.preset is not None:
+            space = self.built.preset.space(self.graph)
+        else:
+            space = SearchSpace.from_graph(self.graph, self.options.multiple_of, self.options.min_ratio)
+        files.write_json(self.workdir.path / "space.json", {"graph": self.graph.to_json(), "space": space.to_json()})
+        return space
+
+    def new_net(self) -> PruningNet:
+        """Returns an untrained PruningNet."""
+        from tfmeta.supernet.pruning_net import PruningNet
+        from tfmeta.training import set_seed
+
+        options, preset = self.options, self.built.preset
+        if preset is None:
+            hidden = PruningNetOptions.hidden if options.hidden is None else options.hidden
+            net_options = PruningNetOptions(hidden=hidden, sampler=options.sampler, seed=options.seed)
+        else:
+            net_options = PruningNetOptions(
+                hidden=preset.hidden if options.hidden is None else options.hidden,
+                encodings=preset.encodings,
+                affine=dict.fromkeys(preset.affine, True),
+                sampler=options.sampler,
+                seed=options.seed,
+            )
+        space = self.space
+        set_seed(options.seed)
+        return PruningNet(self.graph, space, net_options)
+
+    @functools.cached_property
+    def net(self) -> PruningNet:
+        """The trained PruningNet.
+
+        Raises:
+            WorkdirError: it is not trained yet.
+            TrainingError: its weights are damaged.
+        """
+        from tfmeta.errors import WorkdirError
+        from tfmeta.training import load_weights
+
+        path = self.workdir.checkpoint("pruning_net")
+        if not path.exists():
+            raise WorkdirError(f"The PruningNet is not trained. Run first: tfmeta train --workdir={self.workdir.path}")
+        net = self.new_net()
+        load_weights(net, path)
+        return net

@@ -1,0 +1,113 @@
+"""Stage 3: trains the found structures, and the controls beside them, as plain Keras models with the same budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tfmeta import training
+from tfmeta.errors import UserError
+from tfmeta.files import replacing
+from tfmeta.graph.rebuild import rebuild
+from tfmeta.graph.structure import Structure
+from tfmeta.lazy import keras, tf
+from tfmeta.project import Project
+from tfmeta.stages.search import ROWS, structures
+from tfmeta.training import TrainOptions
+from tfmeta.workdir import MAIN
+
+INITS = ("scratch", "generated")
+
+
+@dataclass(frozen=True)
+class RetrainOptions:
+    """How to retrain.
+
+    Attributes:
+        train: how every network is trained.
+        init: "scratch" draws new weights, as the paper does; "generated" starts from the PruningNet's.
+        distill: whether the full network teaches the smaller ones.
+        rows: which networks to train.
+        name: name of the search.
+    """
+
+    train: TrainOptions = field(default_factory=TrainOptions)
+    init: str = "scratch"
+    distill: bool = False
+    rows: tuple[str, ...] = ROWS
+    name: str = MAIN
+
+    def __post_init__(self) -> None:
+        if self.init not in INITS:
+            raise UserError(f"Unknown init {self.init!r}. Expected one of: {', '.join(INITS)}.")
+        unknown = sorted(set(self.rows) - set(ROWS))
+        if unknown or not self.rows:
+            raise UserError(f"Expected rows out of {', '.join(ROWS)}, received {', '.join(unknown) or 'none'}.")
+
+
+def retrain(project: Project, options: RetrainOptions) -> dict[str, Path]:
+    """Trains the networks of a search and returns row name → saved Keras model. What is done already is left alone.
+
+    Raises:
+        WorkdirError: the search is not done.
+        TrainingError: the loss is not a number.
+    """
+    project.workdir.claim(f"retrain {options.name} {options.init}", asdict(options))
+    found = structures(project, options.name)
+    rows = [row for row in ROWS if row in found and row in options.rows]
+    if options.distill and "full" not in rows:
+        raise UserError("Distillation needs the full network as the teacher: add 'full' to --rows.")
+    paths = {row: project.workdir.model(options.name, row, options.init) for row in rows}
+    order = sorted(rows, key=lambda row: row != "full")  # the teacher is trained first
+    for row in order:
+        if not paths[row].exists():
+            teacher = _teacher(paths["full"]) if options.distill and row != "full" else None
+            _retrain_one(project, options, row, found[row], paths[row], teacher)
+    return paths
+
+
+def load_model(path: Path) -> Any:
+    """Returns the retrained Keras model at ``path``."""
+    return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+def _retrain_one(
+    project: Project, options: RetrainOptions, row: str, structure: Structure, path: Path, teacher: Any
+) -> None:
+    training.set_seed(options.train.seed)
+    label = f"{options.name}-{row}-{options.init}"
+    checkpoint = project.workdir.checkpoint(label)
+    trained = training.train_plain(
+        _start(project, options, structure),
+        project.splits,
+        options.train,
+        checkpoint=checkpoint,
+        logs=project.workdir.logs(label),
+        description=f"Training {row} ({options.init})",
+        teacher=teacher,
+    )
+    with replacing(path) as temporary:
+        trained.save(temporary)
+    checkpoint.unlink(missing_ok=True)
+
+
+def _start(project: Project, options: RetrainOptions, structure: Structure) -> Any:
+    if options.init == "scratch":
+        return rebuild(project.graph, project.graph.kept(structure))
+    from tfmeta.supernet.evaluation import Evaluator
+
+    images, _ = project.splits.train.sample(options.train.calibration_images, options.train.seed)
+    return Evaluator(project.net).plain_model(structure, training.batches_of(images, options.train.batch_size))
+
+
+def _teacher(path: Path) -> Callable[[Any], Any]:
+    model = load_model(path)
+    probabilities = training.plain_net(model).gives_probabilities
+
+    def logits(images: Any) -> Any:
+        outputs = model(images, training=False)
+        return tf.math.log(outputs + 1e-9) if probabilities else outputs
+
+    return logits

@@ -1,0 +1,162 @@
+"""Stage 2: searches structures within a budget, and the controls they are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tfmeta import files
+from tfmeta import search as search_package
+from tfmeta.errors import UserError
+from tfmeta.graph.structure import Structure
+from tfmeta.latency.options import LatencyOptions
+from tfmeta.objectives import CLOSED_FORM, OBJECTIVES, Constraint
+from tfmeta.project import Project
+from tfmeta.registry import resolve
+from tfmeta.search.genetic import GeneticOptions
+from tfmeta.search.random import RandomOptions
+from tfmeta.search.types import SearchResult
+from tfmeta.stages.limits import Limit, constraints
+from tfmeta.store import Store
+from tfmeta.trial import Trial
+from tfmeta.workdir import MAIN
+
+ROWS = ("searched", "random", "uniform", "full")
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search.
+
+    Attributes:
+        limits: the budget, as typed.
+        searcher: a name in `tfmeta.search.SEARCHERS`.
+        generations: how many times to propose and evaluate.
+        population: structures a generation.
+        calibration_images: training images for the batch-norm statistics of each structure.
+        device: where latency is measured, a device text of tflite_bench; used when a limit is on latency.
+        latency: how it is measured.
+        seed: of the search.
+        name: name of the result, to keep several searches in one work directory.
+    """
+
+    limits: tuple[Limit, ...] = (Limit("macs", upper="0.5x"),)
+    searcher: str = "genetic"
+    generations: int = 20
+    population: int = 50
+    calibration_images: int = 2000
+    device: str = "host"
+    latency: LatencyOptions = field(default_factory=LatencyOptions)
+    seed: int = 0
+    name: str = MAIN
+
+
+def search(project: Project, options: SearchOptions) -> dict[str, Any]:
+    """Searches, writes ``searches/NAME.json`` and returns what it holds.
+
+    Returns:
+        `budget` in words, `structures` (row name → widths and values, on the search split), `pareto` and `note`.
+
+    Raises:
+        BudgetError: no structure meets the limits.
+        UserError: a limit that cannot be understood.
+    """
+    path = project.workdir.search(options.name)
+    project.workdir.claim(f"search {options.name}", asdict(options))
+    if path.exists():
+        return project.workdir.read_json(path, "search")
+    closed = {name: resolve(OBJECTIVES, name, "objective")(project.graph) for name in CLOSED_FORM}
+    full = project.space.full()
+    limits = constraints(options.limits, {name: float(objective([full])[0]) for name, objective in closed.items()})
+    if not limits:
+        raise UserError("A search needs a budget, for example --max_macs=0.5x or --max_latency_ms=12.")
+    with Store(project.workdir.store) as store:
+        objectives = _objectives(project, options, limits, closed, store)
+        result = search_package.search(
+            project.net,
+            space=project.space,
+            searcher=options.searcher,
+            options=_searcher_options(options),
+            objectives=objectives,
+            constraints=limits,
+            store=store,
+            run=options.name,
+            generations=options.generations,
+            seed=options.seed,
+            depends_on=_depends_on(project, options),
+            controls=("random", "uniform"),
+        )
+        rows = _rows(result, full, objectives)
+    found = {
+        "budget": _budget_text(limits, {name: float(objective([full])[0]) for name, objective in closed.items()}),
+        "evaluations": len(result.trials),
+        "structures": rows,
+        "pareto": [_entry(trial.structure, trial.values) for trial in result.pareto],
+        "note": result.note,
+    }
+    files.write_json(path, found)
+    return found
+
+
+def structures(project: Project, name: str) -> dict[str, Structure]:
+    """Returns the structures of a finished search: row name ("searched", ...) to structure.
+
+    Raises:
+        WorkdirError: the search is not done.
+    """
+    found = project.workdir.read_json(project.workdir.search(name), "search")
+    return {row: Structure(tuple(entry["widths"])) for row, entry in found["structures"].items()}
+
+
+def _objectives(
+    project: Project, options: SearchOptions, limits: Sequence[Constraint], closed: Mapping[str, Any], store: Store
+) -> list[Any]:
+    accuracy = resolve(OBJECTIVES, "accuracy", "objective")(
+        project.net, project.splits, calibration_images=options.calibration_images, seed=project.options.seed
+    )
+    found = [accuracy, *closed.values()]
+    if any(limit.objective == "latency" for limit in limits):
+        folder = project.workdir.path / "latency"
+        found.append(
+            resolve(OBJECTIVES, "latency", "objective")(project.graph, options.device, options.latency, folder, store)
+        )
+    return found
+
+
+def _searcher_options(options: SearchOptions) -> Any:
+    if options.searcher == "genetic":
+        half = options.population // 2  # the paper's shares: half mutations, half crossovers
+        parents = max(2, options.population // 5)
+        return GeneticOptions(options.population, parents, half, options.population - half)
+    if options.searcher == "random":
+        return RandomOptions(options.population)
+    return None
+
+
+def _depends_on(project: Project, options: SearchOptions) -> dict[str, Any]:
+    checkpoint = files.sha256(project.workdir.checkpoint("pruning_net"))
+    return {"checkpoint": checkpoint, "calibration_images": options.calibration_images}
+
+
+def _rows(result: SearchResult, full: Structure, objectives: Sequence[Any]) -> dict[str, Any]:
+    trials: dict[str, Trial] = {"searched": result.best, **result.controls}
+    rows = {name: _entry(trials[name].structure, trials[name].values) for name in ROWS if name in trials}
+    rows["full"] = _entry(full, {objective.name: float(objective([full])[0]) for objective in objectives})
+    return rows
+
+
+def _entry(structure: Structure, values: Mapping[str, float]) -> dict[str, Any]:
+    return {"widths": list(structure.widths), "values": {name: float(value) for name, value in values.items()}}
+
+
+def _budget_text(limits: Sequence[Constraint], full: Mapping[str, float]) -> str:
+    texts = []
+    for limit in limits:
+        unit = {"macs": "MACs", "params": "parameters", "size": "bytes of weights", "latency": "ms"}[limit.objective]
+        for word, value in (("at least", limit.lower), ("at most", limit.upper)):
+            if value is not None:
+                of_full = full.get(limit.objective)
+                share = f" ({value / of_full:.2f} of the full network)" if of_full else ""
+                texts.append(f"{word} {value:,.0f} {unit}{share}" if value >= 100 else f"{word} {value:g} {unit}{share}")
+    return ", ".join(texts)
