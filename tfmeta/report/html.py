@@ -39,5 +39,5 @@ def to_html(data: ReportData) -> str:
 
 
 def searchers(data: ReportData) -> dict[str, int]:
-    """Returns searcher -> its place in the order of first appearance, which picks its colour."""
-    return {name: place for place, name in enumerate(dict.fromkeys(t.searcher for t in data.trials))}
+    """Returns searcher -> its place in the alphabet, which picks its colour."""
+    return {name: place for place, name in enumerate(sorted({t.searcher for t in data.trials}))}
