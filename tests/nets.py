@@ -5,10 +5,12 @@ Models are made once a test run (`tiny`, `family`) and must be left as they are.
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tfmeta import ChannelGraph, SearchSpace, Selection, Structure, prune
 from tfmeta.lazy import keras
 from tfmeta.networks import NETWORKS
 from tfmeta.registry import resolve
@@ -87,9 +89,37 @@ def squeeze_excite() -> Any:
     return _head(image, _bn_relu(_conv(x, 6, 1, "after"), "after"), "squeeze_excite")
 
 
+def grouped() -> Any:
+    """A convolution in three groups, each of which reads and makes its own channels."""
+    image = keras.Input(IMAGE, name="image")
+    x = _bn_relu(_conv(image, 6, 3, "stem"), "stem")
+    x = _bn_relu(_conv(x, 9, 3, "grouped", groups=3), "grouped")
+    return _head(image, _bn_relu(_conv(x, 7, 1, "after"), "after"), "grouped")
+
+
+def split_group() -> Any:
+    """A concatenation added to the output of one layer, whose channels so fall into two groups."""
+    image = keras.Input(IMAGE, name="image")
+    left, right, whole = (_conv(image, size, 3, name) for name, size in (("left", 3), ("right", 5), ("whole", 8)))
+    x = keras.layers.Concatenate(name="join")([left, right])
+    x = keras.layers.Add(name="add")([x, whole])
+    return _head(image, _bn_relu(x, "add"), "split_group")
+
+
+def shared_layer() -> Any:
+    """One convolution called on two tensors, its outputs side by side, one of them twice."""
+    image = keras.Input(IMAGE, name="image")
+    shared = keras.layers.Conv2D(5, 3, padding="same", activation="relu", name="shared")
+    first, second = shared(_conv(image, 4, 1, "first")), shared(_conv(image, 4, 3, "second"))
+    x = keras.layers.Concatenate(name="join")([first, second, first])
+    return _head(image, _bn_relu(_conv(x, 6, 1, "after"), "after"), "shared_layer")
+
+
 TINY: dict[str, Callable[[], Any]] = {
     function.__name__: function for function in (plain, residual, depthwise, concat, squeeze_excite)
 }
+# Rarer couplings, which the laws of pruning and cost must hold for too.
+ODD: dict[str, Callable[[], Any]] = {function.__name__: function for function in (grouped, split_group, shared_layer)}
 
 
 def _application(name: str, **options: Any) -> Callable[[], Any]:
@@ -123,7 +153,7 @@ FAMILIES: dict[str, Callable[[], Any]] = {
 @functools.cache
 def tiny(name: str) -> Any:
     """Returns one of the tiny networks with random weights."""
-    return randomise(TINY[name](), np.random.default_rng(1))
+    return randomise((TINY | ODD)[name](), np.random.default_rng(1))
 
 
 @functools.cache
@@ -132,9 +162,43 @@ def family(name: str) -> Any:
     return randomise(FAMILIES[name](), np.random.default_rng(2))
 
 
+ALL = (*TINY, *ODD, *FAMILIES)
+
+
 def any_net(name: str) -> Any:
     """Returns a tiny network or one of a family."""
-    return tiny(name) if name in TINY else family(name)
+    return family(name) if name in FAMILIES else tiny(name)
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A network, a random structure or selection of its channels, and what `prune` made of it."""
+
+    model: Any
+    graph: ChannelGraph
+    choice: Structure | Selection
+    small: Any
+
+    @property
+    def structure(self) -> Structure:
+        """The widths of the choice."""
+        return self.choice if isinstance(self.choice, Structure) else self.choice.structure
+
+
+@functools.cache
+def pruned(name: str) -> tuple[Pruned, ...]:
+    """Returns random prunings of a network: a structure and a selection; some more of a tiny one."""
+    model = any_net(name)
+    graph = ChannelGraph.from_model(model)
+    space = SearchSpace.from_graph(graph, multiple_of=1)
+    rng = np.random.default_rng(4)
+    choices: list[Structure | Selection] = []
+    for structure in [space.sample(rng) for _ in range(1 if name in FAMILIES else 3)]:
+        scores = [rng.random(group.size) for group in graph.searchable]
+        choices += [structure, Selection.largest(space.mutate(structure, rng, 0.5), scores)]
+    if name not in FAMILIES:
+        choices += [Structure((1,) * len(graph.searchable)), space.full()]
+    return tuple(Pruned(model, graph, choice, prune(model, choice)) for choice in choices)
 
 
 def randomise(model: Any, rng: np.random.Generator) -> Any:
@@ -162,5 +226,5 @@ def randomise(model: Any, rng: np.random.Generator) -> Any:
 def images(model: Any, count: int = 2, seed: int = 3) -> np.ndarray:
     """Returns `[count, H, W, C]` float32 random pixels 0..255 for a family, -1..1 for a tiny network."""
     rng = np.random.default_rng(seed)
-    low, high = (-1, 1) if model.name in TINY else (0, 255)
+    low, high = (-1, 1) if model.name in TINY | ODD else (0, 255)
     return rng.uniform(low, high, (count, *model.input.shape[1:])).astype("float32")
