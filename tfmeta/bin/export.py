@@ -8,6 +8,7 @@ from absl import flags
 
 from tfmeta.bin import option_flags, shared_flags
 from tfmeta.bin.app import command_line
+from tfmeta.latency.options import FINAL
 from tfmeta.project import Project
 from tfmeta.stages.export import export
 from tfmeta.workdir import Workdir
@@ -16,14 +17,14 @@ FLAGS = flags.FlagValues()
 _WORKDIR = shared_flags.workdir(FLAGS)
 _NAME = option_flags.name(FLAGS)
 _INIT = option_flags.init(FLAGS)
-_DEVICE, _LATENCY = option_flags.latency(FLAGS)
+_DEVICE = option_flags.device(FLAGS)
 _EXPORT = option_flags.export(FLAGS)
 
 
 def main(argv: Sequence[str]) -> None:
     """Exports, then prints one line a file."""
     workdir = Workdir(_WORKDIR.value)
-    options = _EXPORT(_NAME.value, _INIT.value, _DEVICE.value, _LATENCY())
+    options = _EXPORT(_NAME.value, _INIT.value, *_DEVICE(FINAL))
     for file in export(Project(workdir), options, command_line(FLAGS, "export"))["files"]:
         latency = file["latency"]
         print(

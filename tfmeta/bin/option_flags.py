@@ -6,6 +6,7 @@ parsed. Defaults are those of the option classes.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from absl import flags
@@ -88,7 +89,11 @@ def _data(values: flags.FlagValues) -> Callable[[int], DataOptions]:
     )
     fit = flags.DEFINE_enum("fit", default.fit, FITS, "How images get there.", flag_values=values)
     input_range = flags.DEFINE_enum(
-        "input_range", default.input_range, INPUT_RANGES, "Range of the pixel values the model takes.", flag_values=values
+        "input_range",
+        default.input_range,
+        INPUT_RANGES,
+        "Range of the pixel values the model takes.",
+        flag_values=values,
     )
     fraction = flags.DEFINE_float(
         "search_fraction", default.search_fraction, "Share of the training images to search on.", flag_values=values
@@ -157,14 +162,20 @@ def init(values: flags.FlagValues) -> flags.FlagHolder[str]:
     return flags.DEFINE_enum("init", RetrainOptions.init, INITS, text, flag_values=values)
 
 
-def latency(values: flags.FlagValues) -> tuple[flags.FlagHolder[str], Callable[[], LatencyOptions]]:
-    """Defines ``--device`` and how latency is measured."""
-    device = flags.DEFINE_string("device", SearchOptions.device, "Where latency is measured: host.", flag_values=values)
+def device(values: flags.FlagValues) -> Callable[[LatencyOptions], tuple[str, LatencyOptions]]:
+    """Defines ``--device`` and how latency is measured there.
+
+    The function that is returned takes the defaults of the stage and gives them with what was typed.
+    """
+    place = flags.DEFINE_string("device", SearchOptions.device, "Where latency is measured: host.", flag_values=values)
     threads = flags.DEFINE_integer("threads", LatencyOptions.threads, "Threads of an inference.", flag_values=values)
-    num_runs = flags.DEFINE_integer(
-        "num_runs", LatencyOptions.num_runs, "Timed inferences of each file.", flag_values=values
-    )
-    return device, lambda: LatencyOptions(threads=threads.value, num_runs=num_runs.value)
+    num_runs = flags.DEFINE_integer("num_runs", None, "Least number of timed inferences a file.", flag_values=values)
+
+    def options(default: LatencyOptions) -> tuple[str, LatencyOptions]:
+        runs = default.num_runs if num_runs.value is None else num_runs.value
+        return place.value, dataclasses.replace(default, threads=threads.value, num_runs=runs)
+
+    return options
 
 
 def search(values: flags.FlagValues, own_seed: bool = True) -> Callable[..., SearchOptions]:
@@ -182,9 +193,7 @@ def search(values: flags.FlagValues, own_seed: bool = True) -> Callable[..., Sea
     generations = flags.DEFINE_integer(
         "generations", default.generations, "How many times structures are proposed.", flag_values=values
     )
-    population = flags.DEFINE_integer(
-        "population", default.population, "Structures a generation.", flag_values=values
-    )
+    population = flags.DEFINE_integer("population", default.population, "Structures a generation.", flag_values=values)
     calibration = flags.DEFINE_integer(
         "calibration_images",
         default.calibration_images,

@@ -8,6 +8,7 @@ from absl import flags
 
 from tfmeta.bin import option_flags, shared_flags
 from tfmeta.bin.app import command_line
+from tfmeta.latency.options import FINAL, LatencyOptions
 from tfmeta.project import Project
 from tfmeta.report.text import to_text
 from tfmeta.stages.run import RunOptions, run
@@ -18,7 +19,7 @@ _WORKDIR = shared_flags.workdir(FLAGS)
 _PROJECT = option_flags.project(FLAGS)
 _NAME = option_flags.name(FLAGS)
 _TRAIN = option_flags.train(FLAGS, "train_", "of the PruningNet")
-_DEVICE, _LATENCY = option_flags.latency(FLAGS)
+_DEVICE = option_flags.device(FLAGS)
 _SEARCH = option_flags.search(FLAGS, own_seed=False)
 _INIT = option_flags.init(FLAGS)
 _RETRAIN_TRAIN = option_flags.train(FLAGS, "retrain_", "of the found networks")
@@ -28,12 +29,12 @@ _EXPORT = option_flags.export(FLAGS)
 
 def main(argv: Sequence[str]) -> None:
     """Runs what is not done yet, then prints the result table."""
-    options, name, init, latency = _PROJECT(), _NAME.value, _INIT.value, _LATENCY()
+    options, name, init = _PROJECT(), _NAME.value, _INIT.value
     stages = RunOptions(
         train=_TRAIN(options.seed),
-        search=_SEARCH(name, _DEVICE.value, latency, options.seed),
+        search=_SEARCH(name, *_DEVICE(LatencyOptions()), options.seed),
         retrain=_RETRAIN(_RETRAIN_TRAIN(options.seed), init, name),
-        export=_EXPORT(name, init, _DEVICE.value, latency),
+        export=_EXPORT(name, init, *_DEVICE(FINAL)),
     )
     data, paths = run(Project(Workdir(_WORKDIR.value), options), stages, command_line(FLAGS, "run"))
     print(to_text(data, paths))

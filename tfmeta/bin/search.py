@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from tfmeta.bin import option_flags, shared_flags
+from tfmeta.latency.options import LatencyOptions
 from tfmeta.project import Project
 from tfmeta.stages.search import search
 from tfmeta.workdir import Workdir
@@ -14,14 +15,14 @@ from tfmeta.workdir import Workdir
 FLAGS = flags.FlagValues()
 _WORKDIR = shared_flags.workdir(FLAGS)
 _NAME = option_flags.name(FLAGS)
-_DEVICE, _LATENCY = option_flags.latency(FLAGS)
+_DEVICE = option_flags.device(FLAGS)
 _SEARCH = option_flags.search(FLAGS)
 
 
 def main(argv: Sequence[str]) -> None:
     """Searches, then prints what was found beside its controls."""
     project = Project(Workdir(_WORKDIR.value))
-    found = search(project, _SEARCH(_NAME.value, _DEVICE.value, _LATENCY()))
+    found = search(project, _SEARCH(_NAME.value, *_DEVICE(LatencyOptions())))
     print(f"Budget: {found['budget']}")
     for name, entry in found["structures"].items():
         values = entry["values"]

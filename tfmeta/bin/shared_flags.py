@@ -13,9 +13,7 @@ from absl import flags
 
 def debug(flag_values: flags.FlagValues) -> flags.FlagHolder[bool]:
     """Defines ``--debug``. Every verb gets it without asking."""
-    return flags.DEFINE_bool(
-        "debug", False, "Show where in the program an error arose.", flag_values=flag_values
-    )
+    return flags.DEFINE_bool("debug", False, "Show where in the program an error arose.", flag_values=flag_values)
 
 
 def workdir(flag_values: flags.FlagValues) -> flags.FlagHolder[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from tfmeta.export import SCHEMES
 from tfmeta.export.bundle import Shipped, read_manifest, write_manifest
 from tfmeta.export.tflite import ExportResult, export_tflite
 from tfmeta.export.verify import split_accuracy
-from tfmeta.latency.files import measure_files
-from tfmeta.latency.options import LatencyOptions
+from tfmeta.latency.measure import measure_files
+from tfmeta.latency.options import FINAL, LatencyOptions
 from tfmeta.project import Project
 from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS, structures
@@ -39,7 +39,7 @@ class ExportOptions:
     calibration_images: int = 300
     verify_images: int = 300
     device: str = "host"
-    latency: LatencyOptions = field(default_factory=LatencyOptions)
+    latency: LatencyOptions = FINAL
     name: str = MAIN
 
 
@@ -68,7 +68,9 @@ def export(project: Project, options: ExportOptions, command: str = "") -> dict[
         )
     written = _write(project, options, models, folder)
     paths = [result.path for _, result in written]
-    latencies = measure_files(options.device, paths, options=options.latency)
+    # Every file is timed in turns with one of them, the full network where it is there.
+    reference = next((result.path for row, result in written if row == "full"), paths[0])
+    latencies = measure_files(options.device, paths, reference, options.latency)
     shipped = [
         Shipped(
             model=row,

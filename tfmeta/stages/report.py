@@ -182,4 +182,3 @@ def _how(
     if found["note"]:
         how.append(("Search", found["note"]))
     return tuple(how)
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -71,8 +72,11 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
     limits = constraints(options.limits, {name: float(objective([full])[0]) for name, objective in closed.items()})
     if not limits:
         raise UserError("A search needs a budget, for example --max_macs=0.5x or --max_latency_ms=12.")
-    with Store(project.workdir.store) as store:
-        objectives = _objectives(project, options, limits, closed, store)
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(Store(project.workdir.store))
+        objectives = _objectives(project, options, closed)
+        if any(limit.objective == "latency" for limit in limits):
+            objectives.append(stack.enter_context(_latency(project, options, store)))
         result = search_package.search(
             project.net,
             space=project.space,
@@ -109,19 +113,16 @@ def structures(project: Project, name: str) -> dict[str, Structure]:
     return {row: Structure(tuple(entry["widths"])) for row, entry in found["structures"].items()}
 
 
-def _objectives(
-    project: Project, options: SearchOptions, limits: Sequence[Constraint], closed: Mapping[str, Any], store: Store
-) -> list[Any]:
+def _objectives(project: Project, options: SearchOptions, closed: Mapping[str, Any]) -> list[Any]:
     accuracy = resolve(OBJECTIVES, "accuracy", "objective")(
         project.net, project.splits, calibration_images=options.calibration_images, seed=project.options.seed
     )
-    found = [accuracy, *closed.values()]
-    if any(limit.objective == "latency" for limit in limits):
-        folder = project.workdir.path / "latency"
-        found.append(
-            resolve(OBJECTIVES, "latency", "objective")(project.graph, options.device, options.latency, folder, store)
-        )
-    return found
+    return [accuracy, *closed.values()]
+
+
+def _latency(project: Project, options: SearchOptions, store: Store) -> Any:
+    kind = resolve(OBJECTIVES, "latency", "objective")
+    return kind(project.graph, options.device, options.latency, project.workdir.path / "latency", store)
 
 
 def _searcher_options(options: SearchOptions) -> Any:
@@ -158,5 +159,7 @@ def _budget_text(limits: Sequence[Constraint], full: Mapping[str, float]) -> str
             if value is not None:
                 of_full = full.get(limit.objective)
                 share = f" ({value / of_full:.2f} of the full network)" if of_full else ""
-                texts.append(f"{word} {value:,.0f} {unit}{share}" if value >= 100 else f"{word} {value:g} {unit}{share}")
+                texts.append(
+                    f"{word} {value:,.0f} {unit}{share}" if value >= 100 else f"{word} {value:g} {unit}{share}"
+                )
     return ", ".join(texts)
