@@ -1,0 +1,55 @@
+"""From a structure to a .tflite file that takes as long as the trained network would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfmeta.export import SCHEMES, converter
+from tfmeta.export.interface import Scheme
+from tfmeta.graph.channel_graph import ChannelGraph
+from tfmeta.graph.rebuild import rebuild
+from tfmeta.graph.structure import Structure
+from tfmeta.lazy import keras
+from tfmeta.registry import resolve
+
+# Scales and zero points come out meaningless, but it is the operators and shapes that take time, not the values.
+_CALIBRATION_IMAGES = 4
+
+
+def structure_file(graph: ChannelGraph, structure: Structure, scheme: str) -> bytes:
+    """Returns a .tflite file of the pruned network with random weights: for timing, never for shipping.
+
+    It has the operators, shapes and types of the trained network's file. Schemes that calibrate get random images, so
+    the numbers in an int8 file are meaningless. The file is not verified: there is nothing it should compute.
+
+    Args:
+        graph: the channel graph of the full network.
+        structure: the widths.
+        scheme: a name in `tfmeta.export.SCHEMES`.
+
+    Raises:
+        ExportError: the network has operators that TFLite has no builtin for (the text names the layer).
+        SpaceError: the structure does not fit the graph.
+        UserError: no such scheme.
+    """
+    chosen: Scheme = resolve(SCHEMES, scheme, "quantization scheme")
+    rng = np.random.default_rng(0)
+    model = converter.with_batch_one(_random_network(graph, structure, rng))
+    images = None
+    if chosen.needs_calibration:
+        shape = (_CALIBRATION_IMAGES, *model.inputs[0].shape[1:])
+        images = rng.uniform(-1.0, 1.0, shape).astype(np.float32)
+    return chosen.convert(model, images)
+
+
+def _random_network(graph: ChannelGraph, structure: Structure, rng: np.random.Generator) -> Any:
+    model = rebuild(graph, graph.kept(structure))
+    for name in dict.fromkeys(node.layer for node in graph.nodes if node.weights and not node.constants):
+        for weight in model.get_layer(name).weights:
+            value = keras.ops.convert_to_numpy(weight)
+            # The converter drops additions of 0 and multiplications by 1, with which batch norms and biases begin.
+            if value.size and np.all(value == value.flat[0]):
+                weight.assign(value + rng.uniform(0.01, 0.1, value.shape).astype(value.dtype))
+    return model

@@ -1,0 +1,51 @@
+"""Files that are made once and kept, until they take too much room."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tfmeta import files
+
+# A thousand structures of ResNet-50 would take 50 GB. What was measured is in the store; the files only save the
+# conversion when something is measured again on another device.
+MAX_BYTES = 1 << 30
+
+
+class ModelFiles:
+    """A folder of .tflite files by key.
+
+    Args:
+        folder: where; None takes a temporary folder, which `close` deletes.
+        max_bytes: beyond it the files that were used longest ago are deleted.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None, max_bytes: int = MAX_BYTES) -> None:
+        self._temporary = None if folder is not None else tempfile.TemporaryDirectory(prefix="tfmeta-latency-")
+        self._folder = Path(self._temporary.name if self._temporary is not None else folder or "")
+        self._max_bytes = max_bytes
+
+    def get(self, key: str, make: Callable[[], bytes]) -> Path:
+        """Returns the file of ``key``, written whole or not at all with what ``make`` returns if it is not there."""
+        path = self._folder / f"{key}.tflite"
+        if path.is_file():
+            path.touch()
+        else:
+            files.write_bytes(path, make())
+            self._make_room()
+        return path
+
+    def close(self) -> None:
+        """Deletes a temporary folder; a given one stays."""
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def _make_room(self) -> None:
+        known = sorted((path.stat().st_mtime_ns, path) for path in self._folder.glob("*.tflite"))
+        excess = sum(path.stat().st_size for _, path in known) - self._max_bytes
+        for _, path in known[:-2]:  # never the two that are measured side by side
+            if excess > 0:
+                excess -= path.stat().st_size
+                path.unlink(missing_ok=True)

@@ -1,0 +1,77 @@
+"""How latencies are measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import tflite_bench
+from tfmeta.errors import UserError
+from tfmeta.export import SCHEMES
+
+# Fewer timed inferences are NOISY whatever they say.
+_FEWEST_RUNS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class LatencyOptions:
+    """How one model is measured beside the reference.
+
+    A model is timed until it has both ``num_runs`` inferences and ``min_secs`` seconds in all rounds together. For
+    networks of less than a millisecond the seconds decide, for those of tens of milliseconds the runs.
+
+    Attributes:
+        scheme: quantization scheme of the files that are measured, a name in `tfmeta.export.SCHEMES`.
+        threads: threads of the CPU kernels.
+        rounds: turns that model and reference take; the ratio is the median over the rounds.
+        num_runs: least number of timed inferences, at least 10.
+        min_secs: least time of the timed inferences, in seconds.
+        warmup_secs: how long a model runs before, in seconds; phones need longer than the default to reach their
+            steady clock.
+        retries: how often a measurement whose verdict is not OK is repeated before it is taken as it is.
+
+    Raises:
+        UserError: an unknown scheme, or a number out of its range.
+    """
+
+    scheme: str = "fp32"
+    threads: int = 1
+    rounds: int = 10
+    num_runs: int = 50
+    min_secs: float = 0.3
+    warmup_secs: float = 0.1
+    retries: int = 2
+
+    def __post_init__(self) -> None:
+        if self.scheme not in SCHEMES:
+            raise UserError(f"Unknown quantization scheme {self.scheme!r}. Expected one of: {', '.join(SCHEMES)}.")
+        for name, least in (("threads", 1), ("rounds", 1), ("num_runs", _FEWEST_RUNS), ("retries", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise UserError(f"Expected {name} to be a whole number, at least {least}. Received: {value!r}.")
+        for name in ("min_secs", "warmup_secs"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise UserError(f"Expected {name} in seconds, 0 or more. Received: {value!r}.")
+        try:
+            self.bench()
+        except tflite_bench.OptionsError as error:
+            raise UserError(str(error)) from error
+
+    def bench(self) -> tflite_bench.BenchOptions:
+        """Returns the options of a single model."""
+        return tflite_bench.BenchOptions(
+            threads=self.threads,
+            num_runs=self.num_runs,
+            min_secs=self.min_secs,
+            warmup_min_secs=self.warmup_secs,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the options as plain data."""
+        return dataclasses.asdict(self)
+
+
+# For the few files that are shipped or reported: longer, so that p90 means something too.
+FINAL = LatencyOptions(num_runs=200, min_secs=1.0, warmup_secs=0.5, retries=3)
