@@ -73,5 +73,6 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Replaces the checkpoint."""
+        self.model.epochs.assign(epoch + 1)
         with replacing(self._path) as temporary:
             self.model.save_weights(temporary)

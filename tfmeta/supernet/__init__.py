@@ -1,1 +1,1 @@
-"""PruningNet: one network that holds the weights of every structure, and how structures are drawn and judged with it."""
+"""PruningNet: one network that holds the weights of every structure; how structures are drawn and judged with it."""

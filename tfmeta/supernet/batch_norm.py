@@ -8,7 +8,7 @@ leave 35 % of its start value in after 10 batches; this leaves none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,19 @@ def batch_normalise(node: Node, inputs: Any, weights: Mapping[str, Any]) -> tupl
     count = tf.cast(tf.reduce_prod(tf.shape(images)[:3]), tf.float32)
     outputs = outputs if inputs.shape.rank == 4 else tf.reshape(outputs, tf.shape(inputs))
     return outputs, mean, unbiased * (count - 1) / count
+
+
+def pooled(parts: Sequence[tuple[Any, Any, Any]]) -> tuple[Any, Any]:
+    """Returns mean and variance, `[C]` each, over all calls of one layer.
+
+    Args:
+        parts: number of values a channel, mean and variance of each call.
+    """
+    if len(parts) == 1:
+        return parts[0][1:]
+    total = tf.add_n([count for count, *_ in parts])
+    mean = tf.add_n([count * mean for count, mean, _ in parts]) / total
+    return mean, tf.add_n([count * (variance + (own - mean) ** 2) for count, own, variance in parts]) / total
 
 
 class Accumulator:

@@ -32,8 +32,8 @@ class Cropper:
         group = graph.groups[groups[0]]
         if len(axis) == group.size and (axis == group.offset + np.arange(group.size)).all():
             return int(place[groups[0]])  # the channels of one group in order: a prefix
-        always = np.where(free[groups], 0, len(axis))  # pinned channels rank below any width
-        return place[groups].astype(np.int32), (axis - starts[groups] - always).astype(np.int32)
+        ranks = np.where(free[groups], axis - starts[groups], -1)  # pinned channels rank below any width
+        return np.maximum(place[groups], 0).astype(np.int32), ranks.astype(np.int32)
 
     def crop(self, array: Any, axes: Sequence[int | None], widths: Any) -> Any:
         """Returns ``array`` cropped to the active channels.

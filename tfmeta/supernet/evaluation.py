@@ -6,7 +6,7 @@ convolution before it, so the images that count run through a network without ba
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from tfmeta.graph.channel_graph import Node
 from tfmeta.graph.rebuild import rebuild
 from tfmeta.graph.structure import Structure
 from tfmeta.lazy import tf
-from tfmeta.supernet.batch_norm import Accumulator, Statistics, batch_normalise, scale_and_offset
+from tfmeta.supernet.batch_norm import Accumulator, Statistics, batch_normalise, pooled, scale_and_offset
 from tfmeta.supernet.meta_layers import is_linear
 from tfmeta.supernet.pruning_net import PruningNet, Weights
 
@@ -27,18 +27,20 @@ class Evaluator:
         self._net = net
         self._normalisations = [node for node in net.graph.nodes if node.op == "BatchNormalization"]
         self._folds = _folds(net)
-        self._generate = tf.function(net.weights_for, input_signature=[tf.TensorSpec([None], tf.int32)])
+        self._generate = _compiled(net.weights_for, tf.TensorSpec([len(net.space.sizes)], tf.int32))
         shapes = self._generate.get_concrete_function().structured_outputs
         weights = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), shapes)
         images = tf.TensorSpec([None, *net.graph.input_shape], tf.float32)
-        self._batch_statistics = tf.function(self._statistics_of, input_signature=[images, weights])
-        folded = {layer: {**weights[layer], "bias": tf.TensorSpec([None], tf.float32)} for layer in self._folds.values()}
+        self._batch_statistics = _compiled(self._statistics_of, images, weights)
+        folded = {
+            layer: {**weights[layer], "bias": tf.TensorSpec([None], tf.float32)} for layer in self._folds.values()
+        }
         offsets = {
             node.layer: {name: tf.TensorSpec([None], tf.float32) for name in ("scale", "offset")}
             for node in self._normalisations
             if node.layer not in self._folds
         }
-        self._outputs = tf.function(self._outputs_of, input_signature=[images, {**weights, **folded, **offsets}])
+        self._outputs = _compiled(self._outputs_of, images, {**weights, **folded, **offsets})
 
     def accuracy(self, structure: Structure, calibration: Iterable[Any], batches: Iterable[tuple[Any, Any]]) -> float:
         """Returns the share of images whose top answer is right, 0 to 1.
@@ -83,14 +85,16 @@ class Evaluator:
         return merged.statistics()
 
     def _statistics_of(self, images: Any, weights: Weights) -> Statistics:
-        found = {}
+        found: dict[str, list[Any]] = {}
 
         def normalise(node: Node, inputs: Any, own: Any) -> Any:
-            outputs, *found[node.layer] = batch_normalise(node, inputs, own)
+            outputs, mean, variance = batch_normalise(node, inputs, own)
+            count = tf.cast(tf.size(inputs) // tf.size(mean), tf.float32)
+            found.setdefault(node.layer, []).append((count, mean, variance))
             return outputs
 
         self._net.forward(images, weights, normalise)
-        return found
+        return {layer: pooled(parts) for layer, parts in found.items()}
 
     def _fold(self, weights: Weights, statistics: Statistics) -> Weights:
         folded = dict(weights)
@@ -105,15 +109,19 @@ class Evaluator:
             shaped = tf.reshape(scale, [-1, kernel.shape[-1] or 1]) if _is_depthwise(self._net, linear) else scale
             bias = weights[linear].get("bias", tf.zeros_like(scale)) * scale + offset
             folded[linear] = {"kernel": kernel * shaped, "bias": bias}
-        for layer in self._folds:
-            folded[layer] = weights[layer]
         return folded
 
     def _outputs_of(self, images: Any, weights: Weights) -> Any:
         def normalise(node: Node, inputs: Any, own: Any) -> Any:
-            return inputs if node.layer in self._folds else inputs * own["scale"] + own["offset"]
+            if node.layer in self._folds:
+                return inputs
+            return tf.cast(tf.cast(inputs, tf.float32) * own["scale"] + own["offset"], inputs.dtype)
 
         return self._net.forward(images, weights, normalise)
+
+
+def _compiled(function: Callable[..., Any], *signature: Any) -> Any:
+    return tf.function(function, input_signature=signature, autograph=False)
 
 
 def _is_depthwise(net: PruningNet, layer: str) -> bool:

@@ -1,8 +1,8 @@
 """Layers whose kernels a small network generates from the widths (MetaPruning, https://arxiv.org/abs/1903.10258).
 
 Each layer has its own generator: relative widths → `hidden` ReLU units → the full kernel, which is then cropped to the
-active channels. Biases, batch-norm scales and offsets, and kernels without an encoding are ordinary shared weights that are
-cropped in the same way.
+active channels. Biases, batch-norm scales and offsets, and kernels without an encoding are ordinary shared weights that
+are cropped in the same way.
 """
 
 from __future__ import annotations
@@ -31,16 +31,22 @@ class KernelGenerator(keras.layers.Layer):
     """
 
     def __init__(
-        self, shape: tuple[int, ...], encoding: tuple[int, ...], sizes: tuple[int, ...], hidden: int, initial: Any, name: str
+        self,
+        shape: tuple[int, ...],
+        encoding: tuple[int, ...],
+        sizes: tuple[int, ...],
+        hidden: int,
+        initial: Any,
+        name: str,
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, dtype="float32")  # in mixed precision too: the kernel is rounded, not its making
         self._shape, self._encoding, self._sizes = shape, encoding, sizes
-        bound = 1 / math.sqrt(len(encoding))
-        uniform = keras.initializers.RandomUniform(-bound, bound)
-        self.hidden_kernel = self.add_weight(shape=(len(encoding), hidden), initializer=uniform, name="hidden_kernel")
-        self.hidden_bias = self.add_weight(shape=(hidden,), initializer=uniform, name="hidden_bias")
+        self.hidden_kernel = self.add_weight(
+            shape=(len(encoding), hidden), initializer=_uniform(len(encoding)), name="hidden_kernel"
+        )
+        self.hidden_bias = self.add_weight(shape=(hidden,), initializer=_uniform(len(encoding)), name="hidden_bias")
         # Deviation from the paper, which draws all weights from U(±1/sqrt(fan_in)) and relies on batch norm to fix the
-        # scale: the bias starts as an ordinary kernel, the rest as a variation on it, so nets without batch norm train too.
+        # scale: the bias starts as an ordinary kernel, the rest as a variation on it. Nets without batch norm train too.
         scale = float(tf.math.reduce_std(initial)) / math.sqrt(hidden)
         spread = keras.initializers.RandomNormal(stddev=scale)
         self.output_kernel = self.add_weight(shape=(hidden, math.prod(shape)), initializer=spread, name="output_kernel")
@@ -50,14 +56,20 @@ class KernelGenerator(keras.layers.Layer):
 
     def call(self, widths: Any) -> Any:
         """Returns the kernel of full width for `widths`, int32 `[num_searchable]`."""
-        # Deviation: the paper feeds the scale that was drawn; truncation can give two scales one width. The ratio of the
-        # widths themselves gives one network one set of weights.
+        # Deviation: the paper feeds the scale that was drawn; truncation can give two scales one width. The ratio of
+        # the widths themselves gives one network one set of weights.
         encoding = tf.gather(widths, self._encoding) / tf.constant(self._sizes, tf.int32)
         hidden_kernel, hidden_bias = self.hidden_kernel.value, self.hidden_bias.value
         encoding = tf.cast(encoding, hidden_kernel.dtype)
         hidden = tf.nn.relu(tf.linalg.matvec(hidden_kernel, encoding, transpose_a=True) + hidden_bias)
         flat = tf.matmul(hidden[None], self.output_kernel.value)[0] + self.output_bias.value
         return tf.reshape(flat, self._shape)
+
+
+def _uniform(fan_in: int) -> Any:
+    # A new one for each weight: one instance draws the same numbers again.
+    bound = 1 / math.sqrt(fan_in)
+    return keras.initializers.RandomUniform(-bound, bound)
 
 
 class MetaLayer(keras.layers.Layer):
@@ -71,7 +83,9 @@ class MetaLayer(keras.layers.Layer):
     """
 
     def __init__(self, node: Node, encoding: Mapping[int, int], hidden: int, affine: bool) -> None:
-        super().__init__(name=node.layer.replace("/", "_"))
+        super().__init__(name=node.layer.replace("/", "_"), dtype="float32")
+        _check_kept(node)
+        self._regularizers = {name: keras.regularizers.get(_option(node, name, "regularizer")) for name in node.weights}
         self._shared: dict[str, Any] = {}
         self.generator: KernelGenerator | None = None
         self._axes = {
@@ -82,10 +96,15 @@ class MetaLayer(keras.layers.Layer):
         for name, shape in node.weights.items():
             if name.startswith("moving_") or (node.op == "BatchNormalization" and not affine):
                 continue  # every structure has its own statistics: see batch_norm.py
-            initializer = keras.initializers.get(_initializer(node, name))
+            initializer = keras.initializers.get(_option(node, name, "initializer"))
             if name == "kernel" and encoding:
                 self.generator = KernelGenerator(
-                    shape, tuple(encoding), tuple(encoding.values()), hidden, initializer(shape), f"{node.layer}_generator"
+                    shape,
+                    tuple(encoding),
+                    tuple(encoding.values()),
+                    hidden,
+                    initializer(shape),
+                    f"{node.layer}_generator",
                 )
                 continue
             # Batch norm computes in float32 under mixed precision, as in Keras.
@@ -100,6 +119,11 @@ class MetaLayer(keras.layers.Layer):
             found["kernel"] = self.generator(widths)
         return {name: cropper.crop(array, self._axes[name], widths) for name, array in found.items()}
 
+    def penalties(self, weights: Weights) -> list[Any]:
+        """Returns what the layer's regularizers add to the loss, given its weights from `weights_for`."""
+        pairs = ((self._regularizers[name], array) for name, array in weights.items())
+        return [regularizer(tf.cast(array, tf.float32)) for regularizer, array in pairs if regularizer is not None]
+
     def load_shared(self, layer: Any) -> None:
         """Copies the weights of a plain layer into those that are not generated."""
         for weight in layer.weights:
@@ -107,9 +131,19 @@ class MetaLayer(keras.layers.Layer):
                 self._shared[weight.name].assign(weight)
 
 
-def _initializer(node: Node, weight: str) -> Any:
-    names = {"kernel": ("kernel_initializer", "depthwise_initializer")}.get(weight, (f"{weight}_initializer",))
-    return next(node.call.config[name] for name in names if name in node.call.config)
+def _option(node: Node, weight: str, kind: str) -> Any:
+    """Returns the layer's option for a weight: its initializer or its regularizer, None where it has none."""
+    config = node.call.config
+    return config.get(f"{weight}_{kind}", config.get(f"depthwise_{kind}") if weight == "kernel" else None)
+
+
+def _check_kept(node: Node) -> None:
+    for option, value in node.call.config.items():
+        if value is not None and (option == "activity_regularizer" or option.endswith("_constraint")):
+            raise GraphError(
+                f"Layer {node.layer!r} ({node.op}) has the option {option}, which training here does not follow. Build "
+                "the model without it; kernel_regularizer and bias_regularizer work."
+            )
 
 
 # What the layers compute, given their weights
@@ -130,13 +164,19 @@ def _conv2d(inputs: Any, weights: Weights, config: Mapping[str, Any]) -> Any:
 
 
 def _depthwise_conv2d(inputs: Any, weights: Weights, config: Mapping[str, Any]) -> Any:
-    return tf.nn.depthwise_conv2d(
-        inputs,
-        weights["kernel"],
-        strides=(1, *config["strides"], 1),
-        padding=config["padding"].upper(),
-        dilations=config["dilation_rate"],
-    )
+    kernel, dilation = weights["kernel"], config["dilation_rate"]
+    if max(dilation) > 1:  # TensorFlow's own dilation needs a number of channels that is known when it is traced
+        kernel = _dilated(kernel, *dilation)
+    return tf.nn.depthwise_conv2d(inputs, kernel, (1, *config["strides"], 1), config["padding"].upper())
+
+
+def _dilated(kernel: Any, rows: int, columns: int) -> Any:
+    """Returns a kernel `[kh, kw, C, m]` with zeros between its taps."""
+    height, width = kernel.shape[:2]
+    shape = tf.shape(kernel)
+    spread = tf.pad(kernel[:, None, :, None], [[0, 0], [0, rows - 1], [0, 0], [0, columns - 1], [0, 0], [0, 0]])
+    spread = tf.reshape(spread, [height * rows, width * columns, shape[2], shape[3]])
+    return spread[: (height - 1) * rows + 1, : (width - 1) * columns + 1]
 
 
 def _dense(inputs: Any, weights: Weights, config: Mapping[str, Any]) -> Any:
@@ -152,7 +192,7 @@ WEIGHTED = frozenset((*_LINEAR, "BatchNormalization"))
 
 
 def is_linear(node: Node) -> bool:
-    """Returns whether the node is a convolution or dense layer without an activation, so that a scale can be folded in."""
+    """Returns whether the node is a convolution or dense layer without an activation: a scale can be folded in."""
     return node.op in _LINEAR and node.call.config.get("activation", "linear") == "linear"
 
 
@@ -168,11 +208,16 @@ def apply_layer(node: Node, inputs: Any, weights: Weights) -> Any:
         outputs = _LINEAR[node.op](inputs, cast, node.call.config)
     if "bias" in weights:
         outputs = tf.nn.bias_add(outputs, tf.cast(weights["bias"], outputs.dtype))
-    return keras.activations.get(node.call.config.get("activation", "linear"))(outputs)
+    activation = node.call.config.get("activation", "linear")
+    # Mixed precision rounds probabilities near 0 and 1 too much for a loss.
+    outputs = tf.cast(outputs, tf.float32) if activation == "softmax" else outputs
+    return keras.activations.get(activation)(outputs)
 
 
 def reshape(node: Node, inputs: Any) -> Any:
     """Returns what the `Flatten` or `Reshape` layer ``node`` computes on cropped channels."""
     if None in node.shape[:-1]:
-        raise GraphError(f"Layer {node.layer!r} ({node.op}) has the shape {node.shape}. Expected fixed height and width.")
+        raise GraphError(
+            f"Layer {node.layer!r} ({node.op}) has the shape {node.shape}. Expected fixed height and width."
+        )
     return tf.reshape(inputs, [tf.shape(inputs)[0], *node.shape[:-1], -1])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfmeta.errors import SpaceError
+from tfmeta.errors import GraphError, SpaceError
 from tfmeta.graph.channel_graph import INPUT, ChannelGraph, Node
 from tfmeta.graph.rebuild import set_constants, walk
 from tfmeta.graph.space import SearchSpace
@@ -31,9 +31,9 @@ Normalise = Callable[[Node, Any, Mapping[str, Any]], Any]
 class PruningNet(keras.Model):
     """Computes any structure of a channel graph with weights that small networks generate from its widths.
 
-    ``net(images, widths)`` gives the model's output for one structure. In training, without widths, a structure is drawn
-    for every batch. Batch normalisation always uses the statistics of the batch: a structure's own statistics are taken
-    just before it is judged (`tfmeta.supernet.evaluation`). One compiled function serves every structure.
+    ``net(images, widths)`` gives the model's output for one structure. In training, without widths, a structure is
+    drawn for every batch. Batch normalisation always uses the statistics of the batch: a structure's own statistics are
+    taken just before it is judged (`tfmeta.supernet.evaluation`). One compiled function serves every structure.
 
     Compile and fit it as any Keras model. The count of drawn structures is one of its weights, so training that resumes
     from a checkpoint draws the same structures as training that was never stopped.
@@ -49,6 +49,7 @@ class PruningNet(keras.Model):
 
     Raises:
         SpaceError: the space belongs to another graph.
+        GraphError: the model has several inputs or outputs, or weights with constraints.
     """
 
     def __init__(
@@ -59,17 +60,25 @@ class PruningNet(keras.Model):
         dtype: Any = None,
     ) -> None:
         super().__init__(name=f"pruning_net_{graph.name}", dtype=dtype)
+        # The size of what a step computes depends on the drawn widths; XLA needs sizes that are fixed when it compiles.
+        self.supports_jit = False
         self.graph = graph
         self.space = space or SearchSpace.from_graph(graph)
         self.options = options or PruningNetOptions()
         if self.space.sizes != tuple(group.size for group in graph.searchable):
             raise SpaceError(f"The search space does not belong to the graph of {graph.name!r}.")
+        if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+            raise GraphError(
+                f"Model {graph.name!r} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs. Expected one "
+                "of each: prune and retrain the part of the model from one input to one output."
+            )
         self._cropper = Cropper(graph)
         self._distillation: Distillation | None = None
         self._meta: dict[str, meta_layers.MetaLayer] = {}
         self._plain: dict[str, Any] = {}
         self._make_layers()
         self._draws = self.add_weight(shape=(), dtype="int64", initializer="zeros", trainable=False, name="draws")
+        self.epochs = self.add_weight(shape=(), dtype="int64", initializer="zeros", trainable=False, name="epochs")
         self.built = True
 
     def _make_layers(self) -> None:
@@ -83,11 +92,16 @@ class PruningNet(keras.Model):
                 hidden, affine = self.options.hidden_of(node.layer), self.options.affine_of(node.layer)
                 self._meta[node.layer] = meta_layers.MetaLayer(node, encoding, hidden, affine)
             elif node.op not in (INPUT, "Flatten", "Reshape", *meta_layers.WEIGHTED) and node.layer not in self._plain:
-                self._plain[node.layer] = keras.layers.deserialize(dict(node.spec))
+                self._plain[node.layer] = self._plain_layer(node)
                 if node.constants:
                     self._plain[node.layer].build((None, *node.call.input_shapes[0]))
                     set_constants(node, self._plain[node.layer])
         self._tracked = [*self._meta.values(), *self._plain.values()]
+
+    def _plain_layer(self, node: Node) -> Any:
+        mixes = node.op == "Softmax" or node.call.config.get("activation") == "softmax"
+        policy = "float32" if mixes else keras.dtype_policies.serialize(self.dtype_policy)
+        return keras.layers.deserialize({**node.spec, "config": {**node.spec["config"], "dtype": policy}})
 
     def call(self, images: Any, widths: Any = None, training: bool = False) -> Any:
         """Returns the output of one structure for `images` `[B, H, W, C]`.
@@ -99,7 +113,11 @@ class PruningNet(keras.Model):
         """
         if widths is None:
             widths = self._draw() if training else tf.constant(self.space.full().widths, tf.int32)
-        outputs = self.forward(images, self.weights_for(widths), lambda *args: batch_normalise(*args)[0])
+        weights = self.weights_for(widths)
+        for layer, meta in self._meta.items():
+            for penalty in meta.penalties(weights[layer]):
+                self.add_loss(penalty)
+        outputs = self.forward(images, weights, lambda *args: batch_normalise(*args)[0], training)
         return tf.cast(outputs, tf.float32)
 
     def _draw(self) -> Any:
@@ -110,15 +128,18 @@ class PruningNet(keras.Model):
     def weights_for(self, widths: Any) -> Weights:
         """Returns the generated and cropped weights of the structure with these widths, by layer and name."""
         widths = tf.cast(tf.convert_to_tensor(widths), tf.int32)
+        if not widths.shape.is_compatible_with([len(self.space.sizes)]):
+            raise SpaceError(f"Expected widths of shape ({len(self.space.sizes)},), received {tuple(widths.shape)}.")
         return {layer: meta.weights_for(widths, self._cropper) for layer, meta in self._meta.items()}
 
-    def forward(self, images: Any, weights: Weights, normalise: Normalise) -> Any:
+    def forward(self, images: Any, weights: Weights, normalise: Normalise, training: bool = False) -> Any:
         """Returns the output `[B, ...]` for `images` with the given weights.
 
         Args:
             images: `[B, H, W, C]`.
             weights: as from `weights_for`.
             normalise: what batch normalisation does: (node, inputs, weights) → outputs.
+            training: whether dropout and random augmentation are active.
         """
 
         def apply(node: Node, args: Any, kwargs: Any) -> Any:
@@ -128,9 +149,11 @@ class PruningNet(keras.Model):
                 return meta_layers.apply_layer(node, args[0], weights[node.layer])
             if node.op in ("Flatten", "Reshape"):
                 return meta_layers.reshape(node, args[0])
+            if "training" in kwargs:  # what the layer was built with, not what is asked for now
+                kwargs = {**kwargs, "training": training}
             return self._plain[node.layer](*args, **kwargs)
 
-        return walk(self.graph, [images], apply)[0]
+        return walk(self.graph, [tf.cast(images, self.compute_dtype)], apply)[0]
 
     @property
     def gives_probabilities(self) -> bool:
@@ -149,7 +172,34 @@ class PruningNet(keras.Model):
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         if self._distillation is None or not training:
             return loss
-        return self._distillation.loss(x, y_pred, loss)
+        logits = tf.math.log(y_pred + 1e-9) if self.gives_probabilities else y_pred
+        return self._distillation.loss(x, logits, loss)
+
+    def _state(self) -> list[Any]:
+        """What training changes besides the weights of layers: the counters, and the random states of dropout."""
+        random = (v for layer in self._plain.values() for v in layer.non_trainable_variables if "seed" in v.name)
+        return [self._draws, self.epochs, *random]
+
+    def save_own_variables(self, store: Any) -> None:
+        """Writes the counters and random states, so that resumed training draws what it would have drawn."""
+        for index, variable in enumerate(self._state()):
+            store[str(index)] = variable
+
+    def load_own_variables(self, store: Any) -> None:
+        """Reads what `save_own_variables` wrote."""
+        state = self._state()
+        if len(store.keys()) != len(state):
+            raise ValueError(f"Expected {len(state)} counters and random states, received {len(store.keys())}.")
+        for index, variable in enumerate(state):
+            variable.assign(store[str(index)])
+
+    def get_config(self) -> dict[str, Any]:
+        """Raises NotImplementedError: a PruningNet is made from a graph."""
+        raise NotImplementedError(
+            "A PruningNet cannot be saved whole. Save its weights (save_weights, or ModelCheckpoint with "
+            "save_weights_only=True) and load them into PruningNet(graph), or save a structure of it: "
+            "tfmeta.supernet.evaluation.Evaluator(net).plain_model(structure, images)."
+        )
 
     def load_shared(self, model: Any) -> None:
         """Copies the weights of a plain model of the same graph into the kernels that are not generated."""

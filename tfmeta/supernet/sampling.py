@@ -50,7 +50,7 @@ def draw_widths(space: SearchSpace, sampler: str, seed: int, step: Any) -> Any:
         seed: any integer.
         step: int64 scalar tensor.
     """
-    counts = np.array([len(gene.options) for gene in space.genes])
+    counts = np.array([len(gene.options) for gene in space.genes], np.int32)
     table = np.zeros((len(counts), counts.max(initial=1), len(space.sizes)), np.int32)
     for place, gene in enumerate(space.genes):
         for option, widths in enumerate(gene.options):
