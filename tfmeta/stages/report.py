@@ -126,7 +126,7 @@ def _trials(project: Project, name: str) -> tuple[TrialPoint, ...]:
     with Store(project.workdir.store, must_exist=True) as store:
         # The run of the search itself, and the random control beside it. The uniform control is a row of the table.
         for run, label in ((name, "search"), (f"{name}-random", "random")):
-            if run not in store.runs():
+            if run not in store.runs:
                 continue
             for trial in store.trials(run):
                 if "accuracy" in trial.values and not trial.failed:
