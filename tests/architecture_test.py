@@ -58,9 +58,7 @@ VAGUE_NAMES = {"common", "helper", "helpers", "misc", "util", "utils"}
 
 
 def _sources(*folders: str) -> list[str]:
-    return sorted(
-        str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*.py")
-    )
+    return sorted(str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
 LIBRARY = _sources("tfmeta", "tflite_bench")
@@ -157,9 +155,7 @@ def test_only_latency_imports_tflite_bench(path):
 def test_only_the_reader_reads_keras_graphs(path):
     if path != "tfmeta/graph/reader.py":
         reads = [
-            node
-            for node in _walk(_parse(path))
-            if isinstance(node, ast.Attribute) and node.attr in KERAS_INTERNALS
+            node for node in _walk(_parse(path)) if isinstance(node, ast.Attribute) and node.attr in KERAS_INTERNALS
         ]
         _fail(path, reads, "Ask the ChannelGraph; only graph/reader.py reads a Keras graph.")
 
@@ -247,8 +243,7 @@ def test_functions_are_short(path):
     long = [
         f"{path}:{node.lineno}: {node.name} has {_body_lines(node)} lines"
         for node in _walk(_parse(path))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and _body_lines(node) > MAX_FUNCTION_LINES
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _body_lines(node) > MAX_FUNCTION_LINES
     ]
     assert not long, f"Split functions of more than {MAX_FUNCTION_LINES} lines: {long}"
 
@@ -257,9 +252,7 @@ def test_functions_are_short(path):
 def test_names_say_what_a_thing_is(path):
     assert Path(path).stem not in VAGUE_NAMES, f"{path}: name the module after what it holds."
     managers = [
-        node
-        for node in _walk(_parse(path))
-        if isinstance(node, ast.ClassDef) and node.name.endswith("Manager")
+        node for node in _walk(_parse(path)) if isinstance(node, ast.ClassDef) and node.name.endswith("Manager")
     ]
     _fail(path, managers, "Name the class after what it is or does.")
 

@@ -126,10 +126,7 @@ def _library_of(path):
 SOURCES = [*_files("tfmeta"), *_files("tflite_bench")]
 TESTS = [path for path in _files("tests") if path.endswith("_test.py")]
 HELPERS = [path for path in _files("tests") if path not in TESTS]
-MODULES = {
-    path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path
-    for path in (*SOURCES, *HELPERS)
-}
+MODULES = {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in (*SOURCES, *HELPERS)}
 
 
 def _module_file(name):
@@ -222,9 +219,7 @@ def _binary(package, verb):
 def _test(path):
     name = path.removeprefix("tests/").removesuffix(".py").replace("/", "_")
     imports = _labels([path], 0) | {":testing"}
-    return Rule(
-        "py_test", name, frozenset({path, TEST_MAIN}), _with_registered(imports), TEST_MAIN, (path,)
-    )
+    return Rule("py_test", name, frozenset({path, TEST_MAIN}), _with_registered(imports), TEST_MAIN, (path,))
 
 
 def _bench_verbs():

@@ -13,9 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 # No deadline: the first example of a test pays for the import of TensorFlow.
-hypothesis.settings.register_profile(
-    "tfmeta", deadline=None, derandomize=True, max_examples=30, database=None
-)
+hypothesis.settings.register_profile("tfmeta", deadline=None, derandomize=True, max_examples=30, database=None)
 hypothesis.settings.load_profile("tfmeta")
 
 

@@ -32,9 +32,7 @@ def test_text_is_utf8(tmp_path):
 
 def test_json_is_sorted_and_ends_with_a_newline(tmp_path):
     files.write_json(tmp_path / "a.json", {"b": [1, 2.5], "a": None})
-    assert (tmp_path / "a.json").read_text() == (
-        '{\n  "a": null,\n  "b": [\n    1,\n    2.5\n  ]\n}\n'
-    )
+    assert (tmp_path / "a.json").read_text() == ('{\n  "a": null,\n  "b": [\n    1,\n    2.5\n  ]\n}\n')
 
 
 def test_what_json_cannot_hold_leaves_the_file_as_it_was(tmp_path):

@@ -13,9 +13,7 @@ def run(code):
     return done
 
 
-@pytest.mark.parametrize(
-    "module", ["tfmeta", "tfmeta.graph", "tfmeta.search", "tfmeta.objectives", "tflite_bench"]
-)
+@pytest.mark.parametrize("module", ["tfmeta", "tfmeta.graph", "tfmeta.search", "tfmeta.objectives", "tflite_bench"])
 def test_importing_imports_no_tensorflow(module):
     done = run(f"import sys, {module}\nprint({{'tensorflow', 'keras'}} & set(sys.modules))")
     assert done.stdout == "set()\n"

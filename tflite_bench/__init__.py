@@ -38,9 +38,7 @@ __all__ = [
 ]
 
 
-def benchmark(
-    path: str | os.PathLike[str], device: str = "host", options: BenchOptions | None = None
-) -> Measurement:
+def benchmark(path: str | os.PathLike[str], device: str = "host", options: BenchOptions | None = None) -> Measurement:
     """Returns the latency of the model at ``path``.
 
     Args:

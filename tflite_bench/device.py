@@ -77,9 +77,7 @@ class Device(abc.ABC):
         """
 
     @abc.abstractmethod
-    def benchmark(
-        self, model: str | os.PathLike[str], options: BenchOptions | None = None
-    ) -> Measurement:
+    def benchmark(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> Measurement:
         """Returns the latency of ``model``: loaded, warmed up and timed in one uninterrupted block.
 
         Raises:
@@ -113,10 +111,7 @@ def open_device(text: str) -> Device:
     kind, colon, argument = text.strip().partition(":")
     if kind not in DEVICES:
         known = ", ".join(sorted(DEVICES))
-        raise OptionsError(
-            f"Expected a device among: {known} (this version measures on no other). "
-            f"Received: {text!r}."
-        )
+        raise OptionsError(f"Expected a device among: {known} (this version measures on no other). Received: {text!r}.")
     if colon and not argument:
         raise OptionsError(f"Expected something after the colon of the device. Received: {text!r}.")
     module, _, function = DEVICES[kind].partition(":")

@@ -45,9 +45,7 @@ class HostDevice(Device):
         """Returns the model in a LiteRT interpreter, warmed up."""
         return HostModel(read_model_file(model), options)
 
-    def benchmark(
-        self, model: str | os.PathLike[str], options: BenchOptions | None = None
-    ) -> Measurement:
+    def benchmark(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> Measurement:
         """Returns the latency of ``model`` in one uninterrupted block."""
         return interleave(self, [model], options, rounds=1)[0]
 
@@ -70,9 +68,7 @@ class HostModel(LoadedModel):
         with _told_as_model_error(file):
             with PeakMemory() as memory:
                 begin = time.perf_counter_ns()
-                self._interpreter = make_interpreter(
-                    model_path=str(file.path), num_threads=options.threads
-                )
+                self._interpreter = make_interpreter(model_path=str(file.path), num_threads=options.threads)
                 # Before allocation, which fails on placeholder sizes with a text about delegates.
                 _require_static_shapes(self._interpreter, file)
                 self._interpreter.allocate_tensors()
@@ -144,15 +140,11 @@ def _fill_inputs(interpreter: Any, file: ModelFile, rng: np.random.Generator) ->
         try:
             values = random_input(detail["shape"], detail["dtype"], rng)
         except TypeError as error:
-            raise ModelFileError(
-                f"Cannot run {file.path}: input {detail['name']!r}: {error}"
-            ) from error
+            raise ModelFileError(f"Cannot run {file.path}: input {detail['name']!r}: {error}") from error
         interpreter.set_tensor(detail["index"], values)
 
 
-def _timed(
-    invoke: Callable[[], None], num_runs: int, min_secs: float, max_secs: float
-) -> list[float]:
+def _timed(invoke: Callable[[], None], num_runs: int, min_secs: float, max_secs: float) -> list[float]:
     """Returns times in milliseconds until ``num_runs`` and ``min_secs``, or until ``max_secs``."""
     clock = time.perf_counter_ns
     least_ns, most_ns = min_secs * _NS_PER_SEC, max_secs * _NS_PER_SEC

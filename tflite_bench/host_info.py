@@ -23,8 +23,7 @@ def host_info() -> DeviceInfo:
         version = importlib.metadata.version(_DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError as error:
         raise DeviceError(
-            "The device 'host' needs LiteRT, which is not installed. "
-            f"Run: pip install {_DISTRIBUTION}"
+            f"The device 'host' needs LiteRT, which is not installed. Run: pip install {_DISTRIBUTION}"
         ) from error
     return DeviceInfo(
         kind="host",

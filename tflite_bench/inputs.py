@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-def random_input(
-    shape: Sequence[int], dtype: npt.DTypeLike, rng: np.random.Generator
-) -> npt.NDArray[np.generic]:
+def random_input(shape: Sequence[int], dtype: npt.DTypeLike, rng: np.random.Generator) -> npt.NDArray[np.generic]:
     """Returns an array of ``shape`` and ``dtype`` with plain values.
 
     Floats lie in [-0.5, 0.5): no denormal, infinite or NaN number that would make arithmetic slow.

@@ -46,8 +46,7 @@ def interleave(
     options = BenchOptions() if options is None else options
     if not models or rounds < 1:
         raise OptionsError(
-            "Expected at least one model and one round. "
-            f"Received: {len(models)} models, {rounds} rounds."
+            f"Expected at least one model and one round. Received: {len(models)} models, {rounds} rounds."
         )
     # A mistyped last path should not cost the loading of the ones before it.
     for model in models:

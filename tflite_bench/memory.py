@@ -38,9 +38,7 @@ class PeakMemory:
 
 def _reset_peak() -> bool:
     try:
-        _CLEAR_REFS.write_text(
-            "5"
-        )  # 5: set the high-water mark to what is resident now; see man 5 proc.
+        _CLEAR_REFS.write_text("5")  # 5: set the high-water mark to what is resident now; see man 5 proc.
     except OSError:
         return False
     return True

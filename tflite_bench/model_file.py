@@ -48,12 +48,9 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
     except OSError as error:
         raise ModelFileError(f"Cannot read {path}: {error.strerror}.") from error
     if not head:
-        raise ModelFileError(
-            f"Expected a .tflite file. Received an empty file: {path}. Export it again."
-        )
+        raise ModelFileError(f"Expected a .tflite file. Received an empty file: {path}. Export it again.")
     if head[4:] != _IDENTIFIER:
         raise ModelFileError(
-            f"Expected a .tflite file. Received: {path}, which is none: it lacks the identifier "
-            "TFL3 at byte 4."
+            f"Expected a .tflite file. Received: {path}, which is none: it lacks the identifier TFL3 at byte 4."
         )
     return ModelFile(path, sha256, size_bytes)

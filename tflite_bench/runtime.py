@@ -42,8 +42,7 @@ def interpreter_class() -> Any:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise DeviceError(
-            f"The device 'host' needs LiteRT, which cannot be imported ({error}). "
-            "Run: pip install ai-edge-litert"
+            f"The device 'host' needs LiteRT, which cannot be imported ({error}). Run: pip install ai-edge-litert"
         ) from error
     with _without_greeting():
         interpreter = Interpreter(model_content=ONE_RELU, num_threads=1)

@@ -43,9 +43,7 @@ class Comparison:
     conclusion: str
 
 
-def bootstrap_medians(
-    samples: npt.ArrayLike, rng: np.random.Generator, resamples: int = RESAMPLES
-) -> Floats:
+def bootstrap_medians(samples: npt.ArrayLike, rng: np.random.Generator, resamples: int = RESAMPLES) -> Floats:
     """Returns the medians of resamples drawn with replacement from ``samples``: `[R]`.
 
     The middle order statistic of n uniform numbers is Beta distributed, so its place in the sorted
@@ -105,17 +103,14 @@ def compare(
     """
     if not a_blocks or len(a_blocks) != len(b_blocks):
         raise ValueError(
-            "Expected as many blocks of A as of B, at least one. "
-            f"Received: {len(a_blocks)} and {len(b_blocks)}."
+            f"Expected as many blocks of A as of B, at least one. Received: {len(a_blocks)} and {len(b_blocks)}."
         )
     rng = np.random.default_rng(0) if rng is None else rng
     a_logs = [_logs(block) for block in a_blocks]
     b_logs = [_logs(block) for block in b_blocks]
     pairs = list(zip(a_logs, b_logs, strict=True))
     observed = float(np.median([np.median(b) - np.median(a) for a, b in pairs]))
-    within = np.stack(
-        [bootstrap_medians(b, rng) - bootstrap_medians(a, rng) for a, b in pairs]
-    )  # [K, R]
+    within = np.stack([bootstrap_medians(b, rng) - bootstrap_medians(a, rng) for a, b in pairs])  # [K, R]
     chosen = rng.integers(len(pairs), size=within.shape)
     low, high = _interval(np.median(np.take_along_axis(within, chosen, axis=0), axis=0))
     least = np.log1p(MIN_EFFECT)
@@ -126,9 +121,7 @@ def compare(
 def _logs(block: npt.ArrayLike) -> Floats:
     times = np.asarray(block, np.float64).ravel()
     if len(times) == 0 or not np.all(np.isfinite(times)) or times.min() <= 0:
-        raise ValueError(
-            "Expected every block to hold times above 0. Received an empty block or another number."
-        )
+        raise ValueError("Expected every block to hold times above 0. Received an empty block or another number.")
     return np.log(times)
 
 

@@ -201,9 +201,7 @@ class Measurement:
             fields["verdict"] = Verdict(fields["verdict"])
         except ValueError as error:
             known = ", ".join(Verdict)
-            raise BenchError(
-                f"Expected a verdict among {known}. Received: {fields['verdict']!r}."
-            ) from error
+            raise BenchError(f"Expected a verdict among {known}. Received: {fields['verdict']!r}.") from error
         device = {key: value for key, value in fields["device"].items() if key != "fingerprint"}
         fields["device"] = DeviceInfo.from_json(device)
         fields["options"] = BenchOptions.from_json(fields["options"])
@@ -228,9 +226,7 @@ def _require_int(name: str, value: object, least: int, most: int | None = None) 
     good = isinstance(value, int) and not isinstance(value, bool) and value >= least
     if not good or (most is not None and isinstance(value, int) and value > most):
         bounds = f"at least {least}" if most is None else f"from {least} to {most}"
-        raise OptionsError(
-            f"Expected {name} to be a whole number, {bounds}. Received: {name}={value!r}."
-        )
+        raise OptionsError(f"Expected {name} to be a whole number, {bounds}. Received: {name}={value!r}.")
 
 
 def _require_secs(name: str, value: object) -> None:

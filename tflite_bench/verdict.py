@@ -47,20 +47,17 @@ def judge(times_ms: npt.ArrayLike, rng: np.random.Generator) -> tuple[Verdict, s
     if drift.ratio < 1 / (1 + MAX_DRIFT) and drift.conclusion == stats.FASTER:
         return (
             Verdict.NOISY,
-            f"The end of the run was {1 - drift.ratio:.0%} faster than its beginning: "
-            "warm up longer.",
+            f"The end of the run was {1 - drift.ratio:.0%} faster than its beginning: warm up longer.",
         )
     if high - low > MAX_INTERVAL * median:
         return Verdict.NOISY, (
-            f"The median is known only to within {(high - low) / median:.0%} of itself: "
-            "more runs are needed."
+            f"The median is known only to within {(high - low) / median:.0%} of itself: more runs are needed."
         )
     excess = float(np.percentile(times, 90)) / median - 1
     if excess > MAX_P90_EXCESS:
         return Verdict.NOISY, f"One run in ten took {excess:.0%} longer than the median or more."
     return Verdict.OK, (
-        f"The median is known to within {(high - low) / median:.1%} of itself "
-        "and the end ran like the beginning."
+        f"The median is known to within {(high - low) / median:.1%} of itself and the end ran like the beginning."
     )
 
 

@@ -11,9 +11,7 @@ from tqdm import tqdm
 _Item = TypeVar("_Item")
 
 
-def bar(
-    items: Iterable[_Item], description: str, *, total: int | None = None, unit: str = "it"
-) -> Iterator[_Item]:
+def bar(items: Iterable[_Item], description: str, *, total: int | None = None, unit: str = "it") -> Iterator[_Item]:
     """Returns an iterator over ``items`` that draws a progress bar with ETA on standard error.
 
     Where standard error is not a terminal (a log file), a line is written every half minute instead of a moving bar.

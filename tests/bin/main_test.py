@@ -25,9 +25,7 @@ def make_verb(work=lambda verb: None):
     verb.EPOCHS = flags.DEFINE_integer(
         "epochs", 3, "How often to see all images.", lower_bound=1, flag_values=verb.FLAGS
     )
-    verb.SCHEME = flags.DEFINE_enum(
-        "scheme", "fp32", ["fp32", "int8"], "Numbers in the file.", flag_values=verb.FLAGS
-    )
+    verb.SCHEME = flags.DEFINE_enum("scheme", "fp32", ["fp32", "int8"], "Numbers in the file.", flag_values=verb.FLAGS)
     verb.main = lambda argv: work(verb)
     return verb
 
@@ -44,8 +42,7 @@ def fail_with(error):
 def run_shell(*arguments, probe=""):
     """Runs ``tfmeta ARGUMENTS`` in a fresh process; ``probe`` is executed after it."""
     code = (
-        "import sys\nfrom tfmeta.__main__ import main\n"
-        f"status = main({list(arguments)!r})\n{probe}\nsys.exit(status)"
+        f"import sys\nfrom tfmeta.__main__ import main\nstatus = main({list(arguments)!r})\n{probe}\nsys.exit(status)"
     )
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
@@ -138,8 +135,7 @@ Flags:
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/a/store.sqlite"),
             app.USER_ERROR,
-            "runs/a/store.sqlite: No space left on device.\n"
-            "Free some space and run the same command again.",
+            "runs/a/store.sqlite: No space left on device.\nFree some space and run the same command again.",
         ),
         (
             # What HDF5 raises: the reason is in the text alone.
@@ -181,9 +177,7 @@ sys.exit(app.run(verb, "tfmeta tiny", []))
 
 def test_a_full_disk_behind_standard_output_is_told():
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", PRINTING_VERB], stdout=full, stderr=subprocess.PIPE, check=False
-        )
+        done = subprocess.run([sys.executable, "-c", PRINTING_VERB], stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == app.USER_ERROR
     assert done.stderr.startswith(b"tfmeta tiny: [Errno 28] No space left on device\nFree some")
 
@@ -249,9 +243,7 @@ def test_help_imports_nothing_heavy(arguments):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_bad_flags_import_nothing_heavy(verb):
-    done = run_shell(
-        verb, "--no_such_flag=1", probe=f"print([n for n in {HEAVY} if n in sys.modules])"
-    )
+    done = run_shell(verb, "--no_such_flag=1", probe=f"print([n for n in {HEAVY} if n in sys.modules])")
     assert done.returncode == app.BAD_FLAGS
     assert "Unknown command line flag 'no_such_flag'" in done.stderr
     assert done.stdout == "[]\n"

@@ -59,9 +59,7 @@ def test_file_that_is_not_the_verified_one_is_not_listed(change, result, tmp_pat
     assert not (tmp_path / "manifest.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), [(None, "No manifest"), ("{", "not valid JSON"), ("[]", "with 'files'")]
-)
+@pytest.mark.parametrize(("text", "message"), [(None, "No manifest"), ("{", "not valid JSON"), ("[]", "with 'files'")])
 def test_manifest_that_cannot_be_read(text, message, tmp_path):
     path = tmp_path / "manifest.json"
     if text is not None:

@@ -32,9 +32,7 @@ def _operator(op: str, version: int, activation="FLOAT32", weights="FLOAT32", sc
 @pytest.mark.parametrize("scheme", ["fp32", "int8"])
 @pytest.mark.parametrize("name", NETS)
 def test_operators_alone_ask_for_what_the_converter_notes(name, scheme, tiny, noise, tmp_path):
-    result = export_tflite(
-        tiny(name), tmp_path / "m", scheme, noise, min_top1_agreement=0.0, max_relative_error=0.5
-    )
+    result = export_tflite(tiny(name), tmp_path / "m", scheme, noise, min_top1_agreement=0.0, max_relative_error=0.5)
     contents = result.contents
     assert contents.declared_runtime is not None
     unsigned = FlatModel(contents.operators, {}, {}, None, contents.size_bytes)
@@ -50,8 +48,7 @@ def test_operators_alone_ask_for_what_the_converter_notes(name, scheme, tiny, no
         ("fp32", {"CONV_2D": 1, "ADD": 1, "RESHAPE": 1, "FULLY_CONNECTED": 1}),
         (
             "int8",
-            {"QUANTIZE": 1, "CONV_2D": 3, "ADD": 2, "RESHAPE": 1, "FULLY_CONNECTED": 4}
-            | {"DEQUANTIZE": 2},
+            {"QUANTIZE": 1, "CONV_2D": 3, "ADD": 2, "RESHAPE": 1, "FULLY_CONNECTED": 4} | {"DEQUANTIZE": 2},
         ),
     ],
 )
@@ -65,9 +62,7 @@ def test_dynamic_range_dense_layer_needs_a_new_runtime():
     # The known trap: float activations with int8 weights per channel make FULLY_CONNECTED v12,
     # which runtimes before 2.17 do not have.
     image = keras.Input(batch_shape=(1, 64))
-    converter = tf.lite.TFLiteConverter.from_keras_model(
-        keras.Model(image, layers.Dense(64)(image))
-    )
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(image, layers.Dense(64)(image)))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     runtime = minimum_runtime(flatbuffer.parse(converter.convert()))
     assert str(runtime) == "2.17.0 (FULLY_CONNECTED v12)"

@@ -64,9 +64,7 @@ def test_inputs_of_every_type_and_a_free_batch_run(models: Models, name: str) ->
         ("head_only", "damaged or cut off"),
     ],
 )
-def test_a_file_that_cannot_run_is_an_error_that_names_it_and_why(
-    models: Models, name: str, text: str
-) -> None:
+def test_a_file_that_cannot_run_is_an_error_that_names_it_and_why(models: Models, name: str, text: str) -> None:
     with pytest.raises(ModelFileError, match=text) as caught:
         tflite_bench.benchmark(models[name], options=QUICK)
     assert str(models[name]) in str(caught.value)
@@ -82,9 +80,7 @@ def test_num_runs_and_min_secs_are_both_reached(models: Models) -> None:
 
 
 def test_max_secs_ends_a_block_and_a_warm_up(models: Models) -> None:
-    options = BenchOptions(
-        num_runs=10**9, min_secs=0, warmup_runs=10**9, warmup_min_secs=0, max_secs=0.02
-    )
+    options = BenchOptions(num_runs=10**9, min_secs=0, warmup_runs=10**9, warmup_min_secs=0, max_secs=0.02)
     assert 1 <= tflite_bench.benchmark(models["small"], options=options).num_runs < 10**9
 
 

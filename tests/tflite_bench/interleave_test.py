@@ -30,9 +30,7 @@ class _Diary(Device):
     def load(self, model: str | os.PathLike[str], options: BenchOptions) -> _Page:
         return _Page(self, pathlib.Path(model))
 
-    def benchmark(
-        self, model: str | os.PathLike[str], options: BenchOptions | None = None
-    ) -> Measurement:
+    def benchmark(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> Measurement:
         return interleave(self, [model], options, rounds=1)[0]
 
     def close(self) -> None:

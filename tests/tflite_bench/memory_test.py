@@ -8,9 +8,7 @@ import pytest
 from tflite_bench.memory import PeakMemory
 
 
-@pytest.mark.skipif(
-    not pathlib.Path("/proc/self/clear_refs").exists(), reason="the system does not tell"
-)
+@pytest.mark.skipif(not pathlib.Path("/proc/self/clear_refs").exists(), reason="the system does not tell")
 def test_each_use_sees_its_own_peak() -> None:
     # The largest first: a high-water mark that was never reset would show 0 for the others.
     for megabytes in (64, 32, 32):

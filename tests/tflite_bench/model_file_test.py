@@ -23,9 +23,7 @@ def test_hash_and_size_are_those_of_the_content(tmp_path: pathlib.Path) -> None:
     ("content", "text"),
     [(b"", "an empty file"), (b"short", "lacks the identifier"), (b"x" * 100, "identifier TFL3")],
 )
-def test_a_file_that_is_no_model_is_an_error(
-    tmp_path: pathlib.Path, content: bytes, text: str
-) -> None:
+def test_a_file_that_is_no_model_is_an_error(tmp_path: pathlib.Path, content: bytes, text: str) -> None:
     path = tmp_path / "a.tflite"
     path.write_bytes(content)
     with pytest.raises(ModelFileError, match=text):

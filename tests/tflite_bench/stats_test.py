@@ -81,9 +81,7 @@ def test_two_runs_of_one_model_are_seldom_called_different() -> None:
     for _ in range(200):
         level = rng.normal(1, 0.03, size=(2, 10, 1))
         times = level * rng.normal(1, 0.01, size=(2, 10, 50))
-        false_alarms += stats.compare(list(times[0]), list(times[1])).conclusion != (
-            stats.NO_DIFFERENCE
-        )
+        false_alarms += stats.compare(list(times[0]), list(times[1])).conclusion != (stats.NO_DIFFERENCE)
     assert false_alarms <= 20  # 10 expected at most (5 %), standard deviation 3.1
 
 
@@ -109,9 +107,7 @@ def test_the_same_times_give_the_same_answer() -> None:
         ([[math.nan]], [[1.0]], "times above 0"),
     ],
 )
-def test_blocks_that_cannot_be_compared_are_an_error(
-    a: list[list[float]], b: list[list[float]], text: str
-) -> None:
+def test_blocks_that_cannot_be_compared_are_an_error(a: list[list[float]], b: list[list[float]], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         stats.compare(a, b)
 

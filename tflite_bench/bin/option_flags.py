@@ -22,9 +22,7 @@ def define(values: flags.FlagValues) -> None:
     seconds("min_secs", _DEFAULTS.min_secs, "Least seconds of timing.", flag_values=values)
     seconds("max_secs", _DEFAULTS.max_secs, "Most seconds of timing.", flag_values=values)
     number("warmup_runs", _DEFAULTS.warmup_runs, "Least inferences before.", flag_values=values)
-    seconds(
-        "warmup_min_secs", _DEFAULTS.warmup_min_secs, "Least seconds before.", flag_values=values
-    )
+    seconds("warmup_min_secs", _DEFAULTS.warmup_min_secs, "Least seconds before.", flag_values=values)
     number("seed", _DEFAULTS.seed, "Seed of the random inputs.", flag_values=values)
     flags.DEFINE_bool("json", False, "Print JSON and nothing else.", flag_values=values)
 
@@ -51,7 +49,6 @@ def warn_of_threads(device: Device, asked: BenchOptions) -> None:
     cores = device.info().cores
     if asked.threads > cores:
         print(
-            f"Note: {asked.threads} threads share {cores} cores; that is slower than {cores} "
-            "threads and noisier.",
+            f"Note: {asked.threads} threads share {cores} cores; that is slower than {cores} threads and noisier.",
             file=sys.stderr,
         )

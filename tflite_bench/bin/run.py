@@ -33,9 +33,7 @@ def main(paths: Sequence[str]) -> None:
         try:
             for label, path in zip(screen.labels(paths), paths, strict=True):
                 with screen.progress(label, rounds) as step:
-                    measured += interleave(
-                        device, [path], options, rounds, on_block=lambda done, total: step()
-                    )
+                    measured += interleave(device, [path], options, rounds, on_block=lambda done, total: step())
         finally:
             _print(paths, measured)
 

@@ -49,9 +49,7 @@ def print_measurements(labels: Sequence[str], measured: Sequence[Measurement]) -
     ]
     print(_table(columns))
     doubts = [
-        f"{label}: {one.reason}"
-        for label, one in zip(labels, measured, strict=True)
-        if one.verdict is not Verdict.OK
+        f"{label}: {one.reason}" for label, one in zip(labels, measured, strict=True) if one.verdict is not Verdict.OK
     ]
     if doubts:
         print("\n" + "\n".join(doubts))

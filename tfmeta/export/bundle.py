@@ -41,9 +41,7 @@ class Shipped:
     widths: Sequence[int] | None = None
 
 
-def write_manifest(
-    path: str | os.PathLike[str], shipped: Sequence[Shipped], *, command: str
-) -> dict[str, Any]:
+def write_manifest(path: str | os.PathLike[str], shipped: Sequence[Shipped], *, command: str) -> dict[str, Any]:
     """Writes the manifest of ``shipped`` to ``path``, whole or not at all, and returns it.
 
     Args:
@@ -75,13 +73,9 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ExportError(f"No manifest at {str(path)!r}. Run the export first.") from error
     except ValueError as error:
-        raise ExportError(
-            f"{str(path)!r} is not valid JSON ({error}). Run the export again."
-        ) from error
+        raise ExportError(f"{str(path)!r} is not valid JSON ({error}). Run the export again.") from error
     if not isinstance(manifest, dict) or "files" not in manifest:
-        raise ExportError(
-            f"Expected a manifest with 'files' at {str(path)!r}. Run the export again."
-        )
+        raise ExportError(f"Expected a manifest with 'files' at {str(path)!r}. Run the export again.")
     return manifest
 
 
@@ -155,10 +149,6 @@ def _granularity(operators: Sequence[OperatorInfo], op: str) -> str:
     for operator in operators:
         if operator.op == op:
             for tensor in operator.inputs[1:2]:
-                if (
-                    tensor.constant
-                    and tensor.dtype.startswith(("INT", "UINT"))
-                    and tensor.quantization is not None
-                ):
+                if tensor.constant and tensor.dtype.startswith(("INT", "UINT")) and tensor.quantization is not None:
                     kinds.add("per channel" if tensor.quantization.per_channel else "per tensor")
     return " and ".join(sorted(kinds)) or "not quantized"

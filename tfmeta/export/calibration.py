@@ -32,13 +32,11 @@ def checked_images(model: keras.Model, images: np.ndarray, what: str) -> np.ndar
     expected = tuple(model.inputs[0].shape[1:])
     if not isinstance(images, np.ndarray):
         raise ExportError(
-            f"Expected {what} as one numpy array [N, {_dims(expected)}]. Received: "
-            f"{type(images).__name__}."
+            f"Expected {what} as one numpy array [N, {_dims(expected)}]. Received: {type(images).__name__}."
         )
     if images.shape[1:] != expected or images.shape[0] == 0:
         raise ExportError(
-            f"Expected {what} of shape [N, {_dims(expected)}] with N above 0. Received: "
-            f"{list(images.shape)}."
+            f"Expected {what} of shape [N, {_dims(expected)}] with N above 0. Received: {list(images.shape)}."
         )
     if not np.issubdtype(images.dtype, np.floating):
         raise ExportError(
@@ -78,8 +76,7 @@ def check_calibration(
         )
     if np.all(images == images[0]):
         raise ExportError(
-            "Expected calibration images that differ. Received: copies of one image. Take them "
-            "from the training split."
+            "Expected calibration images that differ. Received: copies of one image. Take them from the training split."
         )
     _check_range(model, images, reference)
     # The quantizer ends the whole process, without an exception, when a range is not a number.
@@ -114,9 +111,7 @@ def _check_range(model: keras.Model, images: np.ndarray, reference: np.ndarray |
 def _pixel_scaling(model: keras.Model) -> str | None:
     # A Rescaling by about 1/255 or 1/127.5 says that the model wants raw pixels.
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Rescaling) and np.all(
-            np.abs(np.asarray(layer.scale)) < 0.02
-        ):
+        if isinstance(layer, keras.layers.Rescaling) and np.all(np.abs(np.asarray(layer.scale)) < 0.02):
             return str(layer.name)
     return None
 

@@ -49,8 +49,7 @@ def with_batch_one(model: keras.Model) -> keras.Model:
         )
     if shape[0] not in (None, 1):
         raise ExportError(
-            f"Expected a model with a free batch size. Received: a batch of {shape[0]}. "
-            "Build it without batch_size."
+            f"Expected a model with a free batch size. Received: a batch of {shape[0]}. Build it without batch_size."
         )
     for layer in _layers(model):
         if layer.compute_dtype not in ("float32", None) and layer.weights:
@@ -108,9 +107,7 @@ def run(model: keras.Model, conversion: Any) -> bytes:
     try:
         with quiet():
             return bytes(conversion.convert())
-    except (
-        Exception
-    ) as error:  # the converter raises bare Exception, RuntimeError and ValueError alike
+    except Exception as error:  # the converter raises bare Exception, RuntimeError and ValueError alike
         raise _explained(error, model) from error
 
 

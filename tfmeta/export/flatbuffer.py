@@ -90,9 +90,7 @@ def read(path: str | os.PathLike[str]) -> FlatModel:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise ExportError(
-            f"Cannot read the .tflite file {str(path)!r}: {error.strerror}."
-        ) from error
+        raise ExportError(f"Cannot read the .tflite file {str(path)!r}: {error.strerror}.") from error
     try:
         return parse(data)
     except ExportError as error:
@@ -109,17 +107,13 @@ def parse(data: bytes) -> FlatModel:
     from ai_edge_litert import schema_py_generated as schema
 
     if data[4:8] != _IDENTIFIER:
-        raise ExportError(
-            f"Expected a TFLite model ({_IDENTIFIER!r} at byte 4). Received: {data[4:8]!r}."
-        )
+        raise ExportError(f"Expected a TFLite model ({_IDENTIFIER!r} at byte 4). Received: {data[4:8]!r}.")
     try:
         model = schema.ModelT.InitFromPackedBuf(data, 0)
         return _Reader(schema, model).read(len(data))
     except ExportError:
         raise
-    except (
-        Exception
-    ) as error:  # a cut or damaged file fails anywhere in the decoder, with any type of error
+    except Exception as error:  # a cut or damaged file fails anywhere in the decoder, with any type of error
         raise ExportError(
             f"Expected a whole TFLite model. Received: a damaged one ({error}). Export it again."
         ) from error
@@ -153,9 +147,7 @@ class _Reader:
         return TensorInfo(
             name=_text(tensor.name),
             shape=shape,
-            shape_signature=shape
-            if tensor.shapeSignature is None
-            else _ints(tensor.shapeSignature),
+            shape_signature=shape if tensor.shapeSignature is None else _ints(tensor.shapeSignature),
             dtype=self._type_names.get(tensor.type, f"type {tensor.type}"),
             # Large constants may lie behind the flatbuffer, at an offset instead of in the buffer's
             # data.
@@ -183,8 +175,7 @@ class _Reader:
             signature = self._model.signatureDefs[0]
             sides = (signature.inputs, signature.outputs)
             inputs, outputs = (
-                {_text(entry.name): self._tensors[entry.tensorIndex] for entry in side}
-                for side in sides
+                {_text(entry.name): self._tensors[entry.tensorIndex] for entry in side} for side in sides
             )
             return inputs, outputs
         inputs, outputs = (

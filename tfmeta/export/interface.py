@@ -41,8 +41,7 @@ class Tolerance:
             )
         if self.max_relative_error is not None and not self.max_relative_error > 0.0:
             raise ExportError(
-                "Expected a relative error above 0 (or None for no such bound). "
-                f"Received: {self.max_relative_error}."
+                f"Expected a relative error above 0 (or None for no such bound). Received: {self.max_relative_error}."
             )
 
 

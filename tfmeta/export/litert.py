@@ -58,9 +58,7 @@ class _Runner:
             self._interpreter = Interpreter(str(path), num_threads=1)
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise ExportError(
-                f"LiteRT cannot load {str(path)!r}: {error}. Export the model again."
-            ) from error
+            raise ExportError(f"LiteRT cannot load {str(path)!r}: {error}. Export the model again.") from error
         self._input = _only(self._interpreter.get_input_details(), path)
         self._output = _only(self._interpreter.get_output_details(), path)
 
@@ -68,8 +66,7 @@ class _Runner:
         expected = [int(size) for size in self._input["shape"]]
         if [1, *images.shape[1:]] != expected:
             raise ExportError(
-                f"Expected images of shape {expected[1:]}, as the file takes them. Received: "
-                f"{list(images.shape[1:])}."
+                f"Expected images of shape {expected[1:]}, as the file takes them. Received: {list(images.shape[1:])}."
             )
 
     def run(self, images: np.ndarray) -> np.ndarray:
@@ -84,9 +81,7 @@ class _Runner:
 
 def _only(details: list[dict[str, Any]], path: str | os.PathLike[str]) -> dict[str, Any]:
     if len(details) != 1:
-        raise ExportError(
-            f"Expected one input and one output in {str(path)!r}. Received: {len(details)}."
-        )
+        raise ExportError(f"Expected one input and one output in {str(path)!r}. Received: {len(details)}.")
     return details[0]
 
 

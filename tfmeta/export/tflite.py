@@ -83,9 +83,7 @@ def export_tflite(
     """
     chosen: Scheme = resolve(SCHEMES, scheme, "quantization scheme")
     named = converter.with_batch_one(model)
-    calibration, samples = _images(
-        model, chosen, calibration, reference_samples, min_calibration_images
-    )
+    calibration, samples = _images(model, chosen, calibration, reference_samples, min_calibration_images)
     tolerance = _tolerance(chosen, min_top1_agreement, max_relative_error)
     data = chosen.convert(named, calibration)
     contents = flatbuffer.parse(data)
@@ -129,9 +127,7 @@ def _images(
     samples = calibration_images.checked_images(model, samples, "reference samples")
     if scheme.needs_calibration and calibration is not None:
         reference = None if given is None else samples
-        calibration_images.check_calibration(
-            model, calibration, min_images=min_images, reference=reference
-        )
+        calibration_images.check_calibration(model, calibration, min_images=min_images, reference=reference)
     return calibration, samples
 
 
@@ -144,13 +140,10 @@ def _tolerance(scheme: Scheme, min_top1: float | None, max_error: float | None) 
 
 
 def _require_shippable(contents: flatbuffer.FlatModel) -> None:
-    custom = sorted(
-        {operator.op for operator in contents.operators if operator.op.startswith("CUSTOM")}
-    )
+    custom = sorted({operator.op for operator in contents.operators if operator.op.startswith("CUSTOM")})
     if custom:
         raise ExportError(
-            f"Expected builtin operators only. Received: {', '.join(custom)}. A phone has no code "
-            "for those."
+            f"Expected builtin operators only. Received: {', '.join(custom)}. A phone has no code for those."
         )
     for name, tensor in {**contents.inputs, **contents.outputs}.items():
         if -1 in tensor.shape_signature:

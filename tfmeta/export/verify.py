@@ -56,9 +56,7 @@ class LabelledSplit(Protocol):
         """Returns (images `[B, H, W, C]`, labels `[B]`) in a fixed order."""
 
 
-def outputs(
-    path: str | os.PathLike[str], images: np.ndarray, *, workers: int | None = None
-) -> np.ndarray:
+def outputs(path: str | os.PathLike[str], images: np.ndarray, *, workers: int | None = None) -> np.ndarray:
     """Returns what the file at ``path`` answers, image by image, with batch size 1 as it ships.
 
     Args:
@@ -97,10 +95,7 @@ def accuracy(
             label an image.
     """
     if len(images) != len(labels) or len(images) == 0:
-        raise ExportError(
-            f"Expected one label for each image. Received: {len(images)} images, {len(labels)} "
-            "labels."
-        )
+        raise ExportError(f"Expected one label for each image. Received: {len(images)} images, {len(labels)} labels.")
     return float(np.mean(_top1(outputs(path, images, workers=workers)) == np.asarray(labels)))
 
 
@@ -119,9 +114,7 @@ def split_accuracy(path: str | os.PathLike[str], split: LabelledSplit) -> float:
     pool = litert.Pool(path, litert.num_cores())
     batches = split.batches(_CHUNK).as_numpy_iterator()
     right = 0
-    for images, labels in bar(
-        batches, f"Testing {Path(path).name}", total=-(-split.size // _CHUNK), unit="batch"
-    ):
+    for images, labels in bar(batches, f"Testing {Path(path).name}", total=-(-split.size // _CHUNK), unit="batch"):
         right += int(np.sum(_top1(pool.run(images)) == labels))
     return right / split.size
 
@@ -171,14 +164,11 @@ def require(agreement: Agreement, tolerance: Tolerance, scheme: str) -> None:
         bound = bound or _RELATIVE_ERROR_WITHOUT_CLASSES
     elif agreement.top1_agreement < tolerance.min_top1_agreement:
         problems.append(
-            f"the same class on {agreement.top1_agreement:.1%} of them (at least "
-            f"{tolerance.min_top1_agreement:.1%})"
+            f"the same class on {agreement.top1_agreement:.1%} of them (at least {tolerance.min_top1_agreement:.1%})"
         )
     # Written so that an error that is not a number fails too.
     if bound is not None and not agreement.max_relative_error <= bound:
-        problems.append(
-            f"a relative error of {agreement.max_relative_error:.2g} (at most {bound:.2g})"
-        )
+        problems.append(f"a relative error of {agreement.max_relative_error:.2g} (at most {bound:.2g})")
     if problems:
         raise ExportError(
             f"The {scheme} file does not compute what its Keras model computes, and was not "

@@ -51,9 +51,7 @@ def test_run_prints_json_and_nothing_else(models: Models, capsys: Captured) -> N
     assert captured.err == ""
 
 
-def test_files_of_one_name_are_told_apart(
-    models: Models, tmp_path: pathlib.Path, capsys: Captured
-) -> None:
+def test_files_of_one_name_are_told_apart(models: Models, tmp_path: pathlib.Path, capsys: Captured) -> None:
     other = tmp_path / "small.tflite"
     other.write_bytes(models["large"].read_bytes())
     assert main(["compare", str(models["small"]), str(other), *QUICK, "--rounds=3"]) == 0
@@ -92,9 +90,7 @@ def test_a_second_call_begins_with_the_default_flags(models: Models, capsys: Cap
     assert (options["threads"], options["num_runs"]) == (1, 50)
 
 
-def test_flags_are_read_from_a_file(
-    models: Models, tmp_path: pathlib.Path, capsys: Captured
-) -> None:
+def test_flags_are_read_from_a_file(models: Models, tmp_path: pathlib.Path, capsys: Captured) -> None:
     (tmp_path / "flags").write_text("\n".join([*QUICK, "--threads=2", "--json"]))
     assert main(["run", str(models["small"]), f"--flagfile={tmp_path / 'flags'}"]) == 0
     assert json.loads(capsys.readouterr().out)["measurements"][0]["options"]["threads"] == 2
@@ -127,9 +123,7 @@ def test_more_threads_than_cores_are_noted(models: Models, capsys: Captured) -> 
         (["compare", "a.tflite", "b.tflite"], 1, "No such model file: a.tflite"),
     ],
 )
-def test_a_mistake_is_told_in_two_lines(
-    arguments: list[str], code: int, text: str, capsys: Captured
-) -> None:
+def test_a_mistake_is_told_in_two_lines(arguments: list[str], code: int, text: str, capsys: Captured) -> None:
     assert main(arguments) == code
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -171,9 +165,7 @@ def test_a_device_that_cannot_be_used_has_its_own_exit_code(models: Models) -> N
         "import sys; sys.modules['ai_edge_litert.interpreter'] = None;"  # as if not installed
         "from tflite_bench.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "run", str(models["small"])], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code, "run", str(models["small"])], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (3, "")
     assert "pip install ai-edge-litert" in done.stderr and "Traceback" not in done.stderr
 
