@@ -84,9 +84,9 @@ class Project:
         expected, classes = (None, *self.splits.image_shape), len(self.splits.class_names)
         if tuple(built.model.input_shape) != expected or built.model.output_shape[-1] != classes:
             raise UserError(
-                f"Model {self.options.model!r} maps {built.model.input_shape} to {built.model.output_shape}, but data set "
-                f"{self.options.dataset!r} has images {self.splits.image_shape} and {classes} classes. Set --image_size, "
-                "or take a model for this data."
+                f"Model {self.options.model!r} maps {built.model.input_shape} to {built.model.output_shape}, but data "
+                f"set {self.options.dataset!r} has images {self.splits.image_shape} and {classes} classes. Set "
+                "--image_size, or take a model for this data."
             )
         return built
 

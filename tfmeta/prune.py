@@ -52,8 +52,8 @@ def copy_weights(graph: ChannelGraph, source: Any, target: Any, choice: Structur
 def l1_scores(graph: ChannelGraph, model: Any) -> list[np.ndarray]:
     """Returns how large each channel's filters are: one array `[size]` a searchable group, for `Selection.largest`.
 
-    The score of a channel is the sum of the absolute kernel weights that produce it, over all producers of its group, each
-    scaled to a mean of 1 so that no layer outweighs the others (Li et al., Pruning Filters for Efficient ConvNets,
+    The score of a channel is the sum of the absolute kernel weights that produce it, over all producers of its group,
+    each scaled to a mean of 1 so that no layer outweighs the others (Li et al., Pruning Filters for Efficient ConvNets,
     https://arxiv.org/abs/1608.08710).
     """
     totals = np.zeros(graph.num_channels)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfmeta.distillation import Distillation
 from tfmeta.errors import TrainingError, UserError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
@@ -64,28 +65,6 @@ class TrainOptions:
         for name in ("warmup", "momentum", "label_smoothing", "distill_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"Expected {name} from 0 to 1, received {getattr(self, name)}.")
-
-
-@dataclass(frozen=True)
-class Distillation:
-    """A teacher whose answers are part of the loss (Hinton et al., https://arxiv.org/abs/1503.02531).
-
-    Attributes:
-        teacher: images `[B, H, W, C]` to logits `[B, classes]`.
-        weight: share of the loss that follows the teacher.
-        temperature: divides both logits before they are compared.
-    """
-
-    teacher: Callable[[Any], Any]
-    weight: float
-    temperature: float
-
-    def loss(self, images: Any, logits: Any, hard_loss: Any) -> Any:
-        """Returns the mixture of the loss on labels and the divergence from the teacher."""
-        target = tf.stop_gradient(tf.nn.softmax(self.teacher(images) / self.temperature))
-        soft = tf.nn.softmax_cross_entropy_with_logits(target, logits / self.temperature)
-        # The gradient of the soft part shrinks with the square of the temperature.
-        return (1 - self.weight) * hard_loss + self.weight * self.temperature**2 * tf.reduce_mean(soft)
 
 
 def set_seed(seed: int) -> None:

@@ -49,7 +49,7 @@ Versions: keras 3.15.1, tensorflow 2.21.0
 ```sh
 tfmeta run --workdir=runs/x
 ```
-"""
+"""  # noqa: E501
 
 
 def test_whole_report(data):

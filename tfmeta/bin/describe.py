@@ -46,8 +46,7 @@ def main(argv: Sequence[str]) -> None:
     for name, structure in (("full", space.full()), ("half width", space.uniform(0.5)), ("smallest", space.smallest())):
         weights = cost.weight_bytes(graph, structure) / 1024
         peak = cost.peak_activation_bytes(graph, structure) / 1024
-        print(
-            f"{name:<12}{cost.macs(graph, structure):>16,}{cost.params(graph, structure):>14,}{weights:>13,.1f}{peak:>17,.1f}"
-        )
+        macs, params = cost.macs(graph, structure), cost.params(graph, structure)
+        print(f"{name:<12}{macs:>16,}{params:>14,}{weights:>13,.1f}{peak:>17,.1f}")
     print()
     print(f"Search space: {space.num_genes} free choices, 10^{space.log10_size:.1f} structures")

@@ -28,7 +28,8 @@ def main(argv: Sequence[str]) -> None:
     for file in export(Project(workdir), options, command_line(FLAGS, "export"))["files"]:
         latency = file["latency"]
         print(
-            f"{file['file']:<24} {file['size_bytes'] / 1024:>9.1f} KiB   test accuracy {100 * file['test_accuracy']:.2f} %   "
+            f"{file['file']:<24} {file['size_bytes'] / 1024:>9.1f} KiB   "
+            f"test accuracy {100 * file['test_accuracy']:.2f} %   "
             f"{latency['median_ms']:.3f} ms (p90 {latency['p90_ms']:.3f}, {latency['verdict']})"
         )
     print(f"Manifest: {workdir.export(_NAME.value, _INIT.value) / 'manifest.json'}")

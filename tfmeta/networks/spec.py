@@ -69,8 +69,8 @@ def _load(path: str) -> Any:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"{path!r} cannot be loaded as a Keras model ({str(error).splitlines()[0]}). Expected a file saved by Keras 3 "
-            "with model.save('name.keras'), without custom Python code in it."
+            f"{path!r} cannot be loaded as a Keras model ({str(error).splitlines()[0]}). Expected a file saved by "
+            "Keras 3 with model.save('name.keras'), without custom Python code in it."
         ) from error
 
 

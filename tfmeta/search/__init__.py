@@ -13,11 +13,11 @@ SEARCHERS = {
 }
 
 # Below the registry, which the search itself reads.
-from tfmeta.search.api import search
-from tfmeta.search.controls import CONTROLS
-from tfmeta.search.pareto import pareto_front
-from tfmeta.search.types import Searcher, SearchResult
-from tfmeta.trial import Trial
+from tfmeta.search.api import search  # noqa: E402
+from tfmeta.search.controls import CONTROLS  # noqa: E402
+from tfmeta.search.pareto import pareto_front  # noqa: E402
+from tfmeta.search.types import Searcher, SearchResult  # noqa: E402
+from tfmeta.trial import Trial  # noqa: E402
 
 
 class _Callable(ModuleType):

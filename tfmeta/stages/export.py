@@ -1,4 +1,4 @@
-"""Stage 4: writes the retrained networks as verified `.tflite` files, tests and times them, and lists them in a manifest."""
+"""Stage 4: writes the retrained networks as verified `.tflite` files, tests and times them, and lists them."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class ExportOptions:
 def export(project: Project, options: ExportOptions, command: str = "") -> dict[str, Any]:
     """Writes ``export/NAME/*.tflite`` and ``manifest.json``, and returns the manifest.
 
-    A file is written only after it computed what its Keras model computes, on real samples. The accuracy in the manifest is
-    the file's own, on the test split.
+    A file is written only after it computed what its Keras model computes, on real samples. The accuracy in the
+    manifest is the file's own, on the test split.
 
     Raises:
         WorkdirError: nothing is retrained yet.

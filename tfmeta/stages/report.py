@@ -154,8 +154,8 @@ def _how(
     how = [
         (
             "Accuracy with generated weights",
-            f"top-1 on the search split ({splits.search.size:,} images carved from the training images, never trained on), "
-            "batch-norm statistics recalibrated for each structure",
+            f"top-1 on the search split ({splits.search.size:,} images carved from the training images, never trained "
+            "on), batch-norm statistics recalibrated for each structure",
         ),
         ("Evaluations", f"{found['evaluations']} structures by the search, as many by the random control"),
         ("MACs and parameters", "closed form; MACs are multiply-adds of convolutions and dense layers"),
@@ -167,8 +167,8 @@ def _how(
             (
                 "Accuracy after retraining",
                 f"top-1 on the test split ({splits.test.size:,} images, read by export and report only); every network "
-                f"trained alike: {train['epochs']} epochs on {splits.train.size:,} images, init {retrained['init']}, seed "
-                f"{train['seed']}{taught}",
+                f"trained alike: {train['epochs']} epochs on {splits.train.size:,} images, init {retrained['init']}, "
+                f"seed {train['seed']}{taught}",
             )
         )
     if exported:

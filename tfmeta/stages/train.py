@@ -14,8 +14,8 @@ def train(project: Project, options: TrainOptions) -> list[tuple[str, int, float
     """Trains the PruningNet of a project, or does nothing when that is done.
 
     Returns:
-        (name, MACs, accuracy on the search split) of the smallest, the half-width and the full structure, each with batch-norm
-        statistics of its own. The accuracy that training shows on the way is that of random structures.
+        (name, MACs, accuracy on the search split) of the smallest, the half-width and the full structure, each with
+        batch-norm statistics of its own. The accuracy that training shows on the way is that of random structures.
     """
     from tfmeta.objectives.accuracy import Accuracy
 

@@ -20,7 +20,7 @@ from tfmeta.supernet.options import PruningNetOptions, default_encodings
 from tfmeta.supernet.sampling import draw_widths
 
 if TYPE_CHECKING:
-    from tfmeta.training import Distillation
+    from tfmeta.distillation import Distillation
 
 # Layer name to its weights by name.
 Weights = dict[str, dict[str, Any]]
