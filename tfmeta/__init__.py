@@ -6,12 +6,14 @@ The names below are the public ones. Nothing here imports TensorFlow; what needs
 from typing import TYPE_CHECKING, Any
 
 from tfmeta import search
+from tfmeta.data import load as load_data
 from tfmeta.errors import UserError
 from tfmeta.export.tflite import export_tflite
 from tfmeta.graph import cost
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Selection, Structure
+from tfmeta.networks.spec import build_network
 from tfmeta.objectives import Constraint
 from tfmeta.prune import prune
 from tfmeta.training import TrainOptions, fit, train_plain
@@ -30,9 +32,11 @@ __all__ = [
     "Structure",
     "TrainOptions",
     "UserError",
+    "build_network",
     "cost",
     "export_tflite",
     "fit",
+    "load_data",
     "prune",
     "search",
     "train_plain",

@@ -14,7 +14,7 @@ import ast
 import inspect
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from tfmeta.errors import UserError
@@ -22,6 +22,9 @@ from tfmeta.lazy import keras
 from tfmeta.networks import NETWORKS, PRESETS
 from tfmeta.networks.preset import Preset
 from tfmeta.registry import resolve
+
+if TYPE_CHECKING:
+    from tfmeta.data.splits import Splits
 
 _PRESET = "metapruning:"
 
@@ -60,6 +63,15 @@ def build(spec: str, input_shape: tuple[int, ...], classes: int) -> Built:
     name, _, query = spec.partition("?")
     builder = resolve(NETWORKS, name, "network")
     return Built(builder(input_shape, classes, **_arguments(builder, name, query)), None, False)
+
+
+def build_network(spec: str, splits: Splits) -> Any:
+    """Returns the Keras model that ``spec`` names, for the images and classes of ``splits``.
+
+    Raises:
+        UserError: as for `build`.
+    """
+    return build(spec, splits.image_shape, len(splits.class_names)).model
 
 
 def _load(path: str) -> Any:
