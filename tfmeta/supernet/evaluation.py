@@ -50,14 +50,19 @@ class Evaluator:
             calibration: batches of training images `[B, H, W, C]` for the statistics.
             batches: batches of (images, labels) to judge on.
         """
-        weights = self._generate(self._net.widths(structure))
-        folded = self._fold(weights, self._statistics(weights, calibration))
+        network = self.network(structure, calibration)
         right = total = 0
         for images, labels in batches:
-            answers = np.argmax(self._outputs(images, folded).numpy(), -1)
+            answers = np.argmax(network(images).numpy(), -1)
             right += int((answers == np.asarray(labels)).sum())
             total += len(answers)
         return right / total
+
+    def network(self, structure: Structure, calibration: Iterable[Any]) -> Callable[[Any], Any]:
+        """Returns a structure with exact statistics as a function: images `[B, H, W, C]` to outputs."""
+        weights = self._generate(self._net.widths(structure))
+        folded = self._fold(weights, self._statistics(weights, calibration))
+        return lambda images: self._outputs(images, folded)
 
     def statistics(self, structure: Structure, calibration: Iterable[Any]) -> Statistics:
         """Returns the exact batch-norm statistics of a structure: layer name to (mean, variance)."""

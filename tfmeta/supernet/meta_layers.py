@@ -46,7 +46,7 @@ class KernelGenerator(keras.layers.Layer):
         )
         self.hidden_bias = self.add_weight(shape=(hidden,), initializer=_uniform(len(encoding)), name="hidden_bias")
         # Deviation from the paper, which draws all weights from U(±1/sqrt(fan_in)) and relies on batch norm to fix the
-        # scale: the bias starts as an ordinary kernel, the rest as a variation on it. Nets without batch norm train too.
+        # scale: the bias starts as an ordinary kernel, the rest varies it. So nets without batch norm train too.
         scale = float(tf.math.reduce_std(initial)) / math.sqrt(hidden)
         spread = keras.initializers.RandomNormal(stddev=scale)
         self.output_kernel = self.add_weight(shape=(hidden, math.prod(shape)), initializer=spread, name="output_kernel")
