@@ -6,10 +6,13 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+_PARTIAL = ".partial-"
 
 
 @contextlib.contextmanager
@@ -27,7 +30,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+    folder = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))
     temporary = folder / target.name
     try:
         yield temporary
@@ -35,8 +38,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
         _sync(target.parent)
     finally:
-        temporary.unlink(missing_ok=True)
-        folder.rmdir()
+        shutil.rmtree(folder, ignore_errors=True)  # a saver that failed may leave more than the file
+
+
+def remove_partial(*folders: Path) -> None:
+    """Removes from ``folders`` what `replacing` left there when its process was killed in the middle."""
+    for folder in folders:
+        for leftover in folder.glob(f"{_PARTIAL}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

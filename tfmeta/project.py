@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tfmeta import data, files
 from tfmeta.data.options import DataOptions
-from tfmeta.errors import UserError
+from tfmeta.errors import GraphError, UserError, WorkdirError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.networks import spec
@@ -47,8 +47,18 @@ class ProjectOptions:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ProjectOptions:
-        """Returns the options whose `dataclasses.asdict` is ``values``."""
-        return cls(**{**values, "data": DataOptions(**values["data"])})
+        """Returns the options whose `dataclasses.asdict` is ``values``.
+
+        Raises:
+            WorkdirError: they are not.
+        """
+        try:
+            return cls(**{**values, "data": DataOptions(**values["data"])})
+        except (KeyError, TypeError) as error:
+            raise WorkdirError(
+                f"The options of the project in config.json cannot be read ({error}). They are of another version of "
+                "tfmeta, or damaged: restore the file, or begin a new --workdir."
+            ) from error
 
 
 class Project:
@@ -67,7 +77,8 @@ class Project:
         if options is None:
             options = ProjectOptions.from_json(workdir.section("project", "train"))
         self.options = options
-        workdir.claim("project", asdict(options))
+        if workdir.begun:
+            workdir.check("project", asdict(options))
 
     @functools.cached_property
     def splits(self) -> Splits:
@@ -80,22 +91,37 @@ class Project:
         from tfmeta.training import set_seed
 
         set_seed(self.options.seed)
-        built = spec.build(self.options.model, self.splits.image_shape, len(self.splits.class_names))
-        expected, classes = (None, *self.splits.image_shape), len(self.splits.class_names)
-        if tuple(built.model.input_shape) != expected or built.model.output_shape[-1] != classes:
-            raise UserError(
-                f"Model {self.options.model!r} maps {built.model.input_shape} to {built.model.output_shape}, but data "
-                f"set {self.options.dataset!r} has images {self.splits.image_shape} and {classes} classes. Set "
-                "--image_size, or take a model for this data."
-            )
-        return built
+        return spec.build(self.options.model, self.splits.image_shape, len(self.splits.class_names))
 
     @functools.cached_property
     def graph(self) -> ChannelGraph:
-        """The channel graph of the network."""
+        """The channel graph of the network.
+
+        Raises:
+            GraphError: the network cannot be read, or has no fixed input shape.
+            UserError: the network does not fit the data.
+        """
         graph = ChannelGraph.from_model(self.built.model)
-        self.workdir.claim("graph", {"fingerprint": graph.fingerprint})
+        self._check_fit(graph)
+        begun = self.workdir.begun
+        self.workdir.claim("project", asdict(self.options), begun=begun)
+        self.workdir.claim("graph", {"fingerprint": graph.fingerprint}, begun=begun)
         return graph
+
+    def _check_fit(self, graph: ChannelGraph) -> None:
+        image, classes = self.splits.image_shape, len(self.splits.class_names)
+        inputs, outputs = (tuple(graph.nodes[v.node].shape for v in ends) for ends in (graph.inputs, graph.outputs))
+        if any(size is None for shape in inputs for size in shape):
+            raise GraphError(
+                f"Model {self.options.model!r} has the input shape {_shapes(inputs)}. Expected fixed height, width and "
+                f"channels: build it with keras.Input({image})."
+            )
+        if inputs != (image,) or outputs != ((classes,),):
+            raise UserError(
+                f"Model {self.options.model!r} maps {_shapes(inputs)} to {_shapes(outputs)}, but data set "
+                f"{self.options.dataset!r} has images {image} and {classes} classes. Set --image_size, or take a model "
+                "for this data."
+            )
 
     @functools.cached_property
     def space(self) -> SearchSpace:
@@ -136,7 +162,6 @@ class Project:
             WorkdirError: it is not trained yet.
             TrainingError: its weights are damaged.
         """
-        from tfmeta.errors import WorkdirError
         from tfmeta.training import load_weights
 
         path = self.workdir.checkpoint("pruning_net")
@@ -145,3 +170,7 @@ class Project:
         net = self.new_net()
         load_weights(net, path)
         return net
+
+
+def _shapes(shapes: Sequence[Sequence[int | None]]) -> str:
+    return " and ".join(str(tuple(shape)) for shape in shapes)

@@ -19,7 +19,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,29 +28,54 @@ from tfmeta.errors import UserError, WorkdirError
 
 MAIN = "main"  # the name of a search unless told otherwise
 
+_FOLDERS = ("checkpoints", "searches", "models/*", "export/*", "reports/*", "latency")
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Workdir:
-    """One project's folder. Held by one process at a time; the lock ends with the process.
+    """One project's folder. Held by one process at a time, until `close` or the end of the process.
 
     Args:
-        path: the folder; it is made if needed.
+        path: the folder; it is made if needed. What a killed process left half-written in it is removed.
 
     Raises:
-        WorkdirError: another process uses the folder, or its configuration cannot be read.
+        WorkdirError: another process uses the folder, or it cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.path / ".lock", "w")  # noqa: SIM115 - held as long as this object
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.path / ".lock", "w")  # noqa: SIM115 - held as long as this object
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise WorkdirError(
+                f"Cannot write to the work directory {self.path} ({reason}). Give a --workdir that can be written."
+            ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            self._lock.close()
             raise WorkdirError(
                 f"Another process works in {self.path}. Wait for it, or give another --workdir."
             ) from error
+        files.remove_partial(self.path, *(folder for pattern in _FOLDERS for folder in self.path.glob(pattern)))
+
+    def __enter__(self) -> Workdir:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets other processes work in the folder."""
+        self._lock.close()
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was trained here, which binds the folder to its project."""
+        return any((self.path / "checkpoints").glob("*.h5"))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -75,26 +100,51 @@ class Workdir:
         config = self.config
         if name not in config:
             raise WorkdirError(f"{self.path} has no {name!r} yet. Run first: tfmeta {stage} --workdir={self.path}")
+        if not isinstance(config[name], dict):
+            raise WorkdirError(f"Expected an object at {name!r} in {self.path / 'config.json'}. Restore it.")
         found: dict[str, Any] = config[name]
         return found
 
-    def claim(self, section: str, values: Mapping[str, Any]) -> None:
-        """Writes the options of a section, or checks that it was begun with the same ones.
+    def check(self, section: str, values: Mapping[str, Any], instead: str = "give another --workdir") -> None:
+        """Checks that a section was begun with the same options, if it was begun at all.
+
+        Args:
+            section: its name in `config.json`.
+            values: its options, JSON-able.
+            instead: what to do else than to repeat the options.
 
         Raises:
             WorkdirError: it was begun with others; the text tells the differences.
         """
         config = self.config
-        wanted = json.loads(json.dumps(values))
-        if section not in config:
-            files.write_json(self.path / "config.json", {**config, section: wanted})
-            return
-        different = _differences(config[section], wanted)
+        different = _differences(config[section], json.loads(json.dumps(values))) if section in config else []
         if different:
+            more = f" and {len(different) - 3} more" if len(different) > 3 else ""
             raise WorkdirError(
-                f"{self.path} was begun with other options of {section!r}: {'; '.join(different)}. Repeat those, or "
-                "give another --workdir (or another --name for another search)."
+                f"{self.path} was begun with other options of {section!r}: {'; '.join(different[:3])}{more}. Repeat "
+                f"those, or {instead}."
             )
+
+    def claim(
+        self, section: str, values: Mapping[str, Any], *, begun: bool, instead: str = "give another --workdir"
+    ) -> None:
+        """Writes the options of a section; once something was made with them, checks that they are the same.
+
+        Args:
+            section: its name in `config.json`.
+            values: its options, JSON-able.
+            begun: whether something was made. Until then options may change: a typing error must not bind.
+            instead: what to do else than to repeat the options.
+
+        Raises:
+            WorkdirError: it was begun with others; the text tells the differences.
+        """
+        if begun:
+            self.check(section, values, instead)
+        config = self.config
+        wanted = json.loads(json.dumps(values))
+        if config.get(section) != wanted:
+            files.write_json(self.path / "config.json", {**config, section: wanted})
 
     def checkpoint(self, name: str) -> Path:
         """Returns the place of a checkpoint."""
@@ -126,14 +176,16 @@ class Workdir:
         plain = name == MAIN and init == "scratch"
         return self.path if plain else self.path / "reports" / f"{checked_name(name)}-{init}"
 
-    def read_json(self, path: Path, stage: str) -> dict[str, Any]:
-        """Returns the JSON object at ``path``, which ``stage`` writes.
+    def read_json(self, path: Path, stage: str, keys: Iterable[str] = ()) -> dict[str, Any]:
+        """Returns the JSON object at ``path``, which ``stage`` writes with at least ``keys``.
 
         Raises:
             WorkdirError: it is absent or damaged; the text names the stage to run.
         """
         try:
-            found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            found = json.loads(path.read_text("utf-8"))
+            if not isinstance(found, dict) or not set(keys) <= set(found):
+                raise ValueError(f"expected an object with {', '.join(keys)}")
         except FileNotFoundError as error:
             raise WorkdirError(f"{path} is missing. Run first: tfmeta {stage} --workdir={self.path}") from error
         except ValueError as error:

@@ -23,9 +23,10 @@ _EXPORT = option_flags.export(FLAGS)
 
 def main(argv: Sequence[str]) -> None:
     """Exports, then prints one line a file."""
-    workdir = Workdir(_WORKDIR.value)
     options = _EXPORT(_NAME.value, _INIT.value, *_DEVICE(FINAL))
-    for file in export(Project(workdir), options, command_line(FLAGS, "export"))["files"]:
+    with Workdir(_WORKDIR.value) as workdir:
+        manifest = export(Project(workdir), options, command_line(FLAGS, "export"))
+    for file in manifest["files"]:
         latency = file["latency"]
         print(
             f"{file['file']:<24} {file['size_bytes'] / 1024:>9.1f} KiB   "

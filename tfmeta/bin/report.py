@@ -21,6 +21,6 @@ _INIT = option_flags.init(FLAGS)
 
 def main(argv: Sequence[str]) -> None:
     """Writes the report and prints its table."""
-    project = Project(Workdir(_WORKDIR.value))
-    data, paths = report(project, ReportOptions(_INIT.value, _NAME.value), command_line(FLAGS, "report"))
+    with Workdir(_WORKDIR.value) as workdir:
+        data, paths = report(Project(workdir), ReportOptions(_INIT.value, _NAME.value), command_line(FLAGS, "report"))
     print(to_text(data, paths))

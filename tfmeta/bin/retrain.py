@@ -22,6 +22,7 @@ _RETRAIN = option_flags.retrain(FLAGS)
 
 def main(argv: Sequence[str]) -> None:
     """Retrains, then prints where the models are."""
-    project = Project(Workdir(_WORKDIR.value))
-    for row, path in retrain(project, _RETRAIN(_TRAIN(_SEED.value), _INIT.value, _NAME.value)).items():
-        print(f"{row:<10} {path}")
+    options = _RETRAIN(_TRAIN(_SEED.value), _INIT.value, _NAME.value)
+    with Workdir(_WORKDIR.value) as workdir:
+        for row, path in retrain(Project(workdir), options).items():
+            print(f"{row:<10} {path}")

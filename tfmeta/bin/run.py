@@ -36,5 +36,6 @@ def main(argv: Sequence[str]) -> None:
         retrain=_RETRAIN(_RETRAIN_TRAIN(options.seed), init, name),
         export=_EXPORT(name, init, *_DEVICE(FINAL)),
     )
-    data, paths = run(Project(Workdir(_WORKDIR.value), options), stages, command_line(FLAGS, "run"))
+    with Workdir(_WORKDIR.value) as workdir:
+        data, paths = run(Project(workdir, options), stages, command_line(FLAGS, "run"))
     print(to_text(data, paths))

@@ -21,8 +21,8 @@ _SEARCH = option_flags.search(FLAGS)
 
 def main(argv: Sequence[str]) -> None:
     """Searches, then prints what was found beside its controls."""
-    project = Project(Workdir(_WORKDIR.value))
-    found = search(project, _SEARCH(_NAME.value, *_DEVICE(LatencyOptions())))
+    with Workdir(_WORKDIR.value) as workdir:
+        found = search(Project(workdir), _SEARCH(_NAME.value, *_DEVICE(LatencyOptions())))
     print(f"Budget: {found['budget']}")
     for name, entry in found["structures"].items():
         values = entry["values"]

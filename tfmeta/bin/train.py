@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from absl import flags
 
 from tfmeta.bin import option_flags, shared_flags
 from tfmeta.project import Project
-from tfmeta.stages.train import train
+from tfmeta.stages.train import shown_accuracies, train
 from tfmeta.workdir import Workdir
 
 FLAGS = flags.FlagValues()
@@ -19,7 +20,13 @@ _TRAIN = option_flags.train(FLAGS)
 
 def main(argv: Sequence[str]) -> None:
     """Trains, then prints how well a small, a medium and the full structure do."""
-    project = Project(Workdir(_WORKDIR.value), _PROJECT())
-    for name, macs, accuracy in train(project, _TRAIN(project.options.seed)):
-        print(f"{name:<12} {macs / 1e6:>10.2f} M MACs   accuracy on the search split {100 * accuracy:.2f} %")
-    print("Batch norm was recalibrated for each of them. Next: tfmeta search --max_macs=0.5x")
+    with Workdir(_WORKDIR.value) as workdir:
+        project = Project(workdir, _PROJECT())
+        options = _TRAIN(project.options.seed)
+        train(project, options)
+        for name, macs, accuracy in shown_accuracies(project, options):
+            print(f"{name:<12} {macs / 1e6:>10.2f} M MACs   accuracy on the search split {100 * accuracy:.2f} %")
+    print(
+        "Batch norm was recalibrated for each of them. "
+        f"Next: tfmeta search --workdir={shlex.quote(_WORKDIR.value)} --max_macs=0.5x"
+    )

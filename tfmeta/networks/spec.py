@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from tfmeta.data.splits import Splits
 
 _PRESET = "metapruning:"
+
+# What Keras and the readers below it raise for a file that is damaged, or made of unknown layers.
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,16 @@ def build(spec: str, input_shape: tuple[int, ...], classes: int) -> Built:
         return Built(preset.build(input_shape, classes), preset, False)
     name, _, query = spec.partition("?")
     builder = resolve(NETWORKS, name, "network")
-    return Built(builder(input_shape, classes, **_arguments(builder, name, query)), None, False)
+    arguments = _arguments(builder, name, query)
+    try:
+        return Built(builder(input_shape, classes, **arguments), None, False)
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:  # what Keras says of sizes that do not go together
+        raise UserError(
+            f"Network {spec!r} cannot be built for images {tuple(input_shape)} ({first_line(error)}). Take other "
+            "arguments or larger images."
+        ) from error
 
 
 def build_network(spec: str, splits: Splits) -> Any:
@@ -79,11 +93,16 @@ def _load(path: str) -> Any:
         raise UserError(f"There is no model file at {path!r}. Expected a path to a saved .keras model.")
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except UNREADABLE as error:
         raise UserError(
-            f"{path!r} cannot be loaded as a Keras model ({str(error).splitlines()[0]}). Expected a file saved by "
-            "Keras 3 with model.save('name.keras'), without custom Python code in it."
+            f"{path!r} cannot be loaded as a Keras model ({first_line(error)}). Expected a file saved by Keras 3 with "
+            "model.save('name.keras'), without custom Python code in it."
         ) from error
+
+
+def first_line(error: Exception) -> str:
+    """Returns what is wrong in one line; Keras' own texts go over many."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
 
 
 def _arguments(builder: Any, name: str, query: str) -> dict[str, Any]:

@@ -54,10 +54,11 @@ def export(project: Project, options: ExportOptions, command: str = "") -> dict[
         ExportError: a model does not convert, or its file computes something else.
         BenchError: the device does not answer.
     """
-    project.workdir.claim(f"export {options.name} {options.init}", asdict(options))
     folder = project.workdir.export(options.name, options.init)
     manifest = folder / "manifest.json"
+    section, instead = f"export {options.name} {options.init}", f"delete {manifest} to export anew"
     if manifest.exists():
+        project.workdir.claim(section, asdict(options), begun=True, instead=instead)
         return read_manifest(manifest)
     found = structures(project, options.name)
     models = {row: project.workdir.model(options.name, row, options.init) for row in ROWS}
@@ -66,6 +67,7 @@ def export(project: Project, options: ExportOptions, command: str = "") -> dict[
         raise WorkdirError(
             f"No retrained models in {project.workdir.path}. Run first: tfmeta retrain --workdir={project.workdir.path}"
         )
+    project.workdir.claim(section, asdict(options), begun=False)
     written = _write(project, options, models, folder)
     paths = [result.path for _, result in written]
     # Every file is timed in turns with one of them, the full network where it is there.

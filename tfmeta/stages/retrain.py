@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tfmeta import training
-from tfmeta.errors import UserError
+from tfmeta.errors import UserError, WorkdirError
 from tfmeta.files import replacing
 from tfmeta.graph.rebuild import rebuild
 from tfmeta.graph.structure import Structure
 from tfmeta.lazy import keras, tf
+from tfmeta.networks.spec import UNREADABLE, first_line
 from tfmeta.project import Project
 from tfmeta.stages.search import ROWS, structures
 from tfmeta.training import TrainOptions
@@ -54,30 +55,55 @@ def retrain(project: Project, options: RetrainOptions) -> dict[str, Path]:
         WorkdirError: the search is not done.
         TrainingError: the loss is not a number.
     """
-    project.workdir.claim(f"retrain {options.name} {options.init}", asdict(options))
     found = structures(project, options.name)
     rows = [row for row in ROWS if row in found and row in options.rows]
     if options.distill and "full" not in rows:
         raise UserError("Distillation needs the full network as the teacher: add 'full' to --rows.")
     paths = {row: project.workdir.model(options.name, row, options.init) for row in rows}
+    _claim(project, options, paths)
     order = sorted(rows, key=lambda row: row != "full")  # the teacher is trained first
     for row in order:
         if not paths[row].exists():
             teacher = _teacher(paths["full"]) if options.distill and row != "full" else None
             _retrain_one(project, options, row, found[row], paths[row], teacher)
+        project.workdir.checkpoint(_label(options, row)).unlink(missing_ok=True)
     return paths
 
 
 def load_model(path: Path) -> Any:
-    """Returns the retrained Keras model at ``path``."""
-    return keras.models.load_model(path, compile=False, safe_mode=True)
+    """Returns the retrained Keras model at ``path``.
+
+    Raises:
+        WorkdirError: the file is damaged.
+    """
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except UNREADABLE as error:
+        raise WorkdirError(
+            f"{path} cannot be loaded as a Keras model ({first_line(error)}). Delete it and run tfmeta retrain again."
+        ) from error
+
+
+def _claim(project: Project, options: RetrainOptions, paths: Mapping[str, Path]) -> None:
+    checkpoints = {row: project.workdir.checkpoint(_label(options, row)) for row in ROWS}
+    made = [path for path in (*paths.values(), *checkpoints.values()) if path.exists()]
+    project.workdir.claim(
+        f"retrain {options.name} {options.init}",
+        asdict(options),
+        begun=bool(made),
+        instead=f"delete {', '.join(map(str, made))} to train anew",
+    )
+
+
+def _label(options: RetrainOptions, row: str) -> str:
+    return f"{options.name}-{row}-{options.init}"
 
 
 def _retrain_one(
     project: Project, options: RetrainOptions, row: str, structure: Structure, path: Path, teacher: Any
 ) -> None:
     training.set_seed(options.train.seed)
-    label = f"{options.name}-{row}-{options.init}"
+    label = _label(options, row)
     checkpoint = project.workdir.checkpoint(label)
     trained = training.train_plain(
         _start(project, options, structure),
@@ -90,7 +116,6 @@ def _retrain_one(
     )
     with replacing(path) as temporary:
         trained.save(temporary)
-    checkpoint.unlink(missing_ok=True)
 
 
 def _start(project: Project, options: RetrainOptions, structure: Structure) -> Any:

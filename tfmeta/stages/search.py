@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -24,6 +25,8 @@ from tfmeta.trial import Trial
 from tfmeta.workdir import MAIN
 
 ROWS = ("searched", "random", "uniform", "full")
+
+_KEYS = ("budget", "evaluations", "structures", "pareto", "note")  # of a result file
 
 
 @dataclass(frozen=True)
@@ -63,22 +66,28 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
         BudgetError: no structure meets the limits.
         UserError: a limit that cannot be understood.
     """
-    path = project.workdir.search(options.name)
-    project.workdir.claim(f"search {options.name}", asdict(options))
+    workdir, path = project.workdir, project.workdir.search(options.name)
+    claim = functools.partial(
+        workdir.claim, f"search {options.name}", asdict(options), instead="give another --name to this search"
+    )
     if path.exists():
-        return project.workdir.read_json(path, "search")
+        claim(begun=True)
+        return workdir.read_json(path, "search", _KEYS)
     closed = {name: resolve(OBJECTIVES, name, "objective")(project.graph) for name in CLOSED_FORM}
     full = project.space.full()
     limits = constraints(options.limits, {name: float(objective([full])[0]) for name, objective in closed.items()})
     if not limits:
         raise UserError("A search needs a budget, for example --max_macs=0.5x or --max_latency_ms=12.")
+    project.space.check_reachable([c.bound(closed[c.objective]) for c in limits if c.objective in closed])
+    net = project.net
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(Store(project.workdir.store))
+        store = stack.enter_context(Store(workdir.store))
+        claim(begun=options.name in store.runs)
         objectives = _objectives(project, options, closed)
         if any(limit.objective == "latency" for limit in limits):
             objectives.append(stack.enter_context(_latency(project, options, store)))
         result = search_package.search(
-            project.net,
+            net,
             space=project.space,
             searcher=options.searcher,
             options=_searcher_options(options),
@@ -109,7 +118,7 @@ def structures(project: Project, name: str) -> dict[str, Structure]:
     Raises:
         WorkdirError: the search is not done.
     """
-    found = project.workdir.read_json(project.workdir.search(name), "search")
+    found = project.workdir.read_json(project.workdir.search(name), "search", _KEYS)
     return {row: Structure(tuple(entry["widths"])) for row, entry in found["structures"].items()}
 
 

@@ -10,8 +10,28 @@ from tfmeta.project import Project
 from tfmeta.training import TrainOptions, fit
 
 
-def train(project: Project, options: TrainOptions) -> list[tuple[str, int, float]]:
+def train(project: Project, options: TrainOptions) -> None:
     """Trains the PruningNet of a project, or does nothing when that is done.
+
+    Raises:
+        WorkdirError: it was begun with other options.
+        TrainingError: the loss is not a number, or the checkpoint is damaged.
+    """
+    final, checkpoint = project.workdir.checkpoint("pruning_net"), project.workdir.checkpoint("train")
+    instead = "give another --workdir" if final.exists() else f"delete {checkpoint} to begin anew"
+    # The project comes first: a mistake in the model or the data is told before anything is written.
+    net = None if final.exists() else project.new_net()
+    project.workdir.claim("train", asdict(options), begun=final.exists() or checkpoint.exists(), instead=instead)
+    if net is not None:
+        logs = project.workdir.logs("train")
+        fit(net, project.splits, options, checkpoint=checkpoint, logs=logs, description="Training PruningNet")
+        with replacing(final) as temporary:
+            net.save_weights(temporary)
+    checkpoint.unlink(missing_ok=True)
+
+
+def shown_accuracies(project: Project, options: TrainOptions) -> list[tuple[str, int, float]]:
+    """Returns how well the trained PruningNet does.
 
     Returns:
         (name, MACs, accuracy on the search split) of the smallest, the half-width and the full structure, each with
@@ -19,16 +39,6 @@ def train(project: Project, options: TrainOptions) -> list[tuple[str, int, float
     """
     from tfmeta.objectives.accuracy import Accuracy
 
-    project.workdir.claim("train", asdict(options))
-    final = project.workdir.checkpoint("pruning_net")
-    if not final.exists():
-        net = project.new_net()
-        checkpoint = project.workdir.checkpoint("train")
-        logs = project.workdir.logs("train")
-        fit(net, project.splits, options, checkpoint=checkpoint, logs=logs, description="Training PruningNet")
-        with replacing(final) as temporary:
-            net.save_weights(temporary)
-        checkpoint.unlink()
     space = project.space
     shown = {"smallest": space.smallest(), "half width": space.uniform(0.5), "full": space.full()}
     accuracy = Accuracy(project.net, project.splits, calibration_images=options.calibration_images, seed=options.seed)
