@@ -7,6 +7,7 @@ function and its fused batch normalisation makes a training step on CPU about 1.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,8 @@ class TrainOptions:
         for name in ("epochs", "batch_size", "calibration_images", "learning_rate", "temperature"):
             if not getattr(self, name) > 0:
                 raise UserError(f"Expected {name} above 0, received {getattr(self, name)}.")
+        if not self.weight_decay >= 0:
+            raise UserError(f"Expected weight_decay of 0 or more, received {self.weight_decay}.")
         for name in ("warmup", "momentum", "label_smoothing", "distill_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"Expected {name} from 0 to 1, received {getattr(self, name)}.")
@@ -186,8 +189,11 @@ def load_weights(net: PruningNet, path: Path) -> None:
         TrainingError: the file is damaged or of another network.
     """
     try:
-        net.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            # Keras would go on with the weights alone, and training without the momentum that it had.
+            warnings.filterwarnings("error", "Skipping variable loading for optimizer")
+            net.load_weights(path)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, UserWarning) as error:
         raise TrainingError(
             f"Checkpoint {path} is damaged or belongs to another network ({str(error).splitlines()[0]}). "
             "Delete it to train anew, or restore it from a copy."

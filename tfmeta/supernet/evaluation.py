@@ -6,6 +6,7 @@ convolution before it, so the images that count run through a network without ba
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -126,7 +127,9 @@ class Evaluator:
 
 
 def _compiled(function: Callable[..., Any], *signature: Any) -> Any:
-    return tf.function(function, input_signature=signature, autograph=False)
+    # A partial counts as a function of its own; of one method TensorFlow would say that it is traced too often, where
+    # one process judges several nets.
+    return tf.function(functools.partial(function), input_signature=signature, autograph=False)
 
 
 def _is_depthwise(net: PruningNet, layer: str) -> bool:
