@@ -1,0 +1,200 @@
+"""The latency objective: what it answers, what it stores, and what it does not measure again."""
+
+import contextlib
+import dataclasses
+import json
+import math
+import re
+import sqlite3
+
+import pytest
+
+from tests.latency.devices import Counting, Scripted
+from tfmeta.errors import BudgetError, UserError
+from tfmeta.graph.space import SearchSpace
+from tfmeta.latency import Latency, LatencyOptions
+from tfmeta.latency.conversion import structure_file
+from tfmeta.objectives import OBJECTIVES, Constraint, Objective
+from tfmeta.registry import resolve
+from tfmeta.search import search
+from tfmeta.search.random import RandomOptions
+from tfmeta.store import Store
+
+STEADY = [1.0, 1.01]
+NOISY = [1.0, 1.0, 1.0, 3.0]  # one run in four takes three times as long
+# Three measurements of the reference against itself: six loadings.
+BASELINE = [STEADY] * 6
+
+
+def stored(path, structure):
+    """What the store at ``path`` holds of a structure, read as anyone could."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        found = [json.loads(row[0]) for row in database.execute("SELECT payload FROM measurements")]
+    return next(one for one in found if one.get("widths") == list(structure.widths))
+
+
+@pytest.fixture
+def scripted(graph, converted):
+    """Returns a function: script of loadings, options -> (device, objective)."""
+
+    def make(script, store=None, folder=converted, **changes):
+        device = Scripted(script)
+        options = LatencyOptions(**{"rounds": 5, "num_runs": 40, "min_secs": 0.0, "retries": 0, **changes})
+        return device, Latency(graph, device, options, folder, store)
+
+    return make
+
+
+def test_it_is_the_registered_objective(graph, quick):
+    latency = resolve(OBJECTIVES, "latency", "objective")(graph, "host", quick)
+    with latency:
+        assert isinstance(latency, Objective)
+        assert (latency.name, latency.unit, latency.minimize, latency.closed_form) == ("latency", "ms", True, False)
+
+
+@pytest.mark.parametrize("scheme", ["fp32", "int8"])
+def test_the_full_network_takes_longer_than_the_smallest(graph, space, quick, converted, scheme):
+    # MACs: 64x64 against 8x8 channels, 60 times as many; the smallest pays mostly overheads.
+    with Latency(graph, "host", dataclasses.replace(quick, scheme=scheme), converted) as latency:
+        full, smallest = latency([space.full(), space.smallest()])
+    assert 0 < smallest < full < math.inf
+    assert full / smallest > 1.5
+
+
+def test_the_store_holds_what_was_measured(graph, space, quick, converted, tmp_path):
+    path, structure = tmp_path / "store.sqlite", space.uniform(0.5)
+    with Store(path) as store, Latency(graph, "host", quick, converted, store) as latency:
+        value, baseline = latency([structure])[0], latency.baseline_ms
+    found = stored(path, structure)
+    assert found["latency_ms"] == value
+    assert found["baseline_ms"] == baseline
+    assert value == pytest.approx(found["ratio"] * baseline)
+    assert found["median_ms"] == found["measurement"]["median_ms"] > 0
+    assert found["p90_ms"] == found["measurement"]["p90_ms"] >= found["median_ms"]
+    assert found["ratio_low"] <= found["ratio"] <= found["ratio_high"]
+    assert found["attempts"] == [{"ratio": found["ratio"], "verdict": found["verdict"]}]
+    assert found["verdict"] in ("OK", "NOISY", "THROTTLED") and found["reason"]
+    assert latency.verdicts == {found["verdict"]: 1}
+
+
+def test_a_device_that_slows_down_does_not_change_the_value(scripted, space):
+    # The reference takes 1 ms at first; later the device is three times slower, and the structure half as long.
+    slow, half = [3.0, 3.03], [1.5, 1.515]
+    _, latency = scripted([*BASELINE, half, slow])
+    with latency:
+        assert latency([space.uniform(0.5)]) == pytest.approx([0.5025])  # 0.5 x the median of 1 and 1.01
+
+
+def test_nothing_is_measured_twice(graph, space, quick, converted, tmp_path):
+    device, structures = Counting(), [space.full(), space.smallest()]
+    with Store(tmp_path / "store.sqlite") as store:
+        first = Latency(graph, device, quick, converted, store)
+        values = first(structures)
+        loads = device.loads
+        assert loads == 6 + 2 * len(structures)
+        assert first(structures) == values
+        assert Latency(graph, device, quick, tmp_path / "other", store)(structures) == values
+        assert device.loads == loads
+        assert not (tmp_path / "other").exists()  # nor converted
+        assert not device.closed  # it was given open
+        longer = dataclasses.replace(quick, num_runs=20)
+        Latency(graph, device, longer, converted, store)([space.smallest()])
+        assert device.loads == loads + 8  # other options: also a baseline of their own
+
+
+def test_a_kept_file_is_not_converted_again(scripted, space, tmp_path):
+    made = []
+    for _ in range(2):  # without a store: measured again
+        device, latency = scripted([*BASELINE, STEADY, STEADY], folder=tmp_path)
+        latency([space.smallest()])
+        assert device.loads == 8
+        made.append({path.name: path.stat().st_ino for path in tmp_path.iterdir()})
+    assert made[0] == made[1]
+    assert len(made[0]) == 2  # the full network and the structure
+
+
+@pytest.mark.parametrize(
+    ("bad", "retries", "attempts", "verdict"),
+    [(0, 2, 1, "OK"), (1, 2, 2, "OK"), (5, 2, 3, "NOISY"), (5, 0, 1, "NOISY")],
+)
+def test_a_noisy_measurement_is_repeated_a_bounded_number_of_times(
+    space, scripted, capsys, tmp_path, bad, retries, attempts, verdict
+):
+    script = [*BASELINE, *[NOISY, STEADY] * bad, *[STEADY, STEADY] * 5]
+    with Store(tmp_path / "store.sqlite") as store:
+        device, latency = scripted(script, store, retries=retries)
+        latency([space.smallest()])
+    found = stored(tmp_path / "store.sqlite", space.smallest())
+    assert device.loads == 6 + 2 * attempts
+    assert [one["verdict"] for one in found["attempts"]] == ["NOISY"] * (attempts - 1) + [verdict]
+    assert latency.verdicts == {verdict: 1}
+    told = capsys.readouterr().err
+    assert (f"latency: NOISY after {attempts} attempt" in told) == (verdict == "NOISY")
+
+
+def test_a_noisy_reference_makes_the_measurement_noisy(space, scripted):
+    _, latency = scripted([*BASELINE, STEADY, NOISY])
+    latency([space.smallest()])
+    assert latency.verdicts == {"NOISY": 1}
+
+
+def test_a_file_of_the_user_can_be_the_reference(graph, space, quick, converted, tmp_path):
+    path = tmp_path / "mine.tflite"
+    path.write_bytes(structure_file(graph, space.smallest(), "fp32"))
+    with Latency(graph, "host", quick, reference=path) as latency, Latency(graph, "host", quick, converted) as other:
+        assert latency.baseline_ms < other.baseline_ms
+        assert latency.identity != other.identity
+    with pytest.raises(UserError, match=r"Cannot read the reference model .*none\.tflite: No such file"):
+        Latency(graph, "host", quick, reference=tmp_path / "none.tflite")
+
+
+class Width:
+    """An objective that costs nothing."""
+
+    name, unit, minimize, closed_form = "width", "channels", False, False
+
+    def __call__(self, structures):
+        return [float(sum(s.widths)) for s in structures]
+
+
+@pytest.fixture(scope="module")
+def coarse(graph):
+    """Two structures only."""
+    return SearchSpace.from_graph(graph, multiple_of=32)
+
+
+def searched(graph, space, latency, store, run, upper):
+    return search(
+        graph=graph,
+        space=space,
+        searcher="random",
+        options=RandomOptions(population=2),
+        objectives=[Width(), latency],
+        constraints=[Constraint("latency", upper=upper)],
+        store=store,
+        run=run,
+        generations=2,
+        depends_on=latency.identity,
+    )
+
+
+def test_a_second_search_over_the_same_store_measures_nothing(graph, coarse, quick, converted, tmp_path):
+    device = Counting()
+    with Store(tmp_path / "store.sqlite") as store:
+        latency = Latency(graph, device, quick, converted, store)
+        first = searched(graph, coarse, latency, store, "a", 3 * latency.baseline_ms)
+    loads = device.loads
+    assert loads == 6 + 2 * 2  # baseline and both structures
+    assert {trial.structure for trial in first.trials} == {coarse.full(), coarse.smallest()}
+    with Store(tmp_path / "store.sqlite") as store:
+        for run in ("a", "b"):  # resumed, and anew
+            again = Latency(graph, device, quick, converted, store)
+            assert searched(graph, coarse, again, store, run, 3 * latency.baseline_ms).trials == first.trials
+    assert device.loads == loads
+
+
+def test_an_impossible_budget_tells_the_smallest_latency(graph, coarse, quick, converted):
+    with Store() as store, Latency(graph, "host", quick, converted, store) as latency:
+        smallest = latency([coarse.smallest()])[0]
+        with pytest.raises(BudgetError, match=re.escape(f"the smallest structure measured {smallest:.6g} ms")):
+            searched(graph, coarse, latency, store, None, upper=smallest / 10)
