@@ -130,7 +130,9 @@ class Project:
             space = self.built.preset.space(self.graph)
         else:
             space = SearchSpace.from_graph(self.graph, self.options.multiple_of, self.options.min_ratio)
-        files.write_json(self.workdir.path / "space.json", {"graph": self.graph.to_json(), "space": space.to_json()})
+        path = self.workdir.path / "space.json"
+        if not (self.workdir.begun and path.exists()):
+            files.write_json(path, {"graph": self.graph.to_json(), "space": space.to_json()})
         return space
 
     def new_net(self) -> PruningNet:

@@ -37,6 +37,8 @@ DEVICE_ERROR = 3
 STOPPED = 130  # 128 + SIGINT, as shells have it
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 
+_FULL = ("No space left on device", "disk is full", "Disk quota exceeded", "File too large")
+
 _HELP = frozenset({"-h", "--h", "-help", "--help"})
 
 
@@ -150,8 +152,8 @@ def _explain(error: Exception) -> tuple[int, str] | None:
     if isinstance(error, UserError):
         return USER_ERROR, str(error)
     # TensorFlow, HDF5 and SQLite each have a class of their own for a full disk, and one text.
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or any(text in str(error) for text in ("No space left on device", "disk is full")):
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if full or any(text in str(error) for text in _FULL):
         return USER_ERROR, f"{_reason(error)}\nFree some space and run the same command again."
     if isinstance(error, OSError):
         return USER_ERROR, _reason(error)
@@ -165,4 +167,7 @@ def _reason(error: Exception) -> str:
 
 
 def _tell(name: str, text: str) -> None:
+    tqdm = sys.modules.get("tqdm")
+    for bar in list(getattr(tqdm.tqdm, "_instances", ())) if tqdm is not None else ():
+        bar.close()  # else it would draw itself once more, over or below the message
     print(f"{name}: {text}", file=sys.stderr)

@@ -58,6 +58,7 @@ class _Reader:
 
     def __init__(self, model: Any) -> None:
         self.model = _functional(model)
+        self.name = model.name  # that inside a Sequential has a number for a name
         self.flow = _Flow()
         self.values: dict[int, Value] = {}
         self.labels: dict[Value, Labels] = {}
@@ -141,7 +142,7 @@ class _Reader:
         groups, renumbered = self._groups(roots, arrays, indexed)
         nodes = tuple(self._node(place, row) for place, row in enumerate(indexed))
         return ChannelGraph(
-            name=self.model.name,
+            name=self.name,
             nodes=nodes,
             inputs=tuple(self.values[id(tensor)] for tensor in self.model.inputs),
             outputs=tuple(self.values[id(tensor)] for tensor in self.model.outputs),

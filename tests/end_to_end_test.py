@@ -1,0 +1,159 @@
+"""The whole pipeline through the command line, from a Keras model to checked TFLite files and a report."""
+
+import hashlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests import projects
+from tfmeta import __main__ as program
+from tfmeta import load_data
+
+RUN = (
+    "--dataset=digits",
+    "--train_epochs=3",
+    "--train_batch_size=32",
+    "--notrain_augment",
+    "--retrain_epochs=3",
+    "--retrain_batch_size=32",
+    "--noretrain_augment",
+    *projects.SEARCH,
+    *projects.EXPORT,
+)
+ROWS = ("searched", "random", "uniform", "full")
+REPORT = ("report.", "widths.", "pareto.")  # made anew by every run
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project")
+    projects.saved_model(folder / "model.keras")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def command(project):
+    return ("run", f"--workdir={project}/work", f"--model={project}/model.keras", *RUN)
+
+
+@pytest.fixture(scope="module")
+def done(command):
+    done = projects.finished(projects.start(*command))
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def work(project, done):
+    return project / "work"
+
+
+def test_the_table_names_the_searched_network_and_its_controls(done):
+    table = done.stdout.split("\n\n")[1]
+    assert [line.split()[0] for line in table.splitlines()] == ["Network", *ROWS]
+    accuracies = [float(line.split()[1]) for line in table.splitlines()[1:]]
+    assert min(accuracies) > 50, "ten classes: a network that learned nothing has 10 %"
+
+
+def test_only_progress_is_told_on_standard_error(done):
+    lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.strip()]
+    assert all("%|" in line for line in lines), lines
+    assert any(line.startswith("Training PruningNet: 100%") for line in lines)
+
+
+def test_every_file_of_the_project_is_there(work):
+    names = set(projects.contents(work))
+    expected = {"config.json", "space.json", "store.sqlite", "searches/main.json", "report.html", "report.md"}
+    expected |= {f"models/main/{row}-scratch.keras" for row in ROWS}
+    expected |= {f"export/main/{row}-{scheme}.tflite" for row in ROWS for scheme in ("fp32", "int8")}
+    expected |= {"export/main/manifest.json", "checkpoints/pruning_net.weights.h5"}
+    assert expected <= names
+    assert any(name.startswith("logs/train/") for name in names)
+    assert not [name for name in names if ".partial" in name or name.startswith("checkpoints/main")]
+
+
+def test_the_found_structure_is_within_the_budget(work):
+    found = projects.read(work / "searches/main.json")["structures"]
+    for row in ("searched", "random", "uniform"):
+        assert found[row]["values"]["macs"] <= 0.6 * found["full"]["values"]["macs"]
+
+
+def _answers(path, images):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    (inputs,), (outputs,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert (inputs["dtype"], outputs["dtype"]) == (np.float32, np.float32)
+    answers = []
+    for image in images:
+        interpreter.set_tensor(inputs["index"], image[None])
+        interpreter.invoke()
+        answers.append(interpreter.get_tensor(outputs["index"])[0])
+    return np.array(answers)
+
+
+def test_the_files_are_what_the_manifest_says(work):
+    files = projects.read(work / "export/main/manifest.json")["files"]
+    assert len(files) == 8
+    batches = [(images.numpy(), labels.numpy()) for images, labels in load_data("digits").test.batches(500)]
+    images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    for entry in files:
+        path = work / "export/main" / entry["file"]
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"]
+        assert path.stat().st_size == entry["size_bytes"]
+        right = np.mean(_answers(path, images).argmax(-1) == labels)
+        # The kernels of another number of threads may round a tie the other way.
+        assert right == pytest.approx(entry["test_accuracy"], abs=1.5 / len(labels))
+        assert entry["latency"]["median_ms"] > 0
+
+
+def test_the_same_command_again_does_no_work(work, command, done, capsys):
+    before = projects.contents(work, but=REPORT)
+    assert program.main(command) == 0
+    told = capsys.readouterr()
+    assert told.out == done.stdout
+    assert "Training" not in told.err
+    assert "search" not in told.err
+    assert projects.contents(work, but=REPORT) == before
+
+
+def test_models_load_where_tfmeta_is_not_installed(work, tmp_path):
+    code = (
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('tfmeta', 'tflite_bench'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "import keras, numpy\n"
+        "for path in sys.argv[1:]:\n"
+        "    model = keras.models.load_model(path)\n"
+        "    print(model(numpy.zeros((2, 16, 16, 1), 'float32')).shape)\n"
+    )
+    paths = [str(work / f"models/main/{row}-scratch.keras") for row in ROWS]
+    done = subprocess.run([sys.executable, "-c", code, *paths], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["(2, 10)"] * 4, done.stderr
+
+
+def test_generated_weights_and_a_teacher_reuse_the_search(work, capsys):
+    kept = projects.contents(work, but=("config", ".lock"))
+    workdir = f"--workdir={work}"
+    options = ("--init=generated", "--distill", "--rows=searched,full", "--epochs=1", "--batch_size=32")
+    assert program.main(["retrain", workdir, *options]) == 0
+    assert program.main(["export", workdir, "--init=generated", "--scheme=fp32", *projects.EXPORT]) == 0
+    assert program.main(["report", workdir, "--init=generated"]) == 0
+    out = capsys.readouterr().out
+    assert f"Report: {work}/reports/main-generated/" in out
+    page = (work / "reports/main-generated/report.md").read_text()
+    assert "init generated" in page
+    assert "taught by the full network" in page
+    now = projects.contents(work)
+    assert {name: data for name, data in now.items() if name in kept} == kept, "what was there is left alone"
+    assert {name for name in now if name.startswith("export/main-generated/")} == {
+        "export/main-generated/full-fp32.tflite",
+        "export/main-generated/manifest.json",
+        "export/main-generated/searched-fp32.tflite",
+    }
