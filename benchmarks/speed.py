@@ -2,9 +2,10 @@
 
     python benchmarks/speed.py
 
-Measures a PruningNet's training step against a plain Keras model of the same structure, the evaluation of a structure against
-plain Keras inference on as many images, and how many structures are costed a second. Each pair is timed in turns and the median
-of the ratios counts, so a machine that is slower for a while slows both sides. Writes speed.json and speed.md beside this file.
+Measures a PruningNet's training step against a plain Keras model of the same structure, the evaluation of a structure
+against plain Keras inference on as many images, and how many structures are costed a second. Each pair is timed in
+turns and the median of the ratios counts, so a machine that is slower for a while slows both sides. Writes speed.json
+and speed.md beside this file.
 """
 
 from __future__ import annotations
@@ -156,8 +157,8 @@ def _markdown(rows: list[dict[str, Any]], costs: dict[str, float]) -> str:
     lines = [
         "# Speed",
         "",
-        f"Made by `python benchmarks/speed.py`. Images {SHAPE}, batch {BATCH}; the structure has {WIDTH} of every width. A "
-        f"ratio is the median over {_ROUNDS.value} turns; below 1 tfmeta is faster.",
+        f"Made by `python benchmarks/speed.py`. Images {SHAPE}, batch {BATCH}; the structure has {WIDTH} of every width. "
+        f"A ratio is the median over {_ROUNDS.value} turns; below 1 tfmeta is faster.",
         "",
         "| What | Network | Ratio | Quartiles | tfmeta | Keras |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
