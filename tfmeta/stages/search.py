@@ -97,7 +97,7 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
             run=options.name,
             generations=options.generations,
             seed=options.seed,
-            depends_on=_depends_on(project, options),
+            depends_on=_depends_on(project, options, objectives),
             controls=("random", "uniform"),
         )
         rows = _rows(result, full, objectives)
@@ -144,9 +144,11 @@ def _searcher_options(options: SearchOptions) -> Any:
     return None
 
 
-def _depends_on(project: Project, options: SearchOptions) -> dict[str, Any]:
+def _depends_on(project: Project, options: SearchOptions, objectives: Sequence[Any]) -> dict[str, Any]:
+    """What the values depend on besides the structure; a run is not resumed under anything else."""
     checkpoint = files.sha256(project.workdir.checkpoint("pruning_net"))
-    return {"checkpoint": checkpoint, "calibration_images": options.calibration_images}
+    measured = {objective.name: objective.identity for objective in objectives if hasattr(objective, "identity")}
+    return {"checkpoint": checkpoint, "calibration_images": options.calibration_images, **measured}
 
 
 def _rows(result: SearchResult, full: Structure, objectives: Sequence[Any]) -> dict[str, Any]:
