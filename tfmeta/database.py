@@ -85,7 +85,7 @@ class Database:
         self._db.execute("PRAGMA synchronous = FULL")
         check = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if check != "ok":
-            raise self.damaged(check)
+            raise self.damaged(" ".join(check.split()))  # SQLite's report has several lines
         if not self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
             header = (
                 f"PRAGMA application_id = {_APPLICATION_ID}",

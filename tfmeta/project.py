@@ -100,12 +100,12 @@ class Project:
         Raises:
             GraphError: the network cannot be read, or has no fixed input shape.
             UserError: the network does not fit the data.
+            WorkdirError: the file of the model now holds another one.
         """
         graph = ChannelGraph.from_model(self.built.model)
         self._check_fit(graph)
-        begun = self.workdir.begun
-        self.workdir.claim("project", asdict(self.options), begun=begun)
-        self.workdir.claim("graph", {"fingerprint": graph.fingerprint}, begun=begun)
+        if self.workdir.begun:
+            self.workdir.check("graph", {"fingerprint": graph.fingerprint})
         return graph
 
     def _check_fit(self, graph: ChannelGraph) -> None:
@@ -125,13 +125,24 @@ class Project:
 
     @functools.cached_property
     def space(self) -> SearchSpace:
-        """The search space."""
+        """The search space. From here on, the work directory belongs to this project.
+
+        Raises:
+            UserError: there is nothing to choose.
+        """
         if self.built.preset is not None:
             space = self.built.preset.space(self.graph)
         else:
             space = SearchSpace.from_graph(self.graph, self.options.multiple_of, self.options.min_ratio)
-        path = self.workdir.path / "space.json"
-        if not (self.workdir.begun and path.exists()):
+        if space.num_genes == 0:
+            raise UserError(
+                f"Model {self.options.model!r} has no channels to choose: every group must stay as it is, or has one "
+                "width only. tfmeta describe tells why; lower --multiple_of or --min_ratio, or take a wider model."
+            )
+        begun, path = self.workdir.begun, self.workdir.path / "space.json"
+        self.workdir.claim("project", asdict(self.options), begun=begun)
+        self.workdir.claim("graph", {"fingerprint": self.graph.fingerprint}, begun=begun)
+        if not (begun and path.exists()):
             files.write_json(path, {"graph": self.graph.to_json(), "space": space.to_json()})
         return space
 

@@ -205,6 +205,8 @@ def checked_name(name: str) -> str:
 
 
 def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        old, new = ({str(place): item for place, item in enumerate(items)} for items in (old, new))
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(set(old) | set(new))
         return [text for key in keys for text in _differences(old.get(key), new.get(key), f"{prefix}{key}.")]

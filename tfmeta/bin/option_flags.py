@@ -203,7 +203,8 @@ def search(values: flags.FlagValues, own_seed: bool = True) -> Callable[..., Sea
     seed = flags.DEFINE_integer("seed", default.seed, "Seed of the search.", flag_values=values) if own_seed else None
 
     def options(name: str, device: str, latency: LatencyOptions, seed_value: int | None = None) -> SearchOptions:
-        given = tuple(Limit(o, low.value, high.value) for o, low, high in limits if low.value or high.value)
+        typed = [Limit(objective, low.value, high.value) for objective, low, high in limits]
+        given = tuple(limit for limit in typed if limit.lower is not None or limit.upper is not None)
         return SearchOptions(
             limits=given or default().limits,
             searcher=searcher.value,

@@ -73,9 +73,9 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ExportError(f"No manifest at {str(path)!r}. Run the export first.") from error
     except ValueError as error:
-        raise ExportError(f"{str(path)!r} is not valid JSON ({error}). Run the export again.") from error
+        raise ExportError(f"{str(path)!r} is not valid JSON ({error}). Delete it and run the export again.") from error
     if not isinstance(manifest, dict) or "files" not in manifest:
-        raise ExportError(f"Expected a manifest with 'files' at {str(path)!r}. Run the export again.")
+        raise ExportError(f"Expected a manifest with 'files' at {str(path)!r}. Delete it and run the export again.")
     return manifest
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tfmeta.errors import UserError
 from tfmeta.lazy import keras
 
 # PyTorch's values, which the papers' training recipes assume (its momentum of 0.1 is Keras' 0.9). With Keras' own
@@ -47,6 +48,8 @@ def fitting_strides(size: int, strides: Sequence[int], small: bool) -> tuple[int
 
 def scaled(base: int, width: float) -> int:
     """Returns ``base`` channels times ``width``, as a multiple of 8 (the full width stays what it is)."""
+    if not width > 0:
+        raise UserError(f"Expected a width above 0, received {width}.")
     return base if width == 1 else max(8, round(base * width / 8) * 8)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -74,8 +75,8 @@ def build(spec: str, input_shape: tuple[int, ...], classes: int) -> Built:
         raise
     except (TypeError, ValueError) as error:  # what Keras says of sizes that do not go together
         raise UserError(
-            f"Network {spec!r} cannot be built for images {tuple(input_shape)} ({first_line(error)}). Take other "
-            "arguments or larger images."
+            f"Network {spec!r} cannot be built for images {tuple(input_shape)} ({_first_sentence(error)}). Take "
+            "other arguments or larger images."
         ) from error
 
 
@@ -95,14 +96,24 @@ def _load(path: str) -> Any:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except UNREADABLE as error:
         raise UserError(
-            f"{path!r} cannot be loaded as a Keras model ({first_line(error)}). Expected a file saved by Keras 3 with "
-            "model.save('name.keras'), without custom Python code in it."
+            f"{path!r} cannot be loaded as a Keras model ({why_unreadable(path, error)}). Expected a file saved by "
+            "Keras 3 with model.save('name.keras'), without custom Python code in it."
         ) from error
 
 
-def first_line(error: Exception) -> str:
-    """Returns what is wrong in one line; Keras' own texts go over many."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+def why_unreadable(path: str | Path, error: Exception) -> str:
+    """Returns in a few words why Keras could not load a file; its own texts go over many lines."""
+    if str(path).endswith(".keras") and not zipfile.is_zipfile(path):
+        return "it is damaged, or of another format"  # where Keras says that it was not found
+    unknown = re.search(r"Could not locate (?:class|function) '(\w+)'", str(error))
+    if unknown is not None:
+        return f"it needs {unknown[1]!r}, which is no part of Keras"
+    return _first_sentence(error)
+
+
+def _first_sentence(error: Exception) -> str:
+    text = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(".:")
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _arguments(builder: Any, name: str, query: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tfmeta.project import Project
 from tfmeta.report.data import FileRow, GroupWidth, Latency, Missing, ReportData, Row, TrialPoint
 from tfmeta.report.write import write_report
 from tfmeta.stages.retrain import load_model
-from tfmeta.stages.search import ROWS, structures
+from tfmeta.stages.search import ROWS, result, structures
 from tfmeta.store import Store
 from tfmeta.training import evaluate
 from tfmeta.workdir import MAIN
@@ -45,7 +45,7 @@ def report(project: Project, options: ReportOptions, command: str = "") -> tuple
 
 
 def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
-    found = project.workdir.read_json(project.workdir.search(options.name), "search")
+    found = result(project, options.name)
     chosen = structures(project, options.name)
     files = _files(project, options)
     config = project.workdir.config

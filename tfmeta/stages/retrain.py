@@ -13,7 +13,7 @@ from tfmeta.files import replacing
 from tfmeta.graph.rebuild import rebuild
 from tfmeta.graph.structure import Structure
 from tfmeta.lazy import keras, tf
-from tfmeta.networks.spec import UNREADABLE, first_line
+from tfmeta.networks.spec import UNREADABLE, why_unreadable
 from tfmeta.project import Project
 from tfmeta.stages.search import ROWS, structures
 from tfmeta.training import TrainOptions
@@ -80,7 +80,8 @@ def load_model(path: Path) -> Any:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except UNREADABLE as error:
         raise WorkdirError(
-            f"{path} cannot be loaded as a Keras model ({first_line(error)}). Delete it and run tfmeta retrain again."
+            f"{path} cannot be loaded as a Keras model ({why_unreadable(path, error)}). Delete it and run tfmeta "
+            "retrain again."
         ) from error
 
 
@@ -91,7 +92,7 @@ def _claim(project: Project, options: RetrainOptions, paths: Mapping[str, Path])
         f"retrain {options.name} {options.init}",
         asdict(options),
         begun=bool(made),
-        instead=f"delete {', '.join(map(str, made))} to train anew",
+        instead=f"delete {', '.join(str(path.relative_to(project.workdir.path)) for path in made)} in it to train anew",
     )
 
 

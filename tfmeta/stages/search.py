@@ -72,7 +72,7 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
     )
     if path.exists():
         claim(begun=True)
-        return workdir.read_json(path, "search", _KEYS)
+        return result(project, options.name)
     closed = {name: resolve(OBJECTIVES, name, "objective")(project.graph) for name in CLOSED_FORM}
     full = project.space.full()
     limits = constraints(options.limits, {name: float(objective([full])[0]) for name, objective in closed.items()})
@@ -86,7 +86,7 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
         objectives = _objectives(project, options, closed)
         if any(limit.objective == "latency" for limit in limits):
             objectives.append(stack.enter_context(_latency(project, options, store)))
-        result = search_package.search(
+        answer = search_package.search(
             net,
             space=project.space,
             searcher=options.searcher,
@@ -100,16 +100,25 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
             depends_on=_depends_on(project, options, objectives),
             controls=("random", "uniform"),
         )
-        rows = _rows(result, full, objectives)
+        rows = _rows(answer, full, objectives)
     found = {
         "budget": _budget_text(limits, {name: float(objective([full])[0]) for name, objective in closed.items()}),
-        "evaluations": len(result.trials),
+        "evaluations": len(answer.trials),
         "structures": rows,
-        "pareto": [_entry(trial.structure, trial.values) for trial in result.pareto],
-        "note": result.note,
+        "pareto": [_entry(trial.structure, trial.values) for trial in answer.pareto],
+        "note": answer.note,
     }
     files.write_json(path, found)
     return found
+
+
+def result(project: Project, name: str) -> dict[str, Any]:
+    """Returns what a finished search wrote, see `search`.
+
+    Raises:
+        WorkdirError: the search is not done, or its file is damaged.
+    """
+    return project.workdir.read_json(project.workdir.search(name), "search", _KEYS)
 
 
 def structures(project: Project, name: str) -> dict[str, Structure]:
@@ -118,8 +127,7 @@ def structures(project: Project, name: str) -> dict[str, Structure]:
     Raises:
         WorkdirError: the search is not done.
     """
-    found = project.workdir.read_json(project.workdir.search(name), "search", _KEYS)
-    return {row: Structure(tuple(entry["widths"])) for row, entry in found["structures"].items()}
+    return {row: Structure(tuple(entry["widths"])) for row, entry in result(project, name)["structures"].items()}
 
 
 def _objectives(project: Project, options: SearchOptions, closed: Mapping[str, Any]) -> list[Any]:
