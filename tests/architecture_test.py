@@ -22,6 +22,7 @@ ROOMS = (
     "data",
     "networks",
     "prune",
+    "checkpoint",
     "distillation",
     "supernet",
     "callbacks",

@@ -12,8 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tfmeta.checkpoint import save_weights
 from tfmeta.errors import TrainingError
-from tfmeta.files import replacing
 from tfmeta.lazy import keras
 
 # Reading the loss waits for the step to end, so it is looked at now and then.
@@ -74,5 +74,4 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Replaces the checkpoint."""
         self.model.epochs.assign(epoch + 1)
-        with replacing(self._path) as temporary:
-            self.model.save_weights(temporary)
+        save_weights(self.model, self._path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from tfmeta.files import replacing
+from tfmeta.checkpoint import save_weights
 from tfmeta.graph import cost
 from tfmeta.project import Project
 from tfmeta.training import TrainOptions, fit
@@ -25,8 +25,7 @@ def train(project: Project, options: TrainOptions) -> None:
     if net is not None:
         logs = project.workdir.logs("train")
         fit(net, project.splits, options, checkpoint=checkpoint, logs=logs, description="Training PruningNet")
-        with replacing(final) as temporary:
-            net.save_weights(temporary)
+        save_weights(net, final)
     checkpoint.unlink(missing_ok=True)
 
 
