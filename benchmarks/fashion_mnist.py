@@ -57,7 +57,7 @@ class Experiment:
 
 EXPERIMENTS = (
     Experiment("MobileNetV1 0.25, 8 blocks", "mobilenet_v1?width=0.25&blocks=8", 8, (0.75, 0.5, 0.25)),
-    Experiment("ResNet-8", "resnet?depth=8&width=0.5", 4, (0.5,)),
+    Experiment("ResNet-8", "resnet?depth=8&width=0.5", 2, (0.5,)),
 )
 
 # Chosen so that the whole table takes at most about 90 minutes on 2 cores. So few epochs do not overfit, hence no
@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
     if _JOB.value is not None:
         place, seed = (int(number) for number in _JOB.value.split("-"))
         results = list(_run(EXPERIMENTS[place], seed, root))
-        files.write_json(_result_file(root, _JOB.value), results)
+        files.write_json(_result_file(root, _JOB.value), {"setting": _setting(), "results": results})
         return
     waiting = [f"{place}-{seed}" for seed in range(_SEEDS.value) for place in range(len(EXPERIMENTS))]
     running: dict[str, subprocess.Popen[bytes]] = {}
@@ -84,7 +84,7 @@ def main(argv: Sequence[str]) -> None:
         while waiting or running:
             while waiting and len(running) < _PROCESSES.value:
                 job = waiting.pop(0)
-                if not _result_file(root, job).exists():
+                if not _done(root, job):
                     running[job] = _started(job, root)
             for job in [job for job, process in running.items() if process.poll() is not None]:
                 if running.pop(job).returncode:
@@ -108,6 +108,27 @@ def _started(job: str, root: Path) -> subprocess.Popen[bytes]:
 
 def _result_file(root: Path, job: str) -> Path:
     return root / f"{job}.json"
+
+
+def _done(root: Path, job: str) -> bool:
+    path = _result_file(root, job)
+    if not path.exists():
+        return False
+    if json.loads(path.read_text())["setting"] != _setting():
+        raise SystemExit(f"{path} was made with other settings. Give another --workdir.")
+    return True
+
+
+def _setting() -> dict[str, Any]:
+    setting = {
+        "experiments": [dataclasses.asdict(experiment) for experiment in EXPERIMENTS],
+        "supernet": dataclasses.asdict(SUPERNET),
+        "retrain": dataclasses.asdict(RETRAIN),
+        "search": {"generations": SEARCH.generations, "population": SEARCH.population, "nearest": NEAREST},
+        "search_images": SEARCH_IMAGES,
+    }
+    found: dict[str, Any] = json.loads(json.dumps(setting))
+    return found
 
 
 def _run(experiment: Experiment, seed: int, root: Path) -> Iterator[dict[str, Any]]:
@@ -164,20 +185,10 @@ def _result(
 def _write(root: Path) -> None:
     """Writes the table of all jobs that are done."""
     folder = Path(__file__).parent
-    results = [
-        row
-        for place in range(len(EXPERIMENTS))
-        for path in sorted(root.glob(f"{place}-*.json"))
-        for row in json.loads(path.read_text())
-    ]
-    setting = {
-        "supernet": dataclasses.asdict(SUPERNET),
-        "retrain": dataclasses.asdict(RETRAIN),
-        "search": {"generations": SEARCH.generations, "population": SEARCH.population},
-        "search_images": SEARCH_IMAGES,
-        "versions": installed_versions(),
-    }
-    files.write_json(folder / "fashion_mnist.json", {"setting": setting, "results": results})
+    paths = [path for place in range(len(EXPERIMENTS)) for path in sorted(root.glob(f"{place}-*.json"))]
+    results = [row for path in paths for row in json.loads(path.read_text())["results"]]
+    everything = {"setting": _setting(), "versions": installed_versions(), "results": results}
+    files.write_json(folder / "fashion_mnist.json", everything)
     files.write_text(folder / "fashion_mnist.md", _markdown(results))
 
 
@@ -192,7 +203,7 @@ def _markdown(results: list[dict[str, Any]]) -> str:
         f"60,000 training images: {60000 - SEARCH_IMAGES:,} to train, {SEARCH_IMAGES:,} to search. PruningNet "
         f"{SUPERNET.epochs} epochs; every network in the table {RETRAIN.epochs} epochs, same recipe. Search: "
         f"{SEARCH.generations * SEARCH.population} structures, random: as many. *Lead* is searched minus the better "
-        "control, paired by seed; it is called a lead only where its mean is above two standard errors.",
+        "control, paired by seed; it is called a lead only where its 95 % interval (Student's t) is above 0.",
         "",
         "| Network | Budget (MACs) | Init | Searched | Uniform | Random best | Lead | Verdict |",
         "| --- | ---: | --- | ---: | ---: | ---: | ---: | --- |",
@@ -222,11 +233,15 @@ def _line(key: tuple[str, float, str], results: list[dict[str, Any]]) -> str:
     return f"| {key[0]} | {key[1]:.2f}x | {key[2]} | {' | '.join(cells)} | {leads.mean():+.2f} | {_verdict(leads)} |"
 
 
+# The 97.5 % quantile of Student's t for 1, 2, 3 and 4 degrees of freedom.
+_T = (12.71, 4.30, 3.18, 2.78)
+
+
 def _verdict(leads: np.ndarray) -> str:
     if len(leads) < 2:
         return "one seed"
     error = leads.std(ddof=1) / np.sqrt(len(leads))
-    if abs(leads.mean()) <= 2 * error:
+    if abs(leads.mean()) <= _T[min(len(leads) - 2, len(_T) - 1)] * error:
         return "no significant difference"
     return "searched leads" if leads.mean() > 0 else "control leads"
 

@@ -57,14 +57,25 @@ def repair(space: SearchSpace, structure: Structure, bounds: Sequence[Bound], rn
 
 
 def uniform_within(space: SearchSpace, bounds: Sequence[Bound]) -> Structure:
-    """Returns the largest uniform structure that no upper bound forbids.
+    """Returns the uniform structure that uses up the upper bounds.
+
+    That is the largest width multiplier that fits. Rounding to the options can leave much of the budget unused, so then
+    every gene, the narrowest in proportion first, takes one more step where that fits: the control should cost as much
+    as what it is compared with.
 
     Raises:
         BudgetError: even the smallest structure is too large.
     """
     check_reachable(space, bounds)
-    widths = space.widths(np.stack([space.uniform_indices(ratio) for ratio in np.linspace(0, 1, 1001)]))
-    return Structure(tuple(widths[np.flatnonzero(_fits(bounds, widths))[-1]]))
+    options = np.stack([space.uniform_indices(ratio) for ratio in np.linspace(0, 1, 1001)])
+    indices = options[np.flatnonzero(_fits(bounds, space.widths(options)))[-1]]
+    leaders = np.array([gene.groups[0] for gene in space.genes])
+    ratios = space.widths(indices[None])[0][leaders] / np.array(space.sizes)[leaders]
+    for gene in np.argsort(ratios, kind="stable"):
+        larger = indices + (np.arange(len(indices)) == gene)
+        if larger[gene] < space.num_options[gene] and _fits(bounds, space.widths(larger[None]))[0]:
+            indices = larger
+    return space.structure(indices)
 
 
 def _fits(bounds: Sequence[Bound], widths: np.ndarray) -> np.ndarray:

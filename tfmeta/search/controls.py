@@ -55,7 +55,8 @@ def add_controls(
 
 def _random(run: Run, generations: int, seed: int) -> Trial:
     options = RandomOptions(population=run.searcher.batch)
-    control = Random(run.problem.space, generator(seed), options)
+    # A stream of its own: with the search's, the control would begin with the structures that the search began with.
+    control = Random(run.problem.space, generator(seed, stream=1), options)
     configuration = {**run.configuration, "seed": seed}
     return dataclasses.replace(run, searcher=control, configuration=configuration).execute(generations).best
 

@@ -156,6 +156,9 @@ def _display(name: str, total: int, done: int) -> tqdm[Any]:
     )
 
 
-def generator(seed: int) -> np.random.Generator:
-    """Returns a search's random generator; PCG64 by name, so that stored states stay readable."""
-    return np.random.Generator(np.random.PCG64(seed))
+def generator(seed: int, stream: int = 0) -> np.random.Generator:
+    """Returns a search's random generator; PCG64 by name, so that stored states stay readable.
+
+    Different streams of one seed are independent.
+    """
+    return np.random.Generator(np.random.PCG64([seed, stream]))

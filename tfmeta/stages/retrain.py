@@ -103,7 +103,6 @@ def _label(options: RetrainOptions, row: str) -> str:
 def _retrain_one(
     project: Project, options: RetrainOptions, row: str, structure: Structure, path: Path, teacher: Any
 ) -> None:
-    training.set_seed(options.train.seed)
     label = _label(options, row)
     checkpoint = project.workdir.checkpoint(label)
     trained = training.train_plain(
@@ -121,7 +120,11 @@ def _retrain_one(
 
 def _start(project: Project, options: RetrainOptions, structure: Structure) -> Any:
     if options.init == "scratch":
-        return rebuild(project.graph, project.graph.kept(structure))
+        graph = project.graph
+        training.set_seed(
+            options.train.seed
+        )  # after the graph: reading it may build the project's model, which draws too
+        return rebuild(graph, graph.kept(structure))
     from tfmeta.supernet.evaluation import Evaluator
 
     images, _ = project.splits.train.sample(options.train.calibration_images, options.train.seed)
