@@ -90,7 +90,7 @@ def _evaluation(spec: str, graph: ChannelGraph) -> dict[str, Any]:
     structure = space.uniform(WIDTH)
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 255, (CALIBRATION + JUDGED, *SHAPE)).astype(np.float32)
-    labels = rng.integers(0, CALIBRATION, JUDGED)
+    labels = rng.integers(0, CLASSES, JUDGED)
     calibration = batches_of(images[:CALIBRATION], 250)
     judged = list(zip(batches_of(images[CALIBRATION:], 250), batches_of(labels, 250), strict=True))
     evaluator = Evaluator(PruningNet(graph, space))
@@ -157,8 +157,8 @@ def _markdown(rows: list[dict[str, Any]], costs: dict[str, float]) -> str:
     lines = [
         "# Speed",
         "",
-        f"Made by `python benchmarks/speed.py`. Images {SHAPE}, batch {BATCH}; the structure has {WIDTH} of every width. "
-        f"A ratio is the median over {_ROUNDS.value} turns; below 1 tfmeta is faster.",
+        f"Made by `python benchmarks/speed.py`. Images {SHAPE}, batch {BATCH}; the structure has {WIDTH} of every "
+        f"width. A ratio is the median over {_ROUNDS.value} turns; below 1 tfmeta is faster.",
         "",
         "| What | Network | Ratio | Quartiles | tfmeta | Keras |",
         "| --- | --- | ---: | ---: | ---: | ---: |",

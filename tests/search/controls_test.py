@@ -1,5 +1,6 @@
 """The controls that a search is held against."""
 
+import numpy as np
 import pytest
 
 from tests.search import toy
@@ -31,27 +32,61 @@ def test_random_control_is_the_random_search_of_as_many_structures():
     assert result.controls["random"].fitness == max(trial.fitness for trial in trials)
 
 
-def test_uniform_control_is_the_widest_uniform_structure_in_the_budget():
-    # Uniform width w: 3 w + 5 w^2. 32 -> 5216 fits into 6000, 40 -> 8120 does not.
-    assert small().controls["uniform"].structure == toy.space().uniform(32 / 64)
+def test_random_control_draws_other_structures_than_the_search_began_with():
+    with Store() as store:
+        result = small(store=store)
+        drawn = {trial.structure for trial in store.trials("random")}
+    first = {trial.structure for trial in result.trials if trial.generation == 0}
+    # 10 of 8^6 structures each: one in common by chance has a probability below 1e-3.
+    assert not first & drawn
 
 
-def test_uniform_control_keeps_a_measured_limit_by_its_own_measurement():
-    constraint = Constraint("latency", upper=6.0)
-    uniform = small(constraints=[constraint]).controls["uniform"]
-    assert uniform.values["latency"] <= 6
-    assert uniform.fitness is not None
-    latencies = {r: toy.Latency()([toy.space().uniform(r)])[0] for r in (3 / 8, 4 / 8, 5 / 8)}
-    widest = max(r for r, ms in latencies.items() if ms <= 6)
-    assert uniform.structure.widths[0] <= 64 * widest
+def test_uniform_control_uses_up_the_budget():
+    # Uniform width w costs 3 w + 5 w^2: 32 -> 5216 fits into 6000, 40 -> 8120 does not. One more step of the first
+    # group costs 3 * 8 + 8 * 32 = 280, then one of the second 8 * (40 + 32) = 576, too much, as are the 512 of the
+    # next three; the last one's 8 * 32 = 256 fit: 5752.
+    assert small().controls["uniform"].structure.widths == (40, 32, 32, 32, 32, 40)
+
+
+class _KindToUniform(toy.Latency):
+    """A device on which uniform structures are a fifth faster than others of the same MACs."""
+
+    def __call__(self, structures):
+        values = toy.Macs()(structures) / 1000
+        return [v * (0.8 if len(set(s.widths)) == 1 else 1.0) for v, s in zip(values, structures, strict=True)]
+
+
+@pytest.mark.parametrize("limit", [3.0, 5.0, 6.5, 9.0])
+def test_uniform_control_is_as_wide_as_its_own_measurement_allows(limit):
+    result = small(
+        objectives=[toy.Accuracy(), _KindToUniform(), toy.Macs()], constraints=[Constraint("latency", upper=limit)]
+    )
+    fitting = [s for s in toy.space().uniform_ladder() if _KindToUniform()([s])[0] <= limit]
+    assert result.controls["uniform"].structure == fitting[-1]
 
 
 def test_uniform_control_is_evaluated_below_a_lower_limit():
-    window = Constraint("macs", lower=5500, upper=6000)
+    window = Constraint("macs", lower=5800, upper=6000)
     uniform = small(constraints=[window]).controls["uniform"]
-    assert uniform.values["macs"] == 5216
+    assert uniform.values["macs"] == 5752
     assert not uniform.feasible
     assert "accuracy" in uniform.values
+
+
+class _NoAnswer(toy.Accuracy):
+    """Has no value for the structure that the uniform control is."""
+
+    def __call__(self, structures):
+        values = super().__call__(structures)
+        return [np.nan if s.widths == (40, 32, 32, 32, 32, 40) else v for v, s in zip(values, structures, strict=True)]
+
+
+def test_a_control_that_finds_nothing_is_missing_with_its_reason():
+    result = small(objectives=[_NoAnswer(), toy.Latency(), toy.Macs()])
+    assert set(result.controls) == {"random"}
+    assert result.missing == {
+        "uniform": "The uniform structure could not be evaluated: accuracy is not a finite number."
+    }
 
 
 @pytest.mark.parametrize("run", [None, "half"])
@@ -59,7 +94,7 @@ def test_controls_are_runs_of_the_same_store_and_are_resumed(tmp_path, run):
     first = small(store=tmp_path / "s.sqlite", run=run)
     assert small(store=tmp_path / "s.sqlite", run=run) == first
     with Store(tmp_path / "s.sqlite") as store:
-        expected = ("genetic", "random", "uniform") if run is None else ("half", "half-random", "half-uniform")
+        expected = ("genetic", "random", "uniform") if run is None else ("half", "half:random", "half:uniform")
         assert store.runs == expected
 
 

@@ -67,7 +67,7 @@ def uniform_within(space: SearchSpace, bounds: Sequence[Bound]) -> Structure:
         BudgetError: even the smallest structure is too large.
     """
     check_reachable(space, bounds)
-    options = np.stack([space.uniform_indices(ratio) for ratio in np.linspace(0, 1, 1001)])
+    options = ladder(space)
     indices = options[np.flatnonzero(_fits(bounds, space.widths(options)))[-1]]
     leaders = np.array([gene.groups[0] for gene in space.genes])
     ratios = space.widths(indices[None])[0][leaders] / np.array(space.sizes)[leaders]
@@ -76,6 +76,12 @@ def uniform_within(space: SearchSpace, bounds: Sequence[Bound]) -> Structure:
         if larger[gene] < space.num_options[gene] and _fits(bounds, space.widths(larger[None]))[0]:
             indices = larger
     return space.structure(indices)
+
+
+def ladder(space: SearchSpace) -> np.ndarray:
+    """Returns the option indices `[P, len(genes)]` of all uniform structures, each once, from narrow to wide."""
+    rows = (tuple(space.uniform_indices(ratio).tolist()) for ratio in np.linspace(0, 1, 1001))
+    return np.array(list(dict.fromkeys(rows)))
 
 
 def _fits(bounds: Sequence[Bound], widths: np.ndarray) -> np.ndarray:

@@ -195,6 +195,10 @@ class SearchSpace:
         """
         return budget.repair(self, structure, bounds, rng)
 
+    def uniform_ladder(self) -> list[Structure]:
+        """Returns all uniform structures, from narrow to wide."""
+        return [self.structure(indices) for indices in budget.ladder(self)]
+
     def uniform_within(self, bounds: Sequence[Bound]) -> Structure:
         """Returns the largest uniform structure that no upper bound forbids.
 

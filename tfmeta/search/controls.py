@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
-from tfmeta.errors import UserError
-from tfmeta.graph.structure import Bound, Structure
+from tfmeta.errors import BudgetError, UserError
+from tfmeta.graph.structure import Structure
 from tfmeta.search.loop import Run, generator
 from tfmeta.search.problem import Problem
 from tfmeta.search.random import Random, RandomOptions
@@ -16,12 +14,6 @@ from tfmeta.search.types import SearchResult
 from tfmeta.trial import Trial
 
 CONTROLS = ("random", "uniform")
-
-# A uniform structure that measured over a limit gives way to one with this share of its MACs, at
-# most so many times.
-_SHRINK = 0.93
-_SHRINK_TRIES = 12
-
 
 def add_controls(
     result: SearchResult,
@@ -33,7 +25,8 @@ def add_controls(
 ) -> SearchResult:
     """Returns ``result`` with the controls in ``names`` evaluated, in the same store.
 
-    Their runs are named after them, behind ``prefix`` where there is one.
+    Their runs are named after them, behind ``prefix`` where there is one. A control that finds no structure within the
+    budget does not undo the search: `SearchResult.missing` tells why it is not there.
 
     Raises:
         UserError: an unknown control.
@@ -42,15 +35,15 @@ def add_controls(
     if unknown:
         raise UserError(f"Unknown control {min(unknown)!r}. Expected some of: {', '.join(CONTROLS)}.")
     controls: dict[str, Trial] = {}
+    missing: dict[str, str] = {}
     for name in dict.fromkeys(names):
-        place = name if prefix is None else f"{prefix}-{name}"
-        if name == "random":
-            controls[name] = _random(dataclasses.replace(run, name=place), generations, seed)
-        else:
-            trial = _uniform(dataclasses.replace(run, name=place), result.bounds)
-            if trial is not None:
-                controls[name] = trial
-    return dataclasses.replace(result, controls=controls)
+        # No name of a search holds a colon, so no search can be taken for another one's control.
+        own = dataclasses.replace(run, name=name if prefix is None else f"{prefix}:{name}")
+        try:
+            controls[name] = _random(own, generations, seed) if name == "random" else _uniform(own)
+        except BudgetError as error:
+            missing[name] = str(error)
+    return dataclasses.replace(result, controls=controls, missing=missing)
 
 
 def _random(run: Run, generations: int, seed: int) -> Trial:
@@ -61,26 +54,53 @@ def _random(run: Run, generations: int, seed: int) -> Trial:
     return dataclasses.replace(run, searcher=control, configuration=configuration).execute(generations).best
 
 
-def _uniform(run: Run, bounds: Sequence[Bound]) -> Trial | None:
-    """The largest uniform structure within every upper limit, even if it misses a lower one."""
+def _uniform(run: Run) -> Trial:
+    """The widest uniform structure within every upper limit, even if it misses a lower one.
+
+    Measured limits are met by measuring: uniform structures from narrow to wide cost more and more, so the widest that
+    fits is found by halving.
+    """
     problem, store = run.problem, run.store
     identity: Mapping[str, object] = {**problem.to_json(), **run.configuration}
     store.begin_run(run.name, identity, {})
     stored = {trial.structure: trial for trial in store.trials(run.name)}
-    limits = list(bounds)
-    for position in range(_SHRINK_TRIES):
-        structure = problem.space.uniform_within(limits)
-        trial = stored.get(structure)
-        if trial is None:
-            trial = problem.evaluate(structure, 0, len(stored), thorough=not problem.measured)
+
+    def evaluated(structure: Structure) -> Trial:
+        if structure not in stored:
+            trial = problem.evaluate(structure, 0, len(stored), thorough=True)
             store.add_trial(run.name, trial)
             stored[structure] = trial
-        if not _too_large(problem, trial):
-            return trial if trial.fitness is not None else None
-        if structure == problem.space.smallest() or position == _SHRINK_TRIES - 1:
-            return None
-        limits = [*bounds, _smaller(problem, structure)]
-    return None
+        return stored[structure]
+
+    widest = problem.space.uniform_within(problem.bounds)
+    best = evaluated(widest)
+    if problem.measured and _too_large(problem, best):
+        best = _widest_that_measures_within(problem, widest, evaluated)
+    if best.fitness is None:
+        raise BudgetError(f"The uniform structure could not be evaluated: {best.note}.")
+    return best
+
+
+def _widest_that_measures_within(
+    problem: Problem, widest: Structure, evaluated: Callable[[Structure], Trial]
+) -> Trial:
+    ladder = [structure for structure in problem.space.uniform_ladder() if _within(structure, widest)]
+    best = evaluated(ladder[0])
+    if _too_large(problem, best):
+        raise BudgetError("Even the narrowest uniform structure measures above the limit.")
+    low, high = 0, len(ladder)  # ladder[low] fits, ladder[high] does not
+    while high - low > 1:
+        middle = (low + high) // 2
+        trial = evaluated(ladder[middle])
+        if _too_large(problem, trial):
+            high = middle
+        else:
+            low, best = middle, trial
+    return best
+
+
+def _within(structure: Structure, widest: Structure) -> bool:
+    return all(width <= limit for width, limit in zip(structure.widths, widest.widths, strict=True))
 
 
 def _too_large(problem: Problem, trial: Trial) -> bool:
@@ -89,12 +109,3 @@ def _too_large(problem: Problem, trial: Trial) -> bool:
         for constraint, objective in problem.measured
         if objective.name in trial.values
     )
-
-
-def _smaller(problem: Problem, structure: Structure) -> Bound:
-    if problem.macs is None:
-        raise ValueError("A problem with measured constraints needs `macs`; use Problem.create.")
-    cost = problem.macs.cost(np.array([structure.widths]))[0]
-    smallest = problem.macs.cost(np.array([problem.space.smallest().widths]))[0]
-    upper = max(_SHRINK * float(cost), float(smallest))
-    return Bound(problem.macs.name, problem.macs.unit, problem.macs.cost, upper=upper)

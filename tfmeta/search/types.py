@@ -75,6 +75,7 @@ class SearchResult:
             constraints.
         controls: name to the best trial of each control ("random", "uniform") that was asked for
             and found.
+        missing: name of each control that was asked for and not found to the reason.
         note: why the search ended early; empty when it did not.
     """
 
@@ -83,6 +84,7 @@ class SearchResult:
     pareto: tuple[Trial, ...]
     bounds: tuple[Bound, ...] = field(default=(), compare=False)  # functions have no equality
     controls: Mapping[str, Trial] = field(default_factory=dict, hash=False)
+    missing: Mapping[str, str] = field(default_factory=dict, hash=False)
     note: str = ""
 
 

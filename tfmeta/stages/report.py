@@ -125,7 +125,7 @@ def _trials(project: Project, name: str) -> tuple[TrialPoint, ...]:
     points = []
     with Store(project.workdir.store, must_exist=True) as store:
         # The run of the search itself, and the random control beside it. The uniform control is a row of the table.
-        for run, label in ((name, "search"), (f"{name}-random", "random")):
+        for run, label in ((name, "search"), (f"{name}:random", "random")):
             if run not in store.runs:
                 continue
             for trial in store.trials(run):
@@ -179,6 +179,7 @@ def _how(
                 f"({exported['device']})",
             )
         )
+    how += [(f"The {name} control is missing", reason) for name, reason in found["missing"].items()]
     if found["note"]:
         how.append(("Search", found["note"]))
     return tuple(how)

@@ -60,7 +60,8 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
     """Searches, writes ``searches/NAME.json`` and returns what it holds.
 
     Returns:
-        `budget` in words, `structures` (row name → widths and values, on the search split), `pareto` and `note`.
+        `budget` in words, `structures` (row name → widths and values, on the search split), `pareto`, `missing`
+        (control → why it is not there) and `note`.
 
     Raises:
         BudgetError: no structure meets the limits.
