@@ -37,6 +37,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         _sync(temporary)
         os.replace(temporary, target)
         _sync(target.parent)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:  # a full disk is told without the name of the file
+            raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # a saver that failed may leave more than the file
 
