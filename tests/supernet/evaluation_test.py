@@ -105,7 +105,7 @@ def test_statistics_of_the_first_layer_are_those_of_all_its_values():
     batches = [images[:7], images[7:70], images[70:]]
     mean, variance = Evaluator(net).statistics(structure, batches)["conv1_bn"]
     plain = making.plain_model(net, structure)
-    values = keras.Model(plain.inputs, plain.get_layer("conv1").output)(images).numpy().astype("float64")
+    values = keras.Model(plain.input, plain.get_layer("conv1").output)(images).numpy().astype("float64")
     np.testing.assert_allclose(mean, values.mean((0, 1, 2)), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(variance, values.var((0, 1, 2)), rtol=1e-5)
 

@@ -111,6 +111,22 @@ def test_channels_outside_the_structure_do_not_learn(name):
         assert np.count_nonzero(gradient) == np.count_nonzero(inside) > 0
 
 
+def test_pointwise_convolutions_take_their_stride_first():
+    # oneDNN's gradient of a strided 1x1 kernel corrupts memory with few channels and an odd batch (TensorFlow 2.21).
+    net = making.shared("residual")
+    images = tf.TensorSpec([None, *nets.IMAGE])
+    graph = tf.function(net, input_signature=[images], autograph=False).get_concrete_function().graph
+    strides = {
+        tuple(op.get_attr("strides")) for op in graph.get_operations() if op.type == "Conv2D" and _taps(op) == [1, 1]
+    }
+    assert strides == {(1, 1, 1, 1)}
+    assert any(op.type == "Conv2D" and op.get_attr("strides")[1] == 2 for op in graph.get_operations())
+
+
+def _taps(convolution):
+    return convolution.inputs[1].shape[:2].as_list()
+
+
 def test_generated_kernels_depend_on_the_widths_and_not_in_a_straight_line():
     # The chance that none of 64 random units bends between the narrowest and the full width is below 1 in 10,000.
     keras.utils.set_random_seed(0)

@@ -125,7 +125,8 @@ class MetaLayer(keras.layers.Layer):
         return [regularizer(tf.cast(array, tf.float32)) for regularizer, array in pairs if regularizer is not None]
 
     def load_shared(self, layer: Any) -> None:
-        """Copies the weights of a plain layer into those that are not generated."""
+        """Copies the weights of a plain layer into those that are not generated; a frozen layer stays frozen."""
+        self.trainable = layer.trainable
         for weight in layer.weights:
             if weight.name in self._shared:
                 self._shared[weight.name].assign(weight)
@@ -150,9 +151,13 @@ def _check_kept(node: Node) -> None:
 
 
 def _conv2d(inputs: Any, weights: Weights, config: Mapping[str, Any]) -> Any:
-    kernel, groups = weights["kernel"], config["groups"]
+    kernel, groups, strides = weights["kernel"], config["groups"], config["strides"]
+    if max(config["kernel_size"]) == 1 < max(strides):
+        # The same function. TensorFlow 2.21 (oneDNN, AVX-512) writes past its memory in the gradient of the kernel of
+        # a 1x1 convolution with stride, with under 16 input channels and a batch that threads cannot share evenly.
+        inputs, strides = inputs[:, :: strides[0], :: strides[1]], 1
     options = {
-        "strides": config["strides"],
+        "strides": strides,
         "padding": config["padding"].upper(),
         "dilations": config["dilation_rate"],
     }

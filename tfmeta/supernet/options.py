@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tfmeta.errors import UserError
 from tfmeta.graph.channel_graph import INPUT, ChannelGraph
+
+if TYPE_CHECKING:
+    from tfmeta.networks.preset import Preset
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,26 @@ class PruningNetOptions:
         sizes = self.hidden.values() if isinstance(self.hidden, Mapping) else (self.hidden,)
         if any(size < 1 for size in sizes):
             raise UserError(f"Expected at least 1 hidden unit, received hidden={self.hidden}.")
+
+    @classmethod
+    def from_preset(
+        cls, preset: Preset, *, hidden: int | None = None, sampler: str | None = None, seed: int = 0
+    ) -> PruningNetOptions:
+        """Returns the options of the paper's PruningNet.
+
+        Args:
+            preset: the paper's choices, from `tfmeta.networks.PRESETS`.
+            hidden: hidden units instead of the paper's.
+            sampler: how structures are drawn instead of the paper's independent uniform draws.
+            seed: seed of the drawn structures.
+        """
+        return cls(
+            hidden=preset.hidden if hidden is None else hidden,
+            encodings=preset.encodings,
+            affine=dict.fromkeys(preset.affine, True),
+            sampler="uniform" if sampler is None else sampler,
+            seed=seed,
+        )
 
     def hidden_of(self, layer: str) -> int:
         """Returns the hidden units of a layer's generator."""
