@@ -146,14 +146,14 @@ def test_generated_weights_and_a_teacher_reuse_the_search(work, capsys):
     assert program.main(["export", workdir, "--init=generated", "--scheme=fp32", *projects.EXPORT]) == 0
     assert program.main(["report", workdir, "--init=generated"]) == 0
     out = capsys.readouterr().out
-    assert f"Report: {work}/reports/main-generated/" in out
-    page = (work / "reports/main-generated/report.md").read_text()
+    assert f"Report: {work}/reports/main+generated/" in out
+    page = (work / "reports/main+generated/report.md").read_text()
     assert "init generated" in page
     assert "taught by the full network" in page
     now = projects.contents(work)
     assert {name: data for name, data in now.items() if name in kept} == kept, "what was there is left alone"
-    assert {name for name in now if name.startswith("export/main-generated/")} == {
-        "export/main-generated/full-fp32.tflite",
-        "export/main-generated/manifest.json",
-        "export/main-generated/searched-fp32.tflite",
+    assert {name for name in now if name.startswith("export/main+generated/")} == {
+        "export/main+generated/full-fp32.tflite",
+        "export/main+generated/manifest.json",
+        "export/main+generated/searched-fp32.tflite",
     }

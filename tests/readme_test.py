@@ -66,6 +66,8 @@ def test_every_make_target_exists(command: str) -> None:
     assert re.search(rf"^{command.split()[1]}:", makefile, re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:tfmeta|tflite_bench|docs|benchmarks|tests)/[\w/.]+)`", README))))
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"`((?:tfmeta|tflite_bench|docs|benchmarks|tests)/[\w/.]+)`", README)))
+)
 def test_every_file_that_is_named_exists(path: str) -> None:
     assert (ROOT / path).exists()

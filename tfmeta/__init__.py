@@ -15,7 +15,7 @@ from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Selection, Structure
 from tfmeta.networks.spec import build_network
 from tfmeta.objectives import Constraint
-from tfmeta.prune import prune
+from tfmeta.prune import l1_scores, prune
 from tfmeta.training import TrainOptions, fit, train_plain
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = [
     "cost",
     "export_tflite",
     "fit",
+    "l1_scores",
     "load_data",
     "prune",
     "search",

@@ -18,6 +18,8 @@ from tfmeta.lazy import keras
 
 # Reading the loss waits for the step to end, so it is looked at now and then.
 _CHECK_EVERY = 20
+# Without the rate, so that loss and accuracy fit on a line of 80 characters.
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 class Progress(keras.callbacks.Callback):
@@ -33,7 +35,7 @@ class Progress(keras.callbacks.Callback):
             desc=self._description,
             total=self._epochs * self._steps,
             initial=self._first_epoch * self._steps,
-            unit="step",
+            bar_format=_BAR,
             dynamic_ncols=True,
             mininterval=0.2 if sys.stderr.isatty() else 30,
         )
@@ -47,7 +49,7 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Shows loss and training accuracy."""
         self._check(logs)
-        values = " ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+        values = ", ".join(f"{name} {value:.3g}" for name, value in (logs or {}).items())
         self._bar.set_postfix_str(f"epoch {epoch + 1}/{self._epochs} {values}")
 
     def on_train_end(self, logs: Any = None) -> None:

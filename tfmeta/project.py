@@ -32,7 +32,7 @@ class ProjectOptions:
         multiple_of: widths are multiples of this.
         min_ratio: smallest width as a share of the full one.
         hidden: hidden units of the weight generators; None takes the default, or the paper's in a preset.
-        sampler: how structures are drawn in training.
+        sampler: how structures are drawn in training; None takes the default, or the paper's in a preset.
         seed: of initial weights and drawn structures.
     """
 
@@ -42,7 +42,7 @@ class ProjectOptions:
     multiple_of: int = 8
     min_ratio: float = 0.1
     hidden: int | None = None
-    sampler: str = PruningNetOptions.sampler
+    sampler: str | None = None
     seed: int = 0
 
     @classmethod
@@ -130,7 +130,13 @@ class Project:
         Raises:
             UserError: there is nothing to choose.
         """
+        options = self.options
         if self.built.preset is not None:
+            if (options.multiple_of, options.min_ratio) != (ProjectOptions.multiple_of, ProjectOptions.min_ratio):
+                raise UserError(
+                    f"Model {options.model!r} comes with the paper's 31 ratios, so --multiple_of and --min_ratio do "
+                    "not apply. Leave them out, or take the network without 'metapruning:'."
+                )
             space = self.built.preset.space(self.graph)
         else:
             space = SearchSpace.from_graph(self.graph, self.options.multiple_of, self.options.min_ratio)
@@ -151,17 +157,14 @@ class Project:
         from tfmeta.supernet.pruning_net import PruningNet
         from tfmeta.training import set_seed
 
-        options, preset = self.options, self.built.preset
+        options, preset, default = self.options, self.built.preset, PruningNetOptions()
         if preset is None:
-            hidden = PruningNetOptions.hidden if options.hidden is None else options.hidden
-            net_options = PruningNetOptions(hidden=hidden, sampler=options.sampler, seed=options.seed)
+            hidden = default.hidden if options.hidden is None else options.hidden
+            sampler = default.sampler if options.sampler is None else options.sampler
+            net_options = PruningNetOptions(hidden=hidden, sampler=sampler, seed=options.seed)
         else:
-            net_options = PruningNetOptions(
-                hidden=preset.hidden if options.hidden is None else options.hidden,
-                encodings=preset.encodings,
-                affine=dict.fromkeys(preset.affine, True),
-                sampler=options.sampler,
-                seed=options.seed,
+            net_options = PruningNetOptions.from_preset(
+                preset, hidden=options.hidden, sampler=options.sampler, seed=options.seed
             )
         space = self.space
         set_seed(options.seed)

@@ -1,8 +1,8 @@
 """Training and evaluation: PruningNets and plain models, with distillation, resumable after any interruption.
 
 Plain models train through a PruningNet with ordinary kernels and one structure, their own. It computes the same
-function and its fused batch normalisation makes a training step on CPU about 1.7 times faster than Keras' layers
-(benchmarks/training_step.py); the statistics at the end are exact instead of a moving average.
+function with fused batch normalisation, which makes a training step on CPU faster than Keras' layers do
+(`benchmarks/speed.py`), and the statistics at the end are exact instead of a moving average.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tfmeta.errors import TrainingError, UserError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.lazy import keras, tf
+from tfmeta.progress import bar
 
 if TYPE_CHECKING:
     from tfmeta.data.splits import Split, Splits
@@ -40,6 +41,7 @@ class TrainOptions:
         weight_decay: of kernels; biases and batch norm are left alone.
         label_smoothing: share of the target that is spread over all classes.
         augment: whether to change the images at random as the data set recommends.
+        augmentation: changes to that recommendation, as in `Augmentation.changed`: ("pad_crop=4", "cutout=8").
         seed: of initial weights, order and augmentation.
         calibration_images: training images that batch-norm statistics are taken from.
         distill_weight: share of the loss that follows the teacher, when there is one.
@@ -54,6 +56,7 @@ class TrainOptions:
     weight_decay: float = 4e-5
     label_smoothing: float = 0.1
     augment: bool = True
+    augmentation: tuple[str, ...] = ()
     seed: int = 0
     calibration_images: int = 2000
     distill_weight: float = 0.5
@@ -117,7 +120,7 @@ def fit(
         shuffle_seed=options.seed,
         first_epoch=first,
         epochs=options.epochs - first,
-        augment=splits.augmentation if options.augment else None,
+        augment=splits.augmentation.changed(options.augmentation) if options.augment else None,
     )
     net.fit(
         dataset,
@@ -177,7 +180,7 @@ def evaluate(model: Any, split: Split, batch_size: int = 250) -> float:
     # The concrete function is taken at once: TensorFlow warns of retracing when many models are tested in one process.
     outputs = forward.get_concrete_function()
     right = 0
-    for images, labels in split.batches(batch_size):
+    for images, labels in bar(split.batches(batch_size), "Testing", unit="batch"):
         right += int(tf.reduce_sum(tf.cast(tf.argmax(outputs(images), -1, tf.int32) == labels, tf.int32)))
     return right / split.size
 

@@ -169,12 +169,17 @@ class Workdir:
 
     def export(self, name: str, init: str) -> Path:
         """Returns the folder of the shipped files."""
-        return self.path / "export" / (checked_name(name) if init == "scratch" else f"{checked_name(name)}-{init}")
+        return self.path / "export" / self._place(name, init)
 
     def report(self, name: str, init: str) -> Path:
         """Returns the folder of the report."""
-        plain = name == MAIN and init == "scratch"
-        return self.path if plain else self.path / "reports" / f"{checked_name(name)}-{init}"
+        place = self._place(name, init)
+        return self.path if place == MAIN else self.path / "reports" / place
+
+    @staticmethod
+    def _place(name: str, init: str) -> str:
+        # No name holds a plus sign, so no search can be taken for another one with another init.
+        return checked_name(name) if init == "scratch" else f"{checked_name(name)}+{init}"
 
     def read_json(self, path: Path, stage: str, keys: Iterable[str] = ()) -> dict[str, Any]:
         """Returns the JSON object at ``path``, which ``stage`` writes with at least ``keys``.

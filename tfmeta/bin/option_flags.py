@@ -59,7 +59,11 @@ def project(values: flags.FlagValues) -> Callable[[], ProjectOptions]:
         flag_values=values,
     )
     sampler = flags.DEFINE_enum(
-        "sampler", ProjectOptions.sampler, sorted(SAMPLERS), "How structures are drawn in training.", flag_values=values
+        "sampler",
+        None,
+        sorted(SAMPLERS),
+        f"How structures are drawn in training ({PruningNetOptions.sampler}; uniform with metapruning:NAME).",
+        flag_values=values,
     )
     seed = flags.DEFINE_integer("seed", ProjectOptions.seed, "Seed of everything random.", flag_values=values)
 
@@ -100,6 +104,19 @@ def _data(values: flags.FlagValues) -> Callable[[int], DataOptions]:
     )
     size = flags.DEFINE_integer("search_size", None, "Number of them, instead of a share.", flag_values=values)
     train_size = flags.DEFINE_integer("train_size", None, "Use only so many training images.", flag_values=values)
+    test_size = flags.DEFINE_integer("test_size", None, "Use only so many test images.", flag_values=values)
+    test_fraction = flags.DEFINE_float(
+        "test_fraction",
+        default.test_fraction,
+        "Share to test on, where the data has no test split.",
+        flag_values=values,
+    )
+    memory = flags.DEFINE_integer(
+        "memory_limit_mb",
+        default.memory_limit_mb,
+        "Image folders that need less than this, decoded, are held in memory.",
+        flag_values=values,
+    )
 
     def options(seed: int) -> DataOptions:
         return DataOptions(
@@ -112,6 +129,9 @@ def _data(values: flags.FlagValues) -> Callable[[int], DataOptions]:
             search_fraction=fraction.value,
             search_size=size.value,
             train_size=train_size.value,
+            test_size=test_size.value,
+            test_fraction=test_fraction.value,
+            memory_limit_mb=memory.value,
         )
 
     return options
@@ -130,14 +150,27 @@ def train(values: flags.FlagValues, prefix: str = "", what: str = "") -> Callabl
     epochs = integer("epochs", "Passes over the training images.")
     batch_size = integer("batch_size", "Images a step.")
     learning_rate = number("learning_rate", "Peak of the learning rate.")
+    warmup = number("warmup", "Share of the steps in which it rises.")
+    momentum = number("momentum", "Momentum.")
     weight_decay = number("weight_decay", "Weight decay of kernels.")
     label_smoothing = number("label_smoothing", "Label smoothing.")
     augment = flags.DEFINE_bool(
         prefix + "augment", default.augment, f"Change training images at random.{note}", flag_values=values
     )
 
+    augmentation = flags.DEFINE_list(
+        prefix + "augmentation",
+        [],
+        f"Changes to what the data set recommends: flip=1,pad_crop=4,cutout=8,brightness=0.2,contrast=0.2,"
+        f"min_crop_area=0.25.{note}",
+        flag_values=values,
+    )
+
     def options(seed: int) -> TrainOptions:
         return TrainOptions(
+            warmup=warmup.value,
+            momentum=momentum.value,
+            augmentation=tuple(augmentation.value),
             epochs=epochs.value,
             batch_size=batch_size.value,
             learning_rate=learning_rate.value,
@@ -200,6 +233,13 @@ def search(values: flags.FlagValues, own_seed: bool = True) -> Callable[..., Sea
         "Training images for the batch-norm statistics of each structure.",
         flag_values=values,
     )
+    scheme = flags.DEFINE_enum(
+        "latency_scheme",
+        LatencyOptions.scheme,
+        sorted(SCHEMES),
+        "Quantization of the files that a limit on latency is about.",
+        flag_values=values,
+    )
     seed = flags.DEFINE_integer("seed", default.seed, "Seed of the search.", flag_values=values) if own_seed else None
 
     def options(name: str, device: str, latency: LatencyOptions, seed_value: int | None = None) -> SearchOptions:
@@ -212,7 +252,7 @@ def search(values: flags.FlagValues, own_seed: bool = True) -> Callable[..., Sea
             population=population.value,
             calibration_images=calibration.value,
             device=device,
-            latency=latency,
+            latency=dataclasses.replace(latency, scheme=scheme.value),
             seed=seed.value if seed is not None else seed_value or 0,
             name=name,
         )
@@ -225,10 +265,17 @@ def retrain(values: flags.FlagValues) -> Callable[[TrainOptions, str, str], Retr
     distill = flags.DEFINE_bool(
         "distill", RetrainOptions.distill, "The full network teaches the smaller ones.", flag_values=values
     )
+    weight = flags.DEFINE_float(
+        "distill_weight", TrainOptions.distill_weight, "Share of the loss that follows the teacher.", flag_values=values
+    )
+    temperature = flags.DEFINE_float(
+        "temperature", TrainOptions.temperature, "Softens the teacher's answers.", flag_values=values
+    )
     rows = flags.DEFINE_list("rows", list(ROWS), f"Which networks: {', '.join(ROWS)}.", flag_values=values)
 
     def options(training: TrainOptions, init: str, name: str) -> RetrainOptions:
-        return RetrainOptions(training, init, distill.value, tuple(rows.value), name)
+        taught = dataclasses.replace(training, distill_weight=weight.value, temperature=temperature.value)
+        return RetrainOptions(taught, init, distill.value, tuple(rows.value), name)
 
     return options
 
@@ -239,7 +286,21 @@ def export(values: flags.FlagValues) -> Callable[[str, str, str, LatencyOptions]
         "scheme", list(SCHEMES), sorted(SCHEMES), "Quantization scheme; repeat it for several.", flag_values=values
     )
 
+    agreement = flags.DEFINE_float(
+        "min_top1_agreement",
+        None,
+        "Share of samples, 0 to 1, that file and Keras model must give the same class (the scheme's own).",
+        flag_values=values,
+    )
+
     def options(name: str, init: str, device: str, latency: LatencyOptions) -> ExportOptions:
-        return ExportOptions(schemes=tuple(schemes.value), init=init, device=device, latency=latency, name=name)
+        return ExportOptions(
+            schemes=tuple(schemes.value),
+            init=init,
+            min_top1_agreement=agreement.value,
+            device=device,
+            latency=latency,
+            name=name,
+        )
 
     return options

@@ -7,6 +7,7 @@ Every image of a batch gets its own random draw, and no op runs once per image. 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tfmeta.errors import DataError
@@ -54,6 +55,26 @@ class Augmentation:
             raise DataError(
                 f"Expected min_crop_area above 0 and up to 1 (1 crops nothing). Received: {self.min_crop_area}."
             )
+
+    def changed(self, texts: Sequence[str]) -> Augmentation:
+        """Returns a copy with other values, given as a user types them: "flip=1", "pad_crop=4", "contrast=0.2".
+
+        Raises:
+            DataError: an unknown name, or a value that is no number or out of its range.
+        """
+        known = {field.name: type(field.default) for field in dataclasses.fields(self)}
+        values = {}
+        for text in texts:
+            name, _, value = text.partition("=")
+            if name not in known:
+                raise DataError(
+                    f"Expected augmentation as name=value with a name of {', '.join(known)}. Received: {text!r}."
+                )
+            try:
+                values[name] = known[name](float(value))
+            except ValueError as error:
+                raise DataError(f"Expected a number for the augmentation {name!r}. Received: {value!r}.") from error
+        return dataclasses.replace(self, **values)
 
     @property
     def moves(self) -> bool:

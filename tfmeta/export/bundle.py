@@ -31,6 +31,7 @@ class Shipped:
         latency: a `Measurement` as a plain dict, or None.
         widths: the structure, one width a searchable group, or None for a model that was not
             pruned.
+        model_sha256: of the saved Keras model that the file was made of.
     """
 
     model: str
@@ -39,14 +40,28 @@ class Shipped:
     test_images: int | None = None
     latency: Mapping[str, Any] | None = None
     widths: Sequence[int] | None = None
+    model_sha256: str | None = None
 
 
-def write_manifest(path: str | os.PathLike[str], shipped: Sequence[Shipped], *, command: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Refused:
+    """A file that was not written, because it does not compute what its Keras model computes or does not convert."""
+
+    model: str
+    scheme: str
+    reason: str
+    model_sha256: str
+
+
+def write_manifest(
+    path: str | os.PathLike[str], shipped: Sequence[Shipped], refused: Sequence[Refused] = (), *, command: str
+) -> dict[str, Any]:
     """Writes the manifest of ``shipped`` to ``path``, whole or not at all, and returns it.
 
     Args:
         path: the manifest; the files should lie in its folder or below.
         shipped: the verified files.
+        refused: those that failed.
         command: the command line that made them.
 
     Raises:
@@ -57,6 +72,7 @@ def write_manifest(path: str | os.PathLike[str], shipped: Sequence[Shipped], *, 
         "command": command,
         "versions": installed_versions(),
         "files": [_entry(item, folder) for item in shipped],
+        "refused": [asdict(item) for item in refused],
     }
     files.write_json(path, manifest)
     return manifest
@@ -124,6 +140,7 @@ def _entry(item: Shipped, folder: Path) -> dict[str, Any]:
         "test_accuracy": item.test_accuracy,
         "test_images": item.test_images,
         "latency": None if item.latency is None else dict(item.latency),
+        "model_sha256": item.model_sha256,
         "widths": None if item.widths is None else [int(width) for width in item.widths],
     }
 

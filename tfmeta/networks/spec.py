@@ -5,7 +5,9 @@
 | `mobilenet_v1` | a family of `NETWORKS`, built for the data set |
 | `mobilenet_v1?width=0.25&blocks=8` | the same with arguments |
 | `metapruning:mobilenet_v2` | the paper's network and search space (`PRESETS`) |
-| `path/to/model.keras` | a saved model, loaded in Keras' safe mode, weights included |
+| `path/to/model.keras` | a saved model, loaded in Keras' safe mode |
+
+The weights of a saved model are not used: the PruningNet and every network of the result table are trained anew.
 """
 
 from __future__ import annotations
@@ -42,12 +44,10 @@ class Built:
     Attributes:
         model: the Keras model.
         preset: the paper's choices for it, or None.
-        trained: whether it came with weights worth keeping.
     """
 
     model: Any
     preset: Preset | None
-    trained: bool
 
 
 def build(spec: str, input_shape: tuple[int, ...], classes: int) -> Built:
@@ -62,15 +62,15 @@ def build(spec: str, input_shape: tuple[int, ...], classes: int) -> Built:
         UserError: an unknown name or argument, or a file that is no Keras model.
     """
     if spec.endswith((".keras", ".h5")):
-        return Built(_load(spec), None, True)
+        return Built(_load(spec), None)
     if spec.startswith(_PRESET):
         preset = resolve(PRESETS, spec.removeprefix(_PRESET), "metapruning network")
-        return Built(preset.build(input_shape, classes), preset, False)
+        return Built(preset.build(input_shape, classes), preset)
     name, _, query = spec.partition("?")
     builder = resolve(NETWORKS, name, "network")
     arguments = _arguments(builder, name, query)
     try:
-        return Built(builder(input_shape, classes, **arguments), None, False)
+        return Built(builder(input_shape, classes, **arguments), None)
     except UserError:
         raise
     except (TypeError, ValueError) as error:  # what Keras says of sizes that do not go together

@@ -15,6 +15,7 @@ from tfmeta.trial import Trial
 
 CONTROLS = ("random", "uniform")
 
+
 def add_controls(
     result: SearchResult,
     run: Run,
@@ -81,9 +82,7 @@ def _uniform(run: Run) -> Trial:
     return best
 
 
-def _widest_that_measures_within(
-    problem: Problem, widest: Structure, evaluated: Callable[[Structure], Trial]
-) -> Trial:
+def _widest_that_measures_within(problem: Problem, widest: Structure, evaluated: Callable[[Structure], Trial]) -> Trial:
     ladder = [structure for structure in problem.space.uniform_ladder() if _within(structure, widest)]
     best = evaluated(ladder[0])
     if _too_large(problem, best):

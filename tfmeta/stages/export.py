@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tfmeta.errors import WorkdirError
+from tfmeta import files
+from tfmeta.errors import ExportError, WorkdirError
 from tfmeta.export import SCHEMES
-from tfmeta.export.bundle import Shipped, read_manifest, write_manifest
-from tfmeta.export.tflite import ExportResult, export_tflite
+from tfmeta.export.bundle import Refused, Shipped, read_manifest, write_manifest
+from tfmeta.export.tflite import export_tflite
 from tfmeta.export.verify import split_accuracy
 from tfmeta.latency.measure import measure_files
 from tfmeta.latency.options import FINAL, LatencyOptions
@@ -29,6 +30,7 @@ class ExportOptions:
         init: which retrained networks.
         calibration_images: training images, balanced by class, that quantization ranges are taken from.
         verify_images: images of the search split that file and model are compared on.
+        min_top1_agreement: share of them that both must give the same class, 0 to 1; the scheme's own by default.
         device: where the files are timed, a device text of tflite_bench.
         latency: how.
         name: name of the search.
@@ -38,6 +40,7 @@ class ExportOptions:
     init: str = "scratch"
     calibration_images: int = 300
     verify_images: int = 300
+    min_top1_agreement: float | None = None
     device: str = "host"
     latency: LatencyOptions = FINAL
     name: str = MAIN
@@ -57,53 +60,74 @@ def export(project: Project, options: ExportOptions, command: str = "") -> dict[
     folder = project.workdir.export(options.name, options.init)
     manifest = folder / "manifest.json"
     section, instead = f"export {options.name} {options.init}", f"delete {manifest} to export anew"
+    models = _models(project, options)
     if manifest.exists():
         project.workdir.claim(section, asdict(options), begun=True, instead=instead)
-        return read_manifest(manifest)
+        made = read_manifest(manifest)
+        if _sources(made) == {row: files.sha256(path) for row, path in models.items()}:
+            return made
+    project.workdir.claim(section, asdict(options), begun=False)
+    written, refused = _write(project, options, models, folder)
+    # Every file is timed in turns with one of them, the full network where it is there.
+    reference = next((item.result.path for item in written if item.model == "full"), written[0].result.path)
+    latencies = measure_files(options.device, [item.result.path for item in written], reference, options.latency)
     found = structures(project, options.name)
-    models = {row: project.workdir.model(options.name, row, options.init) for row in ROWS}
-    models = {row: path for row, path in models.items() if path.exists()}
+    shipped = [
+        replace(
+            item,
+            test_accuracy=split_accuracy(item.result.path, project.splits.test),
+            test_images=project.splits.test.size,
+            latency=latency.to_json(),
+            widths=found[item.model].widths,
+        )
+        for item, latency in zip(written, latencies, strict=True)
+    ]
+    return write_manifest(manifest, shipped, refused, command=command)
+
+
+def _models(project: Project, options: ExportOptions) -> dict[str, Path]:
+    paths = {row: project.workdir.model(options.name, row, options.init) for row in ROWS}
+    models = {row: path for row, path in paths.items() if path.exists()}
     if not models:
+        structures(project, options.name)  # tells when not even the search is done
         raise WorkdirError(
             f"No retrained models in {project.workdir.path}. Run first: tfmeta retrain --workdir={project.workdir.path}"
         )
-    project.workdir.claim(section, asdict(options), begun=False)
-    written = _write(project, options, models, folder)
-    paths = [result.path for _, result in written]
-    # Every file is timed in turns with one of them, the full network where it is there.
-    reference = next((result.path for row, result in written if row == "full"), paths[0])
-    latencies = measure_files(options.device, paths, reference, options.latency)
-    shipped = [
-        Shipped(
-            model=row,
-            result=result,
-            test_accuracy=split_accuracy(result.path, project.splits.test),
-            test_images=project.splits.test.size,
-            latency=latency.to_json(),
-            widths=found[row].widths,
-        )
-        for (row, result), latency in zip(written, latencies, strict=True)
-    ]
-    return write_manifest(manifest, shipped, command=command)
+    return models
+
+
+def _sources(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Row → SHA-256 of the Keras model that its files were made of."""
+    return {file["model"]: file["model_sha256"] for file in (*manifest["files"], *manifest["refused"])}
 
 
 def _write(
     project: Project, options: ExportOptions, models: dict[str, Path], folder: Path
-) -> Sequence[tuple[str, ExportResult]]:
+) -> tuple[list[Shipped], list[Refused]]:
+    """Writes what verifies. A control that does not is left out with its reason; the searched network must not fail."""
     calibration, _ = project.splits.train.sample(options.calibration_images, project.options.seed)
     samples, _ = project.splits.search.sample(options.verify_images, project.options.seed)
-    few = min(options.calibration_images, project.splits.train.size)
-    written = []
+    written: list[Shipped] = []
+    refused: list[Refused] = []
     for row, path in models.items():
-        model = load_model(path)
+        model, digest = load_model(path), files.sha256(path)
         for scheme in options.schemes:
-            result = export_tflite(
-                model,
-                folder / f"{row}-{scheme}.tflite",
-                scheme,
-                calibration,
-                samples,
-                min_calibration_images=min(few, 100),
-            )
-            written.append((row, result))
-    return written
+            target = folder / f"{row}-{scheme}.tflite"
+            try:
+                result = export_tflite(
+                    model,
+                    target,
+                    scheme,
+                    calibration,
+                    samples,
+                    min_top1_agreement=options.min_top1_agreement,
+                    min_calibration_images=min(100, len(calibration)),
+                )
+            except ExportError as error:
+                if row == "searched" or len(models) == 1:
+                    raise
+                target.unlink(missing_ok=True)  # a file of an earlier model must not pass for this one's
+                refused.append(Refused(row, scheme, str(error), digest))
+                continue
+            written.append(Shipped(row, result, model_sha256=digest))
+    return written, refused

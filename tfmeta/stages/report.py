@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ def report(project: Project, options: ReportOptions, command: str = "") -> tuple
 def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
     found = result(project, options.name)
     chosen = structures(project, options.name)
-    files = _files(project, options)
+    manifest = _manifest(project, options)
+    files = manifest["files"]
     config = project.workdir.config
     retrained = config.get(f"retrain {options.name} {options.init}", {})
     exported = config.get(f"export {options.name} {options.init}", {})
@@ -62,7 +63,7 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
         files=tuple(_file_row(file) for file in files),
         trials=_trials(project, options.name),
         groups=_groups(project, chosen["searched"]),
-        how=_how(project, found, retrained, exported),
+        how=_how(project, found, retrained, exported, manifest["refused"]),
         versions=installed_versions(),
         command=command,
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -116,9 +117,9 @@ def _latency(file: Mapping[str, Any]) -> Latency | Missing:
     return Latency(found["median_ms"], found["p90_ms"], found["verdict"])
 
 
-def _files(project: Project, options: ReportOptions) -> list[dict[str, Any]]:
-    manifest = project.workdir.export(options.name, options.init) / "manifest.json"
-    return list(read_manifest(manifest)["files"]) if manifest.exists() else []
+def _manifest(project: Project, options: ReportOptions) -> dict[str, Any]:
+    path = project.workdir.export(options.name, options.init) / "manifest.json"
+    return read_manifest(path) if path.exists() else {"files": [], "refused": []}
 
 
 def _trials(project: Project, name: str) -> tuple[TrialPoint, ...]:
@@ -148,7 +149,11 @@ def _latency_label(exported: Mapping[str, Any]) -> str:
 
 
 def _how(
-    project: Project, found: Mapping[str, Any], retrained: Mapping[str, Any], exported: Mapping[str, Any]
+    project: Project,
+    found: Mapping[str, Any],
+    retrained: Mapping[str, Any],
+    exported: Mapping[str, Any],
+    refused: Sequence[Mapping[str, Any]],
 ) -> tuple[tuple[str, str], ...]:
     splits = project.splits
     how = [
@@ -168,7 +173,8 @@ def _how(
                 "Accuracy after retraining",
                 f"top-1 on the test split ({splits.test.size:,} images, read by export and report only); every network "
                 f"trained alike: {train['epochs']} epochs on {splits.train.size:,} images, init {retrained['init']}, "
-                f"seed {train['seed']}{taught}",
+                f"seed {train['seed']}{taught}. The margins of chance are those of the test images; another seed of "
+                "training moves every accuracy as well",
             )
         )
     if exported:
@@ -179,6 +185,7 @@ def _how(
                 f"({exported['device']})",
             )
         )
+    how += [(f"No {file['scheme']} file of {file['model']}", file["reason"]) for file in refused]
     how += [(f"The {name} control is missing", reason) for name, reason in found["missing"].items()]
     if found["note"]:
         how.append(("Search", found["note"]))

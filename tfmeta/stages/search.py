@@ -26,7 +26,7 @@ from tfmeta.workdir import MAIN
 
 ROWS = ("searched", "random", "uniform", "full")
 
-_KEYS = ("budget", "evaluations", "structures", "pareto", "note")  # of a result file
+_KEYS = ("budget", "evaluations", "structures", "pareto", "missing", "note")  # of a result file
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
         "evaluations": len(answer.trials),
         "structures": rows,
         "pareto": [_entry(trial.structure, trial.values) for trial in answer.pareto],
+        "missing": dict(answer.missing),
         "note": answer.note,
     }
     files.write_json(path, found)

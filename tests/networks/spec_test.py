@@ -1,0 +1,67 @@
+"""From what a user types to a model."""
+
+import pytest
+
+from tests import projects
+from tfmeta.errors import UserError
+from tfmeta.networks import NETWORKS, PRESETS, spec
+
+SHAPE = (32, 32, 3)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_every_family_is_built_by_its_name(name):
+    built = spec.build(name, SHAPE, 7)
+    assert built.model.input_shape == (None, *SHAPE)
+    assert built.model.output_shape == (None, 7)
+    assert built.preset is None
+
+
+def test_arguments_reach_the_family():
+    narrow, wide = (spec.build(f"mobilenet_v1?width={w}&blocks=8", SHAPE, 7).model for w in ("0.25", "0.5"))
+    assert [layer.name for layer in narrow.layers] == [layer.name for layer in wide.layers]
+    assert narrow.get_layer("block1_pw_conv").filters == 16
+    assert wide.get_layer("block1_pw_conv").filters == 32
+
+
+def test_a_preset_is_the_papers():
+    built = spec.build("metapruning:mobilenet_v1", SHAPE, 7)
+    assert built.preset is not None
+    assert built.model.output_shape == (None, 7)
+
+
+def test_a_saved_model_keeps_its_weights(tmp_path):
+    path = projects.saved_model(tmp_path / "model.keras")
+    first, second = (spec.build(str(path), (1, 1, 1), 1) for _ in range(2))
+    for one, other in zip(first.model.weights, second.model.weights, strict=True):
+        assert (one.numpy() == other.numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mobilnet", "Unknown network 'mobilnet'. Expected one of: mobilenet_v1"),
+        ("metapruning:vgg", f"Unknown metapruning network 'vgg'. Expected one of: {', '.join(sorted(PRESETS))}"),
+        ("vgg?blocks=3", "Network 'vgg' has no argument 'blocks'. Expected one of: "),
+        ("vgg?width=wide", "Expected a number, True or False for 'width' of 'vgg', received 'wide'."),
+        ("vgg?width=", "Expected a number, True or False for 'width' of 'vgg', received ''."),
+        ("vgg?width=0", "Expected a width above 0, received 0."),
+        ("vgg?width=[1]", "Network 'vgg?width=[1]' cannot be built for images (32, 32, 3)"),
+        ("mobilenet_v1?blocks=3", "MobileNetV1 has 8 to 13 blocks, received 3."),
+        ("nowhere/model.keras", "There is no model file at 'nowhere/model.keras'."),
+    ],
+)
+def test_a_mistake_is_told(text, message):
+    with pytest.raises(UserError) as error:
+        spec.build(text, SHAPE, 7)
+    assert message in str(error.value)
+
+
+def test_code_in_a_file_is_not_run(tmp_path):
+    from tfmeta.lazy import keras
+
+    image = keras.Input(SHAPE)
+    doubled = keras.layers.Lambda(lambda x: x * 2)(image)
+    keras.Model(image, keras.layers.Dense(7)(keras.layers.Flatten()(doubled))).save(tmp_path / "model.keras")
+    with pytest.raises(UserError, match=r"cannot be loaded as a Keras model \(Requested the deserialization of a"):
+        spec.build(str(tmp_path / "model.keras"), SHAPE, 7)
