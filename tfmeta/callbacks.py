@@ -6,15 +6,13 @@ This module subclasses Keras, so importing it imports TensorFlow; `training` imp
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from tfmeta.checkpoint import save_weights
 from tfmeta.errors import TrainingError
 from tfmeta.lazy import keras
+from tfmeta.progress import meter
 
 # Reading the loss waits for the step to end, so it is looked at now and then.
 _CHECK_EVERY = 20
@@ -31,13 +29,11 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Starts the bar."""
-        self._bar = tqdm(
-            desc=self._description,
+        self._bar = meter(
+            self._description,
             total=self._epochs * self._steps,
             initial=self._first_epoch * self._steps,
             bar_format=_BAR,
-            dynamic_ncols=True,
-            mininterval=0.2 if sys.stderr.isatty() else 30,
         )
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

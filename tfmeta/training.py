@@ -173,7 +173,7 @@ def batches_of(images: np.ndarray, batch_size: int) -> list[np.ndarray]:
 def evaluate(model: Any, split: Split, batch_size: int = 250) -> float:
     """Returns the share of right top answers of a plain Keras model on ``split``, 0 to 1."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)], autograph=False)
     def forward(images: Any) -> Any:
         return model(images, training=False)
 

@@ -183,10 +183,6 @@ class ChannelGraph:
             return None
         return np.flatnonzero(mask[self.axes[node.roles[role]]])
 
-    def group_of(self, label: int) -> Group:
-        """Returns the group that the channel ``label`` belongs to."""
-        return self.groups[int(np.searchsorted([group.offset for group in self.groups], label, "right")) - 1]
-
     def groups_of_axis(self, axis: int) -> tuple[int, ...]:
         """Returns the indices of the groups that stand in an axis, in order of first appearance."""
         starts = np.array([group.offset for group in self.groups])

@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from tqdm import tqdm
 
 from tfmeta.errors import StoreError, UserError
 from tfmeta.graph.structure import Structure
+from tfmeta.progress import meter
 from tfmeta.search import outcome, steering
 from tfmeta.search.problem import PROBE_GENERATION, Problem
 from tfmeta.search.types import Searcher, SearchResult
@@ -66,7 +66,9 @@ class Run:
         trials = [t for t in trials if t.generation != PROBE_GENERATION]
         kept = [t for t in trials if t.generation < done]
         note = ""
-        with _display(self.name, generations * searcher.batch, len(trials)) as display:
+        with meter(
+            f"search ({self.name})", total=generations * searcher.batch, initial=len(trials), unit="structure"
+        ) as display:
             for generation in range(done, generations):
                 outcome.check_not_all_failed(kept)
                 searcher.constrain(steering.bounds(self.problem, [*probes, *kept]))
@@ -142,18 +144,6 @@ def opened(store: str | os.PathLike[str] | Store | None) -> Iterator[Store]:
     else:
         with Store(store) as own:
             yield own
-
-
-def _display(name: str, total: int, done: int) -> tqdm[Any]:
-    terminal = sys.stderr.isatty()
-    return tqdm(
-        total=total,
-        initial=done,
-        desc=f"search ({name})",
-        unit="structure",
-        dynamic_ncols=terminal,
-        mininterval=0.2 if terminal else 30.0,
-    )
 
 
 def generator(seed: int, stream: int = 0) -> np.random.Generator:

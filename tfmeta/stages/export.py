@@ -15,6 +15,7 @@ from tfmeta.export.tflite import export_tflite
 from tfmeta.export.verify import split_accuracy
 from tfmeta.latency.measure import measure_files
 from tfmeta.latency.options import FINAL, LatencyOptions
+from tfmeta.progress import bar
 from tfmeta.project import Project
 from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS, structures
@@ -109,25 +110,25 @@ def _write(
     samples, _ = project.splits.search.sample(options.verify_images, project.options.seed)
     written: list[Shipped] = []
     refused: list[Refused] = []
-    for row, path in models.items():
+    wanted = [(row, path, scheme) for row, path in models.items() for scheme in options.schemes]
+    for row, path, scheme in bar(wanted, "Exporting", unit="file"):
         model, digest = load_model(path), files.sha256(path)
-        for scheme in options.schemes:
-            target = folder / f"{row}-{scheme}.tflite"
-            try:
-                result = export_tflite(
-                    model,
-                    target,
-                    scheme,
-                    calibration,
-                    samples,
-                    min_top1_agreement=options.min_top1_agreement,
-                    min_calibration_images=min(100, len(calibration)),
-                )
-            except ExportError as error:
-                if row == "searched" or len(models) == 1:
-                    raise
-                target.unlink(missing_ok=True)  # a file of an earlier model must not pass for this one's
-                refused.append(Refused(row, scheme, str(error), digest))
-                continue
-            written.append(Shipped(row, result, model_sha256=digest))
+        target = folder / f"{row}-{scheme}.tflite"
+        try:
+            result = export_tflite(
+                model,
+                target,
+                scheme,
+                calibration,
+                samples,
+                min_top1_agreement=options.min_top1_agreement,
+                min_calibration_images=min(100, len(calibration)),
+            )
+        except ExportError as error:
+            if row == "searched" or len(models) == 1:
+                raise
+            target.unlink(missing_ok=True)  # a file of an earlier model must not pass for this one's
+            refused.append(Refused(row, scheme, str(error), digest))
+            continue
+        written.append(Shipped(row, result, model_sha256=digest))
     return written, refused
