@@ -3,7 +3,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 INSTALLED := $(VENV)/.installed
-QUICKSTART ?= --workdir=runs/quickstart --dataset=digits --network=mobilenet_v1
+# Small enough for a few minutes on two cores; the quotes are for the shell that runs the recipe.
+QUICKSTART ?= --workdir=runs/quickstart --dataset=digits --search_fraction=0.2 \
+	'--model=mobilenet_v1?width=0.25&blocks=8' --train_epochs=12 --train_batch_size=64 \
+	--retrain_epochs=10 --retrain_batch_size=64 --generations=6 --population=20
 TESTS ?= tests
 
 .PHONY: quickstart test lint format clean

@@ -170,7 +170,7 @@ def batches_of(images: np.ndarray, batch_size: int) -> list[np.ndarray]:
     return [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
 
 
-def evaluate(model: Any, split: Split, batch_size: int = 250) -> float:
+def evaluate(model: Any, split: Split, batch_size: int = 250, description: str = "Testing") -> float:
     """Returns the share of right top answers of a plain Keras model on ``split``, 0 to 1."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)], autograph=False)
@@ -180,7 +180,7 @@ def evaluate(model: Any, split: Split, batch_size: int = 250) -> float:
     # The concrete function is taken at once: TensorFlow warns of retracing when many models are tested in one process.
     outputs = forward.get_concrete_function()
     right = 0
-    for images, labels in bar(split.batches(batch_size), "Testing", unit="batch"):
+    for images, labels in bar(split.batches(batch_size), description, unit="batch"):
         right += int(tf.reduce_sum(tf.cast(tf.argmax(outputs(images), -1, tf.int32) == labels, tf.int32)))
     return right / split.size
 

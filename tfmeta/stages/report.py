@@ -91,10 +91,14 @@ def _row(
         macs=int(cost.macs(project.graph, structure)),
         params=int(cost.params(project.graph, structure)),
         search_accuracy=values.get("accuracy", Missing("not evaluated")),
-        test_accuracy=evaluate(load_model(path), project.splits.test) if path.exists() else Missing("not retrained"),
+        test_accuracy=_test_accuracy(project, name, path) if path.exists() else Missing("not retrained"),
         size_bytes=file["size_bytes"] if file else Missing("not exported"),
         latency=_latency(file) if file else Missing("not exported"),
     )
+
+
+def _test_accuracy(project: Project, name: str, path: Path) -> float:
+    return evaluate(load_model(path), project.splits.test, description=f"Testing {name}")
 
 
 def _file_row(file: Mapping[str, Any]) -> FileRow:
