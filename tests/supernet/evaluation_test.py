@@ -12,7 +12,7 @@ from tfmeta.supernet.pruning_net import PruningNet
 
 SMALL = (*nets.TINY, *nets.ODD)
 # The project's own families, and those of Keras whose couplings no tiny network has together.
-LARGE = ("mobilenet_v1", "resnet", "MobileNetV2", "EfficientNetB0")
+LARGE = tuple(nets.FAMILIES)
 
 
 @pytest.mark.parametrize("name", SMALL)
