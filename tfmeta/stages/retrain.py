@@ -86,11 +86,12 @@ def load_model(path: Path) -> Any:
 
 
 def _claim(project: Project, options: RetrainOptions, paths: Mapping[str, Path]) -> None:
+    values = {name: value for name, value in asdict(options).items() if name != "rows"}  # rows may be added later
     checkpoints = {row: project.workdir.checkpoint(_label(options, row)) for row in ROWS}
     made = [path for path in (*paths.values(), *checkpoints.values()) if path.exists()]
     project.workdir.claim(
         f"retrain {options.name} {options.init}",
-        asdict(options),
+        values,
         begun=bool(made),
         instead=f"delete {', '.join(str(path.relative_to(project.workdir.path)) for path in made)} in it to train anew",
     )
