@@ -200,20 +200,19 @@ def _write(root: Path) -> None:
 
 
 def _markdown(results: list[dict[str, Any]]) -> str:
-    seeds = sorted({result["seed"] for result in results})
     lines = [
         "# Searched, uniform and random structures on Fashion-MNIST",
         "",
         "Made by `python benchmarks/fashion_mnist.py`; the numbers behind it are in `fashion_mnist.json`.",
         "",
-        f"Test accuracy in %, mean ± standard deviation over {len(seeds)} seed{'s' if len(seeds) > 1 else ''}. All "
+        "Test accuracy in %, mean ± standard deviation over the seeds, and MACs as a share of the full network's. All "
         f"60,000 training images: {60000 - SEARCH_IMAGES:,} to train, {SEARCH_IMAGES:,} to search. PruningNet "
         f"{SUPERNET.epochs} epochs; every network in the table {RETRAIN.epochs} epochs, same recipe. Search: "
         f"{SEARCH.generations * SEARCH.population} structures, random: as many. *Lead* is searched minus the better "
         "control, paired by seed; it is called a lead only where its 95 % interval (Student's t) is above 0.",
         "",
-        "| Network | Budget (MACs) | Init | Searched | Uniform | Random best | Lead | Verdict |",
-        "| --- | ---: | --- | ---: | ---: | ---: | ---: | --- |",
+        "| Network | Budget (MACs) | Init | Seeds | Searched | Uniform | Random best | Lead | Verdict |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for key in dict.fromkeys((r["network"], r["budget"], r["init"]) for r in results if r["row"] != "full"):
         lines.append(_line(key, results))
@@ -237,7 +236,7 @@ def _line(key: tuple[str, float, str], results: list[dict[str, Any]]) -> str:
     for rows in (searched, *controls):
         share = np.mean([row["macs_share"] for row in rows.values()])
         cells.append(f"{_spread([row['test_accuracy'] for row in rows.values()])} @ {share:.2f}x")
-    return f"| {key[0]} | {key[1]:.2f}x | {key[2]} | {' | '.join(cells)} | {leads.mean():+.2f} | {_verdict(leads)} |"
+    return f"| {key[0]} | {key[1]:.2f}x | {key[2]} | {len(leads)} | {' | '.join(cells)} | {leads.mean():+.2f} | {_verdict(leads)} |"
 
 
 # The 97.5 % quantile of Student's t for 1, 2, 3 and 4 degrees of freedom.
