@@ -236,7 +236,8 @@ def _line(key: tuple[str, float, str], results: list[dict[str, Any]]) -> str:
     for rows in (searched, *controls):
         share = np.mean([row["macs_share"] for row in rows.values()])
         cells.append(f"{_spread([row['test_accuracy'] for row in rows.values()])} @ {share:.2f}x")
-    return f"| {key[0]} | {key[1]:.2f}x | {key[2]} | {len(leads)} | {' | '.join(cells)} | {leads.mean():+.2f} | {_verdict(leads)} |"
+    setting = (key[0], f"{key[1]:.2f}x", key[2], str(len(leads)))
+    return f"| {' | '.join([*setting, *cells, f'{leads.mean():+.2f}', _verdict(leads)])} |"
 
 
 # The 97.5 % quantile of Student's t for 1, 2, 3 and 4 degrees of freedom.
