@@ -8,14 +8,21 @@ from __future__ import annotations
 import abc
 import importlib
 import os
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self, cast
+from typing import Self, TypeVar, cast
 
+from tflite_bench.block import Block
+from tflite_bench.conditions import Conditions
+from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import OptionsError
 from tflite_bench.model_file import ModelFile
-from tflite_bench.types import BenchOptions, DeviceInfo, Measurement, Startup
+from tflite_bench.types import BenchOptions, Delegation, DeviceInfo, Measurement, Startup
 
-# First word of a device string -> "module:function"; the function gets the text after the colon.
+T = TypeVar("T")
+
+# First word of a device string -> "module:function"; the function gets the text after the colon and
+# the `DeviceOptions`.
 DEVICES = {
     "host": "tflite_bench.host:open_host",
 }
@@ -27,20 +34,23 @@ class LoadedModel(abc.ABC):
     Attributes:
         file: the model's file.
         startup: what loading and the first inference cost.
+        delegation: what the delegate took over, or None where the runtime does not tell.
     """
 
     file: ModelFile
     startup: Startup
+    delegation: Delegation | None = None
 
     @abc.abstractmethod
-    def run(self, num_runs: int, min_secs: float, max_secs: float) -> tuple[float, ...]:
-        """Returns the times of one block of inferences in milliseconds, in order.
+    def run(self, num_runs: int, min_secs: float, max_secs: float) -> Block:
+        """Returns one block of inferences.
 
         The block goes on until it has both ``num_runs`` inferences and ``min_secs`` seconds, or
         ``max_secs``.
 
         Raises:
             ModelFileError: the model stops with an error.
+            DeviceLostError: the device went away; the block has to be run again.
             DeviceError: the device fails.
         """
 
@@ -85,6 +95,34 @@ class Device(abc.ABC):
             DeviceError: the device fails.
         """
 
+    def conditions(self) -> Conditions | None:
+        """Returns the device's state now, or None where it does not tell."""
+        return None
+
+    def settle(self) -> None:
+        """Waits, with a bound, until the device is fit to measure: cool enough, and there.
+
+        Raises:
+            DeviceLostError: it did not come back in time.
+        """
+        return None
+
+    @property
+    def slots(self) -> int:
+        """How many jobs run at the same time: 1, or the number of devices in a pool."""
+        return 1
+
+    def run_job(self, job: Callable[[Device], T]) -> T:
+        """Returns ``job(device)`` with a device that nothing else uses meanwhile: this one, or one of a pool.
+
+        All that ``job`` measures is measured on one and the same device. It is called again, maybe with another
+        device, where the device fails; so it should do nothing besides measuring.
+
+        Raises:
+            BenchError: what ``job`` raised.
+        """
+        return job(self)
+
     @abc.abstractmethod
     def close(self) -> None:
         """Gives up what the device holds; a second call does nothing."""
@@ -101,8 +139,12 @@ class Device(abc.ABC):
         self.close()
 
 
-def open_device(text: str) -> Device:
+def open_device(text: str, options: DeviceOptions | None = None) -> Device:
     """Returns the device of a device string, such as ``host``.
+
+    Args:
+        text: the device string.
+        options: how to reach it; the defaults of `DeviceOptions` when None.
 
     Raises:
         OptionsError: the string names no device of this version.
@@ -115,4 +157,4 @@ def open_device(text: str) -> Device:
     if colon and not argument:
         raise OptionsError(f"Expected something after the colon of the device. Received: {text!r}.")
     module, _, function = DEVICES[kind].partition(":")
-    return cast(Device, getattr(importlib.import_module(module), function)(argument))
+    return cast(Device, getattr(importlib.import_module(module), function)(argument, options or DeviceOptions()))

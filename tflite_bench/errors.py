@@ -15,3 +15,15 @@ class ModelFileError(BenchError):
 
 class DeviceError(BenchError):
     """The device or its runtime cannot be used."""
+
+
+class DeviceLostError(DeviceError):
+    """The device went away in the middle, or does not answer: what was running has to be done again."""
+
+
+class DeviceBusyError(DeviceError):
+    """Another process measures on the device."""
+
+
+class OutputError(DeviceError):
+    """What ``benchmark_model`` printed is incomplete, contradicts itself or is not its format."""

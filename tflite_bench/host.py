@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from tflite_bench.block import Block
 from tflite_bench.device import Device, LoadedModel
+from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import BenchError, DeviceError, ModelFileError, OptionsError
 from tflite_bench.host_info import host_info
 from tflite_bench.inputs import random_input
@@ -79,22 +81,23 @@ class HostModel(LoadedModel):
             _timed(invoke, options.warmup_runs, options.warmup_min_secs, options.max_secs)
         self.startup = Startup(init_ms, first_ms, memory.mb)
 
-    def run(self, num_runs: int, min_secs: float, max_secs: float) -> tuple[float, ...]:
-        """Returns the times of one block in milliseconds, after a short warm-up of its own."""
+    def run(self, num_runs: int, min_secs: float, max_secs: float) -> Block:
+        """Returns one block with its single times, after a short warm-up of its own."""
         if self._interpreter is None:
             raise DeviceError(f"{self.file.path.name} was closed: load it again.")
         invoke = self._interpreter.invoke
         with _told_as_model_error(self.file):
             _timed(invoke, _BLOCK_WARMUP_RUNS, _BLOCK_WARMUP_SECS, max_secs)
-            return tuple(_timed(invoke, num_runs, min_secs, max_secs))
+            return Block.of_times(_timed(invoke, num_runs, min_secs, max_secs))
 
     def close(self) -> None:
         """Frees the interpreter."""
         self._interpreter = None
 
 
-def open_host(argument: str) -> HostDevice:
-    """Returns this machine as a device; ``host`` takes nothing after a colon."""
+def open_host(argument: str, options: DeviceOptions) -> HostDevice:
+    """Returns this machine as a device; ``host`` takes nothing after a colon, and needs no options."""
+    del options
     if argument:
         raise OptionsError(f"Expected the device 'host' alone. Received: 'host:{argument}'.")
     return HostDevice()

@@ -7,6 +7,7 @@ import datetime
 import os
 from collections.abc import Callable, Sequence
 
+from tflite_bench.block import Block
 from tflite_bench.device import Device, LoadedModel
 from tflite_bench.errors import OptionsError
 from tflite_bench.model_file import read_model_file
@@ -67,8 +68,8 @@ def _run_rounds(
     options: BenchOptions,
     rounds: int,
     on_block: Callable[[int, int], None] | None,
-) -> list[list[tuple[float, ...]]]:
-    blocks: list[list[tuple[float, ...]]] = [[] for _ in loaded]
+) -> list[list[Block]]:
+    blocks: list[list[Block]] = [[] for _ in loaded]
     order = list(range(len(loaded)))
     done = 0
     for number in range(rounds):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflite_bench import stats, verdict
+from tflite_bench.block import Block
 from tflite_bench.model_file import ModelFile
 from tflite_bench.types import BenchOptions, DeviceInfo, Measurement, Startup
 
@@ -14,7 +15,7 @@ from tflite_bench.types import BenchOptions, DeviceInfo, Measurement, Startup
 def summarise(
     file: ModelFile,
     startup: Startup,
-    blocks_ms: Sequence[tuple[float, ...]],
+    blocks: Sequence[Block],
     *,
     device: DeviceInfo,
     options: BenchOptions,
@@ -27,12 +28,12 @@ def summarise(
     Args:
         file: the model.
         startup: what it cost to get ready.
-        blocks_ms: times in milliseconds, in order, at least one.
+        blocks: in order, at least one.
         device: where it ran.
         options: what was asked for.
         started_at: UTC time in ISO 8601.
     """
-    times = np.concatenate([np.asarray(block, np.float64) for block in blocks_ms])
+    times = np.concatenate([np.asarray(block.times_ms, np.float64) for block in blocks])
     low, high = stats.median_interval(times, np.random.default_rng(0))
     judged, reason = verdict.judge(times, np.random.default_rng(0))
     return Measurement(
@@ -56,5 +57,5 @@ def summarise(
         device=device,
         options=options,
         started_at=started_at,
-        blocks_ms=tuple(blocks_ms),
+        blocks=tuple(blocks),
     )

@@ -7,12 +7,18 @@ import enum
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from tflite_bench.block import Block
+from tflite_bench.conditions import Conditions
 from tflite_bench.errors import BenchError, OptionsError
 
 MAX_THREADS = 1024  # Beyond any device; catches a slip of the keyboard before it starts threads.
+PINS = ("none", "all", "big", "little")
+DELEGATES = ("xnnpack", "none", "gpu", "nnapi")
+_MASK = re.compile(r"0x0*[1-9a-f][0-9a-f]*", re.IGNORECASE)
 
 
 class Verdict(enum.StrEnum):
@@ -39,7 +45,12 @@ class BenchOptions:
         max_secs: bound on the warm-up and on the timed part, each, in seconds.
         warmup_runs: least number of inferences before the timed part.
         warmup_min_secs: least time of the warm-up, in seconds.
-        seed: seed of the random inputs.
+        seed: seed of the random inputs, where the device lets them be chosen.
+        pin: cores that the model may run on: "none" leaves it to the system, "all", "big" (the fastest
+            group), "little" (the slowest group), or a hexadecimal mask such as "0xf0".
+        delegate: what runs the operators: "xnnpack" (CPU, the runtime's default), "none" (the plain
+            kernels), "gpu" or "nnapi".
+        require_full_delegation: fail where the delegate leaves operators to the plain kernels.
 
     Raises:
         OptionsError: a value is out of its range.
@@ -52,6 +63,9 @@ class BenchOptions:
     warmup_runs: int = 1
     warmup_min_secs: float = 0.5
     seed: int = 0
+    pin: str = "none"
+    delegate: str = "xnnpack"
+    require_full_delegation: bool = False
 
     def __post_init__(self) -> None:
         _require_int("threads", self.threads, 1, MAX_THREADS)
@@ -61,6 +75,13 @@ class BenchOptions:
         _require_secs("min_secs", self.min_secs)
         _require_secs("warmup_min_secs", self.warmup_min_secs)
         _require_secs("max_secs", self.max_secs)
+        if self.pin not in PINS and not _MASK.fullmatch(self.pin):
+            raise OptionsError(
+                f"Expected pin among {', '.join(PINS)}, or a hexadecimal mask of cores such as 0xf0. "
+                f"Received: pin={self.pin!r}."
+            )
+        if self.delegate not in DELEGATES:
+            raise OptionsError(f"Expected delegate among {', '.join(DELEGATES)}. Received: delegate={self.delegate!r}.")
         least = max(self.min_secs, self.warmup_min_secs)
         if self.max_secs <= 0 or self.max_secs < least:
             raise OptionsError(
@@ -83,13 +104,15 @@ class DeviceInfo:
     """What a latency depends on besides the model and the options.
 
     Attributes:
-        kind: the device string's first word: ``host``.
+        kind: the device string's first word: ``host``, ``binary`` or ``adb``.
         name: the processor, or a phone's model.
         arch: instruction set or ABI, such as ``x86_64`` or ``arm64-v8a``.
         os_version: operating system and its version.
         cores: processor cores that this process may use.
         runtime: the program that runs the model, such as ``LiteRT``.
-        runtime_version: its version.
+        runtime_version: its version; for a ``benchmark_model`` binary the beginning of its SHA-256.
+        mode: a mode of the whole device that latencies depend on, such as ``fixed-performance``.
+        serial: which one of several equal devices it was; latencies on equal devices are comparable.
     """
 
     kind: str
@@ -99,11 +122,15 @@ class DeviceInfo:
     cores: int
     runtime: str
     runtime_version: str
+    mode: str = ""
+    serial: str = ""
 
     @property
     def fingerprint(self) -> str:
-        """A short hash of all fields: latencies with different fingerprints are not comparable."""
-        text = json.dumps(self.to_json(), sort_keys=True)
+        """A short hash of all fields but the serial: latencies with different ones are not comparable."""
+        fields = self.to_json()
+        del fields["serial"]
+        text = json.dumps(fields, sort_keys=True)
         return f"{self.kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     def to_json(self) -> dict[str, Any]:
@@ -133,6 +160,23 @@ class Startup:
 
 
 @dataclasses.dataclass(frozen=True)
+class Delegation:
+    """What a delegate took over of a model, as the runtime told.
+
+    Attributes:
+        name: as in ``BenchOptions.delegate``.
+        nodes_delegated: operators that it runs.
+        nodes_total: operators of the model.
+        partitions: pieces in which it runs them; more than one means copying in between.
+    """
+
+    name: str
+    nodes_delegated: int
+    nodes_total: int
+    partitions: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Measurement:
     """The latency of one model on one device.
 
@@ -140,7 +184,9 @@ class Measurement:
         model_name: the file's name, without its folder.
         model_sha256: hash of the file that was timed.
         model_size_bytes: its size.
-        median_ms, p90_ms, min_ms, max_ms, mean_ms, std_ms: over all timed inferences.
+        median_ms, p90_ms, min_ms, max_ms, mean_ms, std_ms: over all timed inferences. Where the device
+            tells only each block's statistics, the median is that of the blocks' medians, and p90 is
+            interpolated between the percentiles that the blocks tell.
         num_runs: number of timed inferences.
         median_low_ms, median_high_ms: 95 % bootstrap interval of the median.
         init_ms, first_inference_ms, peak_memory_mb: see `Startup`.
@@ -149,7 +195,10 @@ class Measurement:
         device: where it was measured.
         options: what was asked for.
         started_at: UTC time in ISO 8601.
-        blocks_ms: the single times in order, one tuple a block of uninterrupted running.
+        delegation: what the delegate took over, or None where the runtime does not tell.
+        before, after: the device's state, or None where it does not tell.
+        attempts: verdicts of the measurements before this one that were not OK and therefore repeated.
+        blocks: the blocks of uninterrupted running, in order.
     """
 
     model_name: str
@@ -172,21 +221,28 @@ class Measurement:
     device: DeviceInfo
     options: BenchOptions
     started_at: str
-    blocks_ms: tuple[tuple[float, ...], ...] = dataclasses.field(default=(), repr=False)
+    delegation: Delegation | None = None
+    before: Conditions | None = None
+    after: Conditions | None = None
+    attempts: tuple[str, ...] = ()
+    blocks: tuple[Block, ...] = dataclasses.field(default=(), repr=False)
+
+    @property
+    def blocks_ms(self) -> tuple[tuple[float, ...], ...]:
+        """What `tflite_bench.compare` takes: each block's single times, or its median where they are not known."""
+        return tuple(block.times_ms or (block.median_ms,) for block in self.blocks)
 
     def to_json(self, *, with_blocks: bool = False) -> dict[str, Any]:
         """Returns the measurement as plain data.
 
         Args:
-            with_blocks: also the single times, which may be many thousands.
+            with_blocks: also the blocks with their single times, which may be many thousands.
         """
-        kept = [f.name for f in dataclasses.fields(self) if with_blocks or f.name != "blocks_ms"]
-        data: dict[str, Any] = {name: getattr(self, name) for name in kept}
+        data = dataclasses.asdict(self)
         data["verdict"] = self.verdict.value
-        data["device"] = {**self.device.to_json(), "fingerprint": self.device.fingerprint}
-        data["options"] = self.options.to_json()
-        if with_blocks:
-            data["blocks_ms"] = [list(block) for block in self.blocks_ms]
+        data["device"]["fingerprint"] = self.device.fingerprint
+        if not with_blocks:
+            del data["blocks"]
         return data
 
     @classmethod
@@ -205,7 +261,15 @@ class Measurement:
         device = {key: value for key, value in fields["device"].items() if key != "fingerprint"}
         fields["device"] = DeviceInfo.from_json(device)
         fields["options"] = BenchOptions.from_json(fields["options"])
-        fields["blocks_ms"] = tuple(tuple(block) for block in fields.get("blocks_ms", ()))
+        if fields.get("delegation") is not None:
+            fields["delegation"] = Delegation(**_fields_of(Delegation, fields["delegation"]))
+        for name in ("before", "after"):
+            if fields.get(name) is not None:
+                fields[name] = Conditions.from_json(fields[name])
+        fields["attempts"] = tuple(fields.get("attempts", ()))
+        fields["blocks"] = tuple(
+            Block(**{**block, "times_ms": tuple(block["times_ms"])}) for block in fields.get("blocks", ())
+        )
         return cls(**fields)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import tflite_bench
 from tflite_bench import BenchOptions, Device, DeviceInfo, LoadedModel, Measurement, Startup
+from tflite_bench.block import Block
 from tflite_bench.model_file import read_model_file
 
 
@@ -39,8 +40,8 @@ class _Timed(LoadedModel):
         self.startup = Startup(1.0, 1.0, None)
         self._times_ms = times_ms
 
-    def run(self, num_runs: int, min_secs: float, max_secs: float) -> tuple[float, ...]:
-        return tuple(itertools.islice(self._times_ms, num_runs))
+    def run(self, num_runs: int, min_secs: float, max_secs: float) -> Block:
+        return Block.of_times(list(itertools.islice(self._times_ms, num_runs)))
 
     def close(self) -> None:
         pass

@@ -72,8 +72,8 @@ def test_a_file_that_cannot_run_is_an_error_that_names_it_and_why(models: Models
 
 def test_num_runs_and_min_secs_are_both_reached(models: Models) -> None:
     with HostDevice().load(models["small"], QUICK) as loaded:
-        assert len(loaded.run(5, 0.0, 10.0)) == 5
-        times_ms = loaded.run(1, 0.05, 10.0)
+        assert loaded.run(5, 0.0, 10.0).count == 5
+        times_ms = loaded.run(1, 0.05, 10.0).times_ms
     assert len(times_ms) > 1
     # The block's 50 ms hold its inferences and the reading of the clock between them.
     assert sum(times_ms) <= 50 + max(times_ms)

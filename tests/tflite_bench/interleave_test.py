@@ -7,6 +7,7 @@ import pytest
 
 import tflite_bench
 from tflite_bench import stats
+from tflite_bench.block import Block
 from tflite_bench.device import Device, LoadedModel
 from tflite_bench.errors import ModelFileError, OptionsError
 from tflite_bench.host import HostDevice
@@ -44,9 +45,9 @@ class _Page(LoadedModel):
         self._notes = diary.notes
         self._notes.append(f"load {path.stem}")
 
-    def run(self, num_runs: int, min_secs: float, max_secs: float) -> tuple[float, ...]:
+    def run(self, num_runs: int, min_secs: float, max_secs: float) -> Block:
         self._notes.append(f"run {self.file.path.stem}")
-        return (1.0,) * num_runs
+        return Block.of_times([1.0] * num_runs)
 
     def close(self) -> None:
         self._notes.append(f"close {self.file.path.stem}")
