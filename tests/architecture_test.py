@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The rooms of tfmeta in the direction of the data. A room imports from those before it only.
 ROOMS = (
+    "differences",
     "errors",
     "files",
     "lazy",

@@ -20,7 +20,7 @@ from tfmeta.bin import VERBS
 ROOT = Path(__file__).resolve().parent.parent
 
 # Small modules that every room uses and that import nothing of the house: one library.
-BASE = {"errors", "files", "lazy", "progress", "registry"}
+BASE = {"differences", "errors", "files", "lazy", "progress", "registry"}
 
 # Where the name on the package index is not the name that is imported.
 DISTRIBUTIONS = {"PIL": "pillow", "absl": "absl_py", "sklearn": "scikit_learn"}

@@ -165,8 +165,8 @@ def test_the_store_of_another_configuration_tells_what_differs(path):
             store.claim({"graph": "xyz", "space": {"sizes": [8, 32]}})
     text = str(error.value)
     assert str(path) in text
-    assert 'graph: stored "abc", now "xyz"' in text
-    assert "space.sizes: stored [8, 16], now [8, 32]" in text
+    assert 'graph was "abc", is "xyz"' in text
+    assert "space.sizes.1 was 16, is 32" in text
     assert "another store" in text
 
 
@@ -175,7 +175,7 @@ def test_a_run_with_other_settings_tells_the_first_three_differences(path):
     with Store(path) as store, pytest.raises(StoreError) as error:
         store.begin_run("genetic", {"seed": 1, "a": 1, "b": 2, "c": "x" * 200}, {})
     text = str(error.value)
-    assert "holds the run 'genetic' with other settings: a: stored null, now 1; b: " in text
+    assert "holds the run 'genetic' with other settings: a was null, is 1; b: " in text
     assert "... and 1 more" in text
 
 

@@ -133,19 +133,3 @@ class Database:
 def dump(value: Mapping[str, Any]) -> str:
     """Returns ``value`` as JSON; raises ValueError on NaN, which is not JSON."""
     return json.dumps(value, sort_keys=True, allow_nan=False)
-
-
-def differences(stored: Any, now: Any, place: str = "") -> list[str]:
-    """Returns texts "place: stored x, now y" for every leaf in which two JSON values differ."""
-    if isinstance(stored, dict) and isinstance(now, dict):
-        return [
-            text
-            for key in sorted(stored.keys() | now.keys())
-            for text in differences(stored.get(key), now.get(key), f"{place}.{key}" if place else key)
-        ]
-    return [] if stored == now else [f"{place}: stored {_short(stored)}, now {_short(now)}"]
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

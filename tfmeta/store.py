@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfmeta.database import Database, differences, dump
+from tfmeta.database import Database, dump
+from tfmeta.differences import differences
 from tfmeta.errors import StoreError
 from tfmeta.trial import Trial
 
@@ -183,8 +184,7 @@ class Store:
     def _compare(self, belongs: str, stored: Any, now: Mapping[str, Any]) -> None:
         found = differences(stored, json.loads(dump(now)))
         if found:
-            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
             raise StoreError(
-                f"{self._database.where} {belongs}: {'; '.join(found[:3])}{more}. Use the settings "
+                f"{self._database.where} {belongs}: {found}. Use the settings "
                 "it was started with, or another store or run name."
             )

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tfmeta import files
+from tfmeta.differences import differences
 from tfmeta.errors import UserError, WorkdirError
 
 MAIN = "main"  # the name of a search unless told otherwise
@@ -117,12 +118,10 @@ class Workdir:
             WorkdirError: it was begun with others; the text tells the differences.
         """
         config = self.config
-        different = _differences(config[section], json.loads(json.dumps(values))) if section in config else []
+        different = differences(config[section], json.loads(json.dumps(values))) if section in config else ""
         if different:
-            more = f" and {len(different) - 3} more" if len(different) > 3 else ""
             raise WorkdirError(
-                f"{self.path} was begun with other options of {section!r}: {'; '.join(different[:3])}{more}. Repeat "
-                f"those, or {instead}."
+                f"{self.path} was begun with other options of {section!r}: {different}. Repeat those, or {instead}."
             )
 
     def claim(
@@ -207,17 +206,3 @@ def checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise UserError(f"Expected a --name of letters, digits, '.', '_' and '-', received {name!r}.")
     return name
-
-
-def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        old, new = ({str(place): item for place, item in enumerate(items)} for items in (old, new))
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted(set(old) | set(new))
-        return [text for key in keys for text in _differences(old.get(key), new.get(key), f"{prefix}{key}.")]
-    return [] if old == new else [f"{prefix.rstrip('.')} was {_short(old)}, is {_short(new)}"]
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

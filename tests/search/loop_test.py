@@ -164,12 +164,12 @@ def test_an_open_store_stays_open_and_holds_several_runs():
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"seed": 1}, "seed: stored 0, now 1"),
-        ({"constraints": [Constraint("macs", upper=7000)]}, "constraints: stored .*6000.*7000"),
-        ({"options": GeneticOptions(8, 2, 4, 3)}, "options.parents: stored 3, now 2"),
-        ({"objectives": [toy.Macs(), toy.Accuracy()]}, "objectives: stored"),
-        ({"depends_on": {"checkpoint": "b"}}, 'depends_on.checkpoint: stored "a", now "b"'),
-        ({"space": toy.space(options=7)}, "another model or search space: space.genes: stored"),
+        ({"seed": 1}, "seed was 0, is 1"),
+        ({"constraints": [Constraint("macs", upper=7000)]}, r"constraints\S* was .*6000.*7000"),
+        ({"options": GeneticOptions(8, 2, 4, 3)}, "options.parents was 3, is 2"),
+        ({"objectives": [toy.Macs(), toy.Accuracy()]}, "objectives.0.name was"),
+        ({"depends_on": {"checkpoint": "b"}}, 'depends_on.checkpoint was "a", is "b"'),
+        ({"space": toy.space(options=7)}, r"another model or search space: space.genes\S* was"),
     ],
 )
 def test_a_store_of_another_search_is_refused_and_kept(tmp_path, changes, text):
@@ -201,7 +201,7 @@ def test_a_searcher_may_be_given_itself(tmp_path):
     result = small(searcher=fresh(0), options=None, store=path)
     assert result.trials == small().trials
     assert small(searcher=fresh(0), options=None, store=path) == result
-    with pytest.raises(StoreError, match="start: stored"):
+    with pytest.raises(StoreError, match="start was"):
         small(searcher=fresh(1), options=None, store=path)
 
 
