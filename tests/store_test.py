@@ -175,7 +175,7 @@ def test_a_run_with_other_settings_tells_the_first_three_differences(path):
     with Store(path) as store, pytest.raises(StoreError) as error:
         store.begin_run("genetic", {"seed": 1, "a": 1, "b": 2, "c": "x" * 200}, {})
     text = str(error.value)
-    assert "holds the run 'genetic' with other settings: a was null, is 1; b: " in text
+    assert "holds the run 'genetic' with other settings: a was null, is 1; b was " in text
     assert "... and 1 more" in text
 
 
