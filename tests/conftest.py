@@ -30,3 +30,4 @@ def _free_keras_memory():
     if "keras" in sys.modules:
         sys.modules["keras"].backend.clear_session()
         gc.collect()
+        gc.freeze()  # what is left stays to the end: the next collection need not look at it again
