@@ -283,7 +283,11 @@ def retrain(values: flags.FlagValues) -> Callable[[TrainOptions, str, str], Retr
 def export(values: flags.FlagValues) -> Callable[[str, str, str, LatencyOptions], ExportOptions]:
     """Defines the quantization schemes."""
     schemes = flags.DEFINE_multi_enum(
-        "scheme", list(SCHEMES), sorted(SCHEMES), "Quantization scheme; repeat it for several.", flag_values=values
+        "scheme",
+        list(ExportOptions.schemes),
+        sorted(SCHEMES),
+        "Quantization scheme; repeat it for several.",
+        flag_values=values,
     )
 
     agreement = flags.DEFINE_float(

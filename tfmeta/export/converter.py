@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,8 @@ OUTPUT_NAME = "output"
 # What Keras calls an Input that was given no name; the number depends on what else the process has
 # built.
 _GENERATED_NAME = re.compile(r"^(keras_tensor|input_layer|input)(_\d+)?$")
+# What the converter says of an operator that has no kernel for 16-bit activations.
+_NO_16X8 = re.compile(r"Quantization to 16x8-bit not yet supported for op: '(\w+)'")
 _HINT = "TFLite files made here hold builtin operators only, so that every phone can run them."
 
 
@@ -61,6 +63,19 @@ def with_batch_one(model: keras.Model) -> keras.Model:
     name = INPUT_NAME if _GENERATED_NAME.match(source.name) else source.name
     image = keras.Input(batch_shape=(1, *shape[1:]), name=name, dtype=source.dtype)
     return keras.Model(image, {OUTPUT_NAME: model(image, training=False)})
+
+
+def tapped(model: keras.Model, layers: Sequence[str], *, inputs: bool = False) -> keras.Model:
+    """Returns a model from the image of ``model`` to the outputs of some of its layers, in that order; weights are
+    shared.
+
+    Args:
+        model: a built Keras model with one image input.
+        layers: names of layers of the model itself, not of models inside it.
+        inputs: take what the layers read instead of what they give.
+    """
+    ends = [model.get_layer(name) for name in layers]
+    return keras.Model(model.inputs[0], [end.input if inputs else end.output for end in ends])
 
 
 def _only_tensor(model: keras.Model, kind: str) -> KerasTensor:
@@ -154,7 +169,25 @@ def _explained(error: Exception, model: keras.Model) -> ExportError:
             f"{'; '.join(unsupported)}. {_HINT} Replace the layer."
         )
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    operator = _NO_16X8.search(first_line)
+    if operator:
+        layers = sorted(set(_layers_with(operator.group(1), model)))
+        where = f" (layer {', '.join(map(repr, layers))})" if layers else ""
+        return ExportError(
+            f"Expected operators that TFLite has 16-bit kernels for. Received: {operator.group(1)}{where}. Use relu, "
+            'relu6, leaky_relu, sigmoid or tanh there, or export with scheme="int8".'
+        )
     return ExportError(f"The TFLite converter failed on model {model.name!r}: {first_line[:500]}")
+
+
+def _layers_with(operator: str, model: keras.Model) -> Iterator[str]:
+    # The converter names the operator alone; the layers whose type or activation is called alike are told.
+    wanted = operator.replace("_", "").lower()
+    wanted = {"hardswish": "hardsilu"}.get(wanted, wanted)  # Keras' own name
+    for layer in _layers(model):
+        activation = getattr(getattr(layer, "activation", None), "__name__", "")
+        if wanted in (type(layer).__name__.lower(), activation.replace("_", "").lower()):
+            yield str(layer.name)
 
 
 def _unsupported(error: Exception, model: keras.Model) -> Iterator[str]:

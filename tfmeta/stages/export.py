@@ -9,8 +9,9 @@ from typing import Any
 
 from tfmeta import files
 from tfmeta.errors import ExportError, WorkdirError
-from tfmeta.export import SCHEMES
+from tfmeta.export import DEFAULT_SCHEMES
 from tfmeta.export.bundle import Refused, Shipped, read_manifest, write_manifest
+from tfmeta.export.calibration import MIN_IMAGES, from_split
 from tfmeta.export.tflite import export_tflite
 from tfmeta.export.verify import split_accuracy
 from tfmeta.latency.measure import measure_files
@@ -37,7 +38,7 @@ class ExportOptions:
         name: name of the search.
     """
 
-    schemes: tuple[str, ...] = tuple(SCHEMES)
+    schemes: tuple[str, ...] = DEFAULT_SCHEMES
     init: str = "scratch"
     calibration_images: int = 300
     verify_images: int = 300
@@ -106,7 +107,7 @@ def _write(
     project: Project, options: ExportOptions, models: dict[str, Path], folder: Path
 ) -> tuple[list[Shipped], list[Refused]]:
     """Writes what verifies. A control that does not is left out with its reason; the searched network must not fail."""
-    calibration, _ = project.splits.train.sample(options.calibration_images, project.options.seed)
+    calibration = from_split(project.splits.train, options.calibration_images, project.options.seed)
     samples, _ = project.splits.search.sample(options.verify_images, project.options.seed)
     written: list[Shipped] = []
     refused: list[Refused] = []
@@ -122,7 +123,7 @@ def _write(
                 calibration,
                 samples,
                 min_top1_agreement=options.min_top1_agreement,
-                min_calibration_images=min(100, len(calibration)),
+                min_calibration_images=min(MIN_IMAGES, len(calibration)),
             )
         except ExportError as error:
             if row == "searched" or len(models) == 1:
