@@ -186,7 +186,7 @@ def _check_first_layer(model: keras.Model, images: np.ndarray) -> None:
     )
     if np.all(mean == 0.0) and np.all(variance == 1.0):
         return  # as Keras made it: it was not trained
-    tap = converter.tapped(model, [norm.name], inputs=True)
+    tap = converter.tapped(model, [norm.input])
     answers = [keras.ops.convert_to_numpy(tap(batch, training=False)[0]) for batch in _batches(images[:MIN_IMAGES])]
     seen = np.concatenate(answers).reshape(-1, len(mean)).astype(np.float64)
     spread = np.sqrt(variance + norm.epsilon)

@@ -65,17 +65,26 @@ def with_batch_one(model: keras.Model) -> keras.Model:
     return keras.Model(image, {OUTPUT_NAME: model(image, training=False)})
 
 
-def tapped(model: keras.Model, layers: Sequence[str], *, inputs: bool = False) -> keras.Model:
-    """Returns a model from the image of ``model`` to the outputs of some of its layers, in that order; weights are
-    shared.
+def layer_tensors(model: keras.Model) -> dict[str, tuple[KerasTensor, KerasTensor]]:
+    """Returns layer name → (what it reads, what it gives), for layers of ``model`` itself with one of each.
 
-    Args:
-        model: a built Keras model with one image input.
-        layers: names of layers of the model itself, not of models inside it.
-        inputs: take what the layers read instead of what they give.
+    Layers that are called twice, or that read several tensors, give what they give for both.
     """
-    ends = [model.get_layer(name) for name in layers]
-    return keras.Model(model.inputs[0], [end.input if inputs else end.output for end in ends])
+    found = {}
+    for layer in model.layers:
+        try:
+            given = layer.output
+            read = layer.input if not isinstance(layer.input, list | dict) else given
+        except (AttributeError, ValueError):  # called several times, or never
+            continue
+        if not isinstance(given, list | dict):
+            found[str(layer.name)] = (read, given)
+    return found
+
+
+def tapped(model: keras.Model, tensors: Sequence[KerasTensor]) -> keras.Model:
+    """Returns a model from the image of ``model`` to the ``tensors`` in it; weights are shared."""
+    return keras.Model(model.inputs[0], list(tensors))
 
 
 def _only_tensor(model: keras.Model, kind: str) -> KerasTensor:
@@ -133,7 +142,16 @@ def layer_of(model: keras.Model, location: str) -> str | None:
         model: the model that was converted.
         location: a name that the converter gives to a node or tensor, "model/block/conv_1/Relu".
     """
+    return _layer_of({layer.name for layer in _layers(model) if not hasattr(layer, "layers")}, location)
+
+
+def layers_of(model: keras.Model, tensor: str) -> set[str]:
+    """Returns the layers whose work is in ``tensor``: the converter joins the names of what it fuses with ";"."""
     names = {layer.name for layer in _layers(model) if not hasattr(layer, "layers")}
+    return {layer for location in tensor.split(";") if (layer := _layer_of(names, location))}
+
+
+def _layer_of(names: set[str], location: str) -> str | None:
     found = None
     for part in location.split("/"):
         # Keras adds "_1" to the scope when a layer is called for the second time, which is always

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfmeta import files
 from tfmeta.errors import ExportError
-from tfmeta.export import SCHEMES, converter, flatbuffer, verify
+from tfmeta.export import SCHEMES, converter, flatbuffer, layer_errors, verify
 from tfmeta.export import calibration as calibration_images
 from tfmeta.export.interface import Scheme, Tolerance
 from tfmeta.export.runtime_version import MinimumRuntime, minimum_runtime
@@ -19,6 +19,10 @@ from tfmeta.registry import resolve
 
 if TYPE_CHECKING:
     import keras
+
+# Below the former, or with a larger error where there are no classes, one wants to know which layers it is.
+_CLEAR_TOP1 = 0.97
+_CLEAR = 0.05
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class ExportResult:
         agreement: how near it is to its Keras model on the samples.
         contents: operators, inputs and outputs.
         minimum_runtime: the oldest TFLite runtime that can run it.
+        layer_errors: what each layer adds to the error, the worst first; only where the agreement is low.
     """
 
     path: Path
@@ -42,6 +47,7 @@ class ExportResult:
     agreement: verify.Agreement
     contents: flatbuffer.FlatModel
     minimum_runtime: MinimumRuntime
+    layer_errors: tuple[layer_errors.LayerError, ...] = ()
 
 
 def export_tflite(
@@ -91,7 +97,8 @@ def export_tflite(
     with files.replacing(path) as temporary:
         temporary.write_bytes(data)
         agreement = verify.compare(temporary, model, samples)
-        verify.require(agreement, tolerance, chosen.name)
+        layers = _doubtful(agreement, temporary, model, samples)
+        verify.require(agreement, tolerance, chosen.name, lambda: layer_errors.worst(layers))
     return ExportResult(
         path=Path(path),
         scheme=chosen.name,
@@ -100,7 +107,18 @@ def export_tflite(
         agreement=agreement,
         contents=contents,
         minimum_runtime=minimum_runtime(contents),
+        layer_errors=layers,
     )
+
+
+def _doubtful(
+    agreement: verify.Agreement, path: Path, model: keras.Model, samples: np.ndarray
+) -> tuple[layer_errors.LayerError, ...]:
+    """The error of each layer where the agreement is low, which is when one wants to know; else nothing."""
+    top1 = agreement.top1_agreement
+    if agreement.max_relative_error <= _CLEAR if top1 is None else top1 >= _CLEAR_TOP1:
+        return ()
+    return layer_errors.layer_errors(path, model, samples)
 
 
 def _images(
