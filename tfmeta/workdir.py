@@ -29,7 +29,7 @@ from tfmeta.errors import UserError, WorkdirError
 
 MAIN = "main"  # the name of a search unless told otherwise
 
-_FOLDERS = ("checkpoints", "searches", "models/*", "export/*", "reports/*", "latency")
+_FOLDERS = ("checkpoints", "searches", "models/*", "export", "export/*", "reports/*", "latency")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
