@@ -21,15 +21,15 @@ PREPROCESSING = Preprocessing(8, 8, 1, "resize", (1 / 127.5, -1.0), tuple("abcde
 
 
 @pytest.fixture(scope="module")
-def path(reader, digits, tmp_path_factory):
-    return export_tflite(
-        reader, tmp_path_factory.mktemp("file") / "m.tflite", "int8", digits[0][:100], preprocessing=PREPROCESSING
-    ).path
+def plain(reader, digits, tmp_path_factory):
+    return export_tflite(reader, tmp_path_factory.mktemp("file") / "m.tflite", "int8", digits[0][:100]).path
 
 
 @pytest.fixture(scope="module")
-def plain(reader, digits, tmp_path_factory):
-    return export_tflite(reader, tmp_path_factory.mktemp("file") / "m.tflite", "int8", digits[0][:100]).path
+def path(plain):
+    path = plain.with_name("with_metadata.tflite")
+    path.write_bytes(embedded(plain.read_bytes(), PREPROCESSING, "reader"))
+    return path
 
 
 def metadata(data):
