@@ -17,7 +17,6 @@ from tfmeta.progress import bar
 from tfmeta.project import Project
 from tfmeta.stages.export import ExportOptions, measured, origin_of, sources, write_files
 from tfmeta.stages.search import result
-from tfmeta.supernet.evaluation import Evaluator
 from tfmeta.training import TrainOptions
 
 # Of the folder: export/NAME+pareto. No name of a search holds a plus sign.
@@ -103,6 +102,8 @@ def _train(project: Project, options: ParetoOptions, front: Mapping[str, Structu
     missing = [row for row, path in paths.items() if not path.exists()]
     if not missing:
         return
+    from tfmeta.supernet.evaluation import Evaluator
+
     train = TrainOptions(epochs=max(options.epochs, 1), seed=project.options.seed)
     images, _ = project.splits.train.sample(train.calibration_images, train.seed)
     evaluator = Evaluator(project.net)
