@@ -212,6 +212,22 @@ def test_a_full_disk_at_any_moment_leaves_no_half_bundle(shipped, tmp_path, monk
     assert 15 < count < 99 and contents(tmp_path / "main") == whole
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to mount")
+def test_a_disk_that_is_full_indeed(shipped, tmp_path):
+    # Room for one of the three files and a half.
+    room = shipped[0].result.size_bytes + shipped[1].result.size_bytes // 2
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={room}", "tmpfs", tmp_path], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("cannot mount a small file system here")
+    try:
+        with pytest.raises(OSError, match="No space left on device") as told:
+            write(tmp_path / "main", shipped)
+        assert str(told.value.filename).startswith(str(tmp_path / "main"))
+        assert os.listdir(tmp_path) == []
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [

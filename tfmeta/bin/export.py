@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags
 
-from tfmeta.bin import option_flags, shared_flags
+from tfmeta.bin import export_flags, option_flags, shared_flags
 from tfmeta.bin.app import command_line
 from tfmeta.latency.options import FINAL
 from tfmeta.project import Project
@@ -20,7 +20,7 @@ _WORKDIR = shared_flags.workdir(FLAGS)
 _NAME = option_flags.name(FLAGS)
 _INIT = option_flags.init(FLAGS)
 _DEVICE = option_flags.device(FLAGS)
-_EXPORT = option_flags.export(FLAGS)
+_EXPORT = export_flags.export(FLAGS)
 _PARETO = flags.DEFINE_bool("pareto", False, "Export the front of the search instead.", flag_values=FLAGS)
 _COUNT = flags.DEFINE_integer("pareto_count", ParetoOptions.count, "Networks of the front at most.", flag_values=FLAGS)
 _EPOCHS = flags.DEFINE_integer(
