@@ -41,6 +41,11 @@ class LoadedModel(abc.ABC):
     startup: Startup
     delegation: Delegation | None = None
 
+    @property
+    def stale_reason(self) -> str:
+        """Why what was timed may not be what was asked for, in one sentence, asked after the last block; or empty."""
+        return ""
+
     @abc.abstractmethod
     def run(self, num_runs: int, min_secs: float, max_secs: float) -> Block:
         """Returns one block of inferences.
@@ -122,6 +127,13 @@ class Device(abc.ABC):
             BenchError: what ``job`` raised.
         """
         return job(self)
+
+    def interrupt(self) -> None:
+        """Lets what other threads do with the device end soon, with a `DeviceError`; then only `close` is allowed.
+
+        For a person who pressed Ctrl-C while jobs run. Where it does nothing, they end when they are done.
+        """
+        return None
 
     @abc.abstractmethod
     def close(self) -> None:
