@@ -17,6 +17,7 @@ from tflite_bench.conditions import Conditions
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import OptionsError
 from tflite_bench.model_file import ModelFile
+from tflite_bench.op_profile import OpProfile
 from tflite_bench.types import BenchOptions, Delegation, DeviceInfo, Measurement, Startup
 
 T = TypeVar("T")
@@ -99,6 +100,19 @@ class Device(abc.ABC):
             ModelFileError: the file is no model, or the runtime cannot run it.
             DeviceError: the device fails.
         """
+
+    def profile(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> OpProfile:
+        """Returns how long each operator of ``model`` takes, where the device's runtime tells.
+
+        Raises:
+            OptionsError: this kind of device cannot tell.
+            ModelFileError: the file is no model, or the runtime cannot run it.
+            DeviceError: the device fails.
+        """
+        raise OptionsError(
+            f"The device {self.info().kind!r} does not tell the times of single operators. "
+            "Take one that runs benchmark_model: --device=binary:PATH or --device=adb."
+        )
 
     def conditions(self) -> Conditions | None:
         """Returns the device's state now, or None where it does not tell."""
