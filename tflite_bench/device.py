@@ -25,6 +25,8 @@ T = TypeVar("T")
 # First word of a device string -> "module:function"; the function gets the text after the colon and
 # the `DeviceOptions`.
 DEVICES = {
+    "adb": "tflite_bench.adb_device:open_adb",
+    "binary": "tflite_bench.binary:open_binary",
     "host": "tflite_bench.host:open_host",
 }
 

@@ -27,3 +27,7 @@ class DeviceBusyError(DeviceError):
 
 class OutputError(DeviceError):
     """What ``benchmark_model`` printed is incomplete, contradicts itself or is not its format."""
+
+
+class DownloadError(BenchError):
+    """An executable cannot be downloaded, or is not the one that was expected."""

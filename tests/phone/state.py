@@ -106,6 +106,7 @@ class State:
         for number, (name, value) in enumerate(celsius.items()):
             folder = f"/sys/class/thermal/thermal_zone{number}"
             files |= {f"{folder}/type": f"{name}\n", f"{folder}/temp": f"{int(value * 1000)}\n"}
+        files["/proc/self/status"] = f"Name:\tsh\nCpus_allowed_list:\t0-{len(limits) - 1}\n"
         files["/proc/sys/kernel/random/boot_id"] = f"{self._boot_id}\n"
         files["/proc/uptime"] = f"{time.monotonic() - self._booted:.2f} 0.00\n"
         with self._lock:

@@ -6,4 +6,6 @@ To add a verb, write ``tflite_bench/bin/VERB.py`` with ``FLAGS`` and ``main`` an
 VERBS = {
     "run": "Measure the latency of models.",
     "compare": "Time two models in turns and tell which is faster.",
+    "devices": "List what can be measured on, and why something cannot.",
+    "fetch": "Download the official benchmark_model for a phone.",
 }

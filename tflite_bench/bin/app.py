@@ -3,10 +3,11 @@
 | code | meaning |
 |---|---|
 | 0 | done |
-| 1 | a model file that cannot be measured, told in a line or two |
+| 1 | a model file that cannot be measured, or a download that cannot be had, told in a line or two |
 | 2 | bad flags |
 | 3 | trouble with the device |
 | 130 | stopped with Ctrl-C |
+| 143 | stopped with SIGTERM or SIGHUP, devices left in order |
 
 A verb is a module with two names. ``FLAGS`` is an ``absl.flags.FlagValues`` of its own, so that two
 verbs may have flags of the same name. ``main(paths)`` gets what was typed besides flags. An
@@ -15,16 +16,19 @@ exception that is none of the above is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import sys
 import textwrap
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from absl import flags
 
-from tflite_bench.errors import BenchError, ModelFileError, OptionsError
+from tflite_bench.errors import BenchError, DownloadError, ModelFileError, OptionsError
 
 DONE = 0
 USER_ERROR = 1
@@ -32,8 +36,13 @@ BAD_FLAGS = 2
 DEVICE_ERROR = 3
 STOPPED = 130  # 128 + SIGINT, as shells have it
 PIPE_CLOSED = 141  # 128 + SIGPIPE
+TERMINATED = 143  # 128 + SIGTERM
 
 HELP = frozenset({"-h", "--h", "-help", "--help"})
+
+
+class _Terminated(KeyboardInterrupt):
+    """The process was asked to end. Whoever tidies up at Ctrl-C does so now, too."""
 
 
 class Verb(Protocol):
@@ -59,8 +68,12 @@ def run(verb: Verb, name: str, arguments: Sequence[str], description: str) -> in
         if not HELP.isdisjoint(arguments):  # before parsing: it must work beside a bad flag
             print(_help_page(verb, name, description))
         else:
-            verb.main(_parse(verb.FLAGS, name, arguments))
+            with _stopped_in_order():
+                verb.main(_parse(verb.FLAGS, name, arguments))
         sys.stdout.flush()  # a closed pipe or a full disk shows here, not after the last line
+    except _Terminated:
+        tell(name, "Stopped.")
+        return TERMINATED
     except KeyboardInterrupt:
         tell(name, "Stopped.")
         return STOPPED
@@ -73,7 +86,7 @@ def run(verb: Verb, name: str, arguments: Sequence[str], description: str) -> in
         return BAD_FLAGS
     except BenchError as error:
         tell(name, str(error))
-        return USER_ERROR if isinstance(error, ModelFileError) else DEVICE_ERROR
+        return USER_ERROR if isinstance(error, ModelFileError | DownloadError) else DEVICE_ERROR
     except OSError as error:
         tell(name, f"Cannot write the result: {error.strerror or error}.")
         return USER_ERROR
@@ -83,6 +96,30 @@ def run(verb: Verb, name: str, arguments: Sequence[str], description: str) -> in
 def tell(name: str, text: str) -> None:
     """Writes ``text`` to standard error, after the name of the program."""
     print(f"{name}: {text}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _stopped_in_order() -> Iterator[None]:
+    """Lets the signals that ask a process to end do what Ctrl-C does: a phone gets its settings back.
+
+    The second one ends the process at once.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise _Terminated
+
+    # Under nohup a hangup is ignored, and that stays.
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parse(flag_values: flags.FlagValues, name: str, arguments: Sequence[str]) -> list[str]:
@@ -100,7 +137,7 @@ def _help_page(verb: Verb, name: str, description: str) -> str:
         flag = verb.FLAGS[key]
         lines.append(f"  --{'[no]' if flag.boolean else ''}{key}")
         notes = [] if flag.boolean else [flag.parser.syntactic_help]
-        notes.append(f"default: {flag.default_as_str[1:-1]}")
+        notes.append("no default" if flag.default is None else f"default: {flag.default_as_str[1:-1] or 'none'}")
         text = f"{flag.help} ({'; '.join(note for note in notes if note)})"
         lines += textwrap.wrap(text, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
     lines += ["  --flagfile", "      File to read flags from, one a line."]

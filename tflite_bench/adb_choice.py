@@ -1,0 +1,44 @@
+"""Which of the attached phones a device string means. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tflite_bench.adb_text import Attached, advice
+from tflite_bench.errors import DeviceError, OptionsError
+
+ALL = "all"
+
+
+def wanted_serials(argument: str, phones: Sequence[Attached], from_environment: str) -> tuple[str, ...]:
+    """Returns the serial numbers that are meant, without a look at whether those named are there.
+
+    Args:
+        argument: what follows ``adb:``, see `tflite_bench.adb_device.open_adb`.
+        phones: what ``adb devices`` lists.
+        from_environment: ANDROID_SERIAL, which counts where no serial number is given.
+
+    Raises:
+        OptionsError: several phones are attached and none is named, or one is named twice.
+        DeviceError: none is attached.
+    """
+    argument = argument or from_environment
+    if argument and argument != ALL:
+        serials = tuple(part.strip() for part in argument.split(","))
+        if "" in serials or len(set(serials)) < len(serials):
+            raise OptionsError(f"Expected serial numbers with commas between, each once. Received: {argument!r}.")
+        return serials
+    if not phones:
+        raise DeviceError(
+            "No phone is attached. Switch on USB debugging in its developer options, plug it in and unlock it; for "
+            "one on the network name it: adb:HOST:PORT."
+        )
+    if argument == ALL:
+        return tuple(phone.serial for phone in phones)
+    if len(phones) > 1:
+        listed = ", ".join(f"adb:{phone.serial} ({phone.state})" for phone in phones)
+        raise OptionsError(f"Expected the name of one of {len(phones)} attached phones: {listed}; or adb:all.")
+    (phone,) = phones
+    if phone.usable or phone.state.startswith("offline"):  # the latter may come back in a moment
+        return (phone.serial,)
+    raise DeviceError(f"The phone {phone.serial} cannot be used: {phone.state}. {advice(phone.state)}")

@@ -1,0 +1,90 @@
+"""Waiting for a phone, with a bound and with a word on the screen: until it is back, until it is cool."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tflite_bench import adb_text
+from tflite_bench.adb_phone import Adb
+from tflite_bench.conditions import THERMAL_STATUS, Conditions
+from tflite_bench.device_options import DeviceOptions
+from tflite_bench.errors import DeviceLostError
+from tflite_bench.notices import tell
+
+_COOL_POLL_SECS = 5.0
+_LOST_POLL_SECS = 1.0
+
+
+def wait_until_cool(
+    look: Callable[[], Conditions], shown: str, options: DeviceOptions, wait: Callable[[float], None]
+) -> Conditions:
+    """Returns the conditions once they are good, or after ``options.cool_secs`` as they are then.
+
+    Args:
+        look: reads the conditions.
+        shown: what to call the phone.
+        options: the limits.
+        wait: sleeps for so many seconds.
+    """
+    begin, told = time.monotonic(), False
+    while True:
+        now = look()
+        hot = too_hot(now, options)
+        waited = time.monotonic() - begin
+        if not hot or waited >= options.cool_secs:
+            break
+        if not told:
+            tell(f"The phone {shown} {hot}: waiting up to {options.cool_secs:.0f} s until it is cool.")
+            told = True
+        wait(min(_COOL_POLL_SECS, options.cool_secs - waited))
+    if told or hot:
+        end = f"still {hot}: measuring it all the same" if hot else "is cool again"
+        tell(f"The phone {shown} {end}, after {waited:.0f} s.")
+    return now
+
+
+def too_hot(now: Conditions, options: DeviceOptions) -> str:
+    """Returns in what way the phone is hotter than the limits, or ""."""
+    status, most = now.thermal_status, options.max_thermal_status
+    if status is not None and status > most:
+        return f"has thermal status {status} ({THERMAL_STATUS[status]}), more than {most}"
+    limit = options.max_temperature_c
+    if now.temperature_c is not None and now.temperature_c > limit:
+        return f"has {now.temperature_c:.1f} °C, more than {limit:g} °C"
+    return ""
+
+
+def wait_for_return(adb: Adb, shown: str, lost_secs: float, welcome: Callable[[], None]) -> None:
+    """Waits until the phone takes commands again and ``welcome`` could prepare it.
+
+    Args:
+        adb: the way to it.
+        shown: what to call it.
+        lost_secs: how long to wait at most; the last attempt may take up to a minute longer.
+        welcome: called when it is back; raises `DeviceLostError` where it went away again meanwhile.
+
+    Raises:
+        DeviceLostError: it did not come back in time.
+    """
+    begin, said = time.monotonic(), ""
+    while True:
+        state = adb.reach()
+        if state == adb_text.DEVICE:
+            try:
+                welcome()
+            except DeviceLostError:
+                state = "offline"
+            else:
+                break
+        waited = time.monotonic() - begin
+        if waited >= lost_secs:
+            within = f"did not come back within {waited:.0f} s" if lost_secs else "is away"
+            raise DeviceLostError(f"The phone {shown} {within} ({state}). {adb_text.advice(state)}")
+        if state != said:
+            left = lost_secs - waited
+            tell(f"The phone {shown} is away ({state}): waiting up to {left:.0f} s. {adb_text.advice(state)}")
+            said = state
+        adb.wait(_LOST_POLL_SECS)
+    if said:
+        tell(f"The phone {shown} is back after {time.monotonic() - begin:.0f} s.")
