@@ -17,7 +17,7 @@ TFLITE = "tflite"  # the classic tool: https://ai.google.dev/edge/litert/models/
 LITERT = "litert"  # LiteRT 2.x's, on the CompiledModel API
 
 _US_PER_MS = 1e3
-_ROUNDED_MS = 0.0051  # LiteRT's prints two decimals; a little more for the rounding of binary fractions
+_ROUNDED_MS = 0.0062  # LiteRT's prints two decimals; the deviation was rounded to 0.001 before
 # What logcat puts before a line in its formats brief, time and threadtime; then the severity; then LiteRT's place.
 _PREFIX = re.compile(
     r"(?:(?:[\d-]{5,10} [\d:.]+ +)?(?:\d+ +\d+ +)?([VDIWEF])[/ ](?:tflite|litert) *(?:\( *\d+\) *)?: )?"

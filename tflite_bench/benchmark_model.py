@@ -23,6 +23,7 @@ from tflite_bench.types import BenchOptions, Delegation
 
 _KB_PER_MB = 1024
 _MAX_INT32 = 2**31 - 1
+_STD_ROUNDED_MS = 1.1e-3  # the text has whole microseconds
 _UNCONSUMED = re.compile(r"Unconsumed cmdline flags: (.*)")
 _FLAG = re.compile(r"(?:^| )--?(\w+)(?==)")
 # Without these a run is still what was asked for.
@@ -227,5 +228,6 @@ def _compare(output: Output, result: result_files.Result) -> None:
     }
     for name, value in pairs.items():
         told = getattr(result, name)
-        if told is not None and not near(told, value):
+        tolerance = _STD_ROUNDED_MS if name == "stddev_ms" else 0.0
+        if told is not None and not near(told, value, tolerance):
             raise OutputError(f"Expected text and result file to agree. Received {name}: {value:g} and {told:g}.")

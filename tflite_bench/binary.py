@@ -254,7 +254,8 @@ def _read_all(process: subprocess.Popen[bytes], limit_secs: float) -> tuple[str,
             if pipe is not None:
                 selector.register(pipe, selectors.EVENT_READ, chunks.setdefault(pipe.fileno(), []))
         while selector.get_map():
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            left_secs = deadline - time.monotonic()
+            ready = selector.select(left_secs) if left_secs > 0 else []
             if not ready:
                 raise DeviceError(
                     f"benchmark_model did not end within {limit_secs:.0f} s and was killed. "
