@@ -33,6 +33,14 @@ class Conditions:
     clock_limits_mhz: tuple[int, ...] = ()
     clock_tops_mhz: tuple[int, ...] = ()
 
+    @property
+    def thermal_word(self) -> str:
+        """Android's word for the thermal status; empty where the device does not tell."""
+        if self.thermal_status is None:
+            return ""
+        known = 0 <= self.thermal_status < len(THERMAL_STATUS)
+        return THERMAL_STATUS[self.thermal_status] if known else str(self.thermal_status)
+
     def to_json(self) -> dict[str, Any]:
         """Returns the fields as plain data."""
         return dataclasses.asdict(self)

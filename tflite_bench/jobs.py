@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from types import TracebackType
 from typing import Self, TypeVar
@@ -43,7 +43,7 @@ class Workers:
         self._device.interrupt()
 
 
-def run_jobs(device: Device, jobs: Sequence[Callable[[Device], T]]) -> Iterator[tuple[int, T]]:
+def run_jobs(device: Device, jobs: Sequence[Callable[[Device], T]]) -> Generator[tuple[int, T], None, None]:
     """Yields the place of each job and its result, as they come: in order on one device, in any order on a pool.
 
     The jobs run in other threads where ``device`` has several slots; results are handed out in the caller's. When a

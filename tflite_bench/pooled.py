@@ -1,4 +1,4 @@
-"""Several blocks as one sample: exact where the single times are known, and as near as their statistics allow elsewhere."""
+"""Several blocks as one sample: exact where single times are known, else as near as their statistics allow."""
 
 from __future__ import annotations
 

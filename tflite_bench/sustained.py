@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from tflite_bench.block import Block
 from tflite_bench.conditions import Conditions
 from tflite_bench.device import Device
@@ -25,8 +23,10 @@ MAX_DRIFT = 0.10
 _POINTS = 60
 _LEAST_BLOCK_SECS, _MOST_BLOCK_SECS = 0.5, 10.0
 _BLOCK_RUNS = 5
-# The beginning and the end, as shares of the points.
+# The beginning and the end are a tenth of the blocks.
 _ENDS = 10
+# A governor steps up for a moment now and then.
+_MOST = 0.8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,16 +79,17 @@ class Sustained:
     def slowed_after_secs(self) -> float | None:
         """When the latency rose by more than `MAX_DRIFT` over the beginning, to stay there; None where it did not.
 
-        It has risen where the median of every three blocks from there on is above.
+        That is the first block above, with most of those after it above too, and the end as well.
         """
         limit = self.start_ms * (1 + MAX_DRIFT)
-        medians = [point.block.median_ms for point in self.points]
-        smooth = [float(np.median(medians[max(0, at - 1) : at + 2])) for at in range(len(medians))]
-        slow = [median > limit for median in smooth]
-        if not slow[-1]:
+        slow = [point.block.median_ms > limit for point in self.points]
+        if self.end_ms <= limit:
             return None
-        first = len(slow) - slow[::-1].index(False) if False in slow else 0
-        return self.points[first].begin_secs
+        for place, point in enumerate(self.points):
+            rest = slow[place:]
+            if slow[place] and sum(rest) >= _MOST * len(rest):
+                return point.begin_secs
+        return None
 
     @property
     def num_runs(self) -> int:

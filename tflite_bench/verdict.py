@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tflite_bench import stats
 from tflite_bench.block import Block
-from tflite_bench.conditions import THERMAL_STATUS, Conditions
+from tflite_bench.conditions import Conditions
 from tflite_bench.pooled import Pooled, pool, times_of
 from tflite_bench.types import Verdict
 
@@ -87,20 +87,15 @@ def _hotter(before: Conditions | None, after: Conditions | None) -> str:
     """What the device told of itself, where it throttled in between; or nothing."""
     if before is None or after is None:
         return ""
-    if before.thermal_status is not None and after.thermal_status is not None:
-        was, now = before.thermal_status, after.thermal_status
-        if now > was:
-            return f"The thermal status rose from {_status(was)} to {_status(now)}."
+    known = before.thermal_status is not None and after.thermal_status is not None
+    if known and (after.thermal_status or 0) > (before.thermal_status or 0):
+        return f"The thermal status rose from {before.thermal_word} to {after.thermal_word}."
     if len(before.clock_limits_mhz) == len(after.clock_limits_mhz):
         limits = zip(before.clock_limits_mhz, after.clock_limits_mhz, strict=True)
         for core, (was, now) in enumerate(limits):
             if now < was * _LESS_CLOCK:
                 return f"The system lowered the clock limit of core {core} from {was} to {now} MHz."
     return ""
-
-
-def _status(number: int) -> str:
-    return f"{number} ({THERMAL_STATUS[number]})" if 0 <= number < len(THERMAL_STATUS) else str(number)
 
 
 def _slower(blocks: Sequence[Block], whole: Pooled, rng: np.random.Generator) -> str:

@@ -138,7 +138,8 @@ def _help_page(verb: Verb, name: str, description: str) -> str:
         lines.append(f"  --{'[no]' if flag.boolean else ''}{key}")
         notes = [] if flag.boolean else [flag.parser.syntactic_help]
         notes.append("no default" if flag.default is None else f"default: {flag.default_as_str[1:-1] or 'none'}")
-        text = f"{flag.help} ({'; '.join(note for note in notes if note)})"
+        notes = [note for note in notes if note]
+        text = f"{flag.help} ({'; '.join(notes)})" if notes else flag.help
         lines += textwrap.wrap(text, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
     lines += ["  --flagfile", "      File to read flags from, one a line."]
     return "\n".join(lines)
