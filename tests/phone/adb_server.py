@@ -15,8 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-import adbutils
-
 
 class _HasSerial(Protocol):
     @property
@@ -32,6 +30,8 @@ class AdbServer:
     """
 
     def __init__(self, path: str | None = None) -> None:
+        import adbutils  # takes a while
+
         self.path = path or adbutils.adb_path()
         self.folder = Path(tempfile.mkdtemp(prefix="adb_"))
         with socket.socket() as sock:

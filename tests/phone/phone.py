@@ -16,9 +16,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.phone import processes, programs
+from tests.phone.bench import Bench
 from tests.phone.calls import CallServer
 from tests.phone.faults import Faults
 from tests.phone.hardware import Hardware
+from tests.phone.interpreters import INTERPRETERS
 from tests.phone.shell_service import ShellService
 from tests.phone.state import State
 from tests.phone.sync_service import SyncService
@@ -39,26 +41,31 @@ class Phone:
 
     Args:
         hardware: what it is made of.
+        bench: how fast it is; may be set to another one at any time.
         old: speak protocol version 0x01000000, with payloads of 4 KiB.
-        bench: what the stand-in ``benchmark_model`` does.
         faults: fields of `Faults`.
 
     Attributes:
         serial: what adb calls it: address and port.
         commands: all command lines that its shell was given.
         pushes: all paths that were pushed to.
+        benchmarks: the arguments of each call of ``benchmark_model``.
         violations: what broke the protocol.
         state: settings, modes and heat.
         tree: the file system.
     """
 
-    def __init__(self, hardware: Hardware | None = None, *, old: bool = False, **faults: Any) -> None:
+    def __init__(
+        self, hardware: Hardware | None = None, *, bench: Bench | None = None, old: bool = False, **faults: Any
+    ) -> None:
         self.hardware = hardware or Hardware()
+        self.bench = bench or Bench()
         self.old = old
         self.faults = Faults(**faults)
         self.id = uuid.uuid4().hex
         self.commands: list[str] = []
         self.pushes: list[str] = []
+        self.benchmarks: list[list[str]] = []
         self.violations: list[str] = []
         self.tree = Tree()
         self.state = State(self)
@@ -191,6 +198,7 @@ class Phone:
             thread.join(max(0.0, deadline - time.monotonic()))
         processes.kill_all(self.id)  # what a command started while it was being killed
         self._calls.close()
+        INTERPRETERS.leave(self.id)
         self._guard.close()
         self.tree.close()
 

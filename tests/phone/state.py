@@ -62,6 +62,15 @@ class State:
             heat = throttle.at(self._inferences + inferences) if throttle else 1.0
             return heat / self._share()
 
+    def slowness(self) -> list[tuple[int, float]]:
+        """Returns how `factor` goes on: from how many more inferences on, and by what factor, in some steps."""
+        throttle = self._phone.faults.throttle
+        steps = {0}
+        if throttle:
+            begin = max(throttle.after - self._inferences, 0)
+            steps |= {begin + throttle.over * part // 20 for part in range(21)}
+        return [(step, self.factor(step)) for step in sorted(steps)]
+
     def work(self, inferences: int) -> None:
         """Counts inferences: they heat the phone."""
         with self._lock:
