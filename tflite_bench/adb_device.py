@@ -20,6 +20,7 @@ from tflite_bench.errors import BenchError, DeviceError, DeviceLostError, Option
 from tflite_bench.interleave import interleave
 from tflite_bench.model_file import read_model_file
 from tflite_bench.notices import tell
+from tflite_bench.op_profile import OpProfile
 from tflite_bench.phone_files import PhoneFiles, require_tools
 from tflite_bench.phone_identity import Identity
 from tflite_bench.phone_lock import PhoneLock
@@ -110,17 +111,18 @@ class AdbDevice(Device):
             has_timeout="timeout" in self._identity.tools,
             watched=self._watched,
         )
-        try:
-            loaded = AdbModel(options, file, tool, self._options.hang_secs, self._flavour)
-        except BaseException:
-            tool.close()
-            raise
+        loaded = AdbModel(options, file, tool, self._options.hang_secs, self._flavour)
         self._flavour = loaded.flavour
         return loaded
 
     def benchmark(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> Measurement:
         """Returns the latency of ``model`` in one uninterrupted block."""
         return interleave(self, [model], options, rounds=1)[0]
+
+    def profile(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> OpProfile:
+        """Returns how long each operator of ``model`` takes."""
+        with self.load(model, options or BenchOptions()) as loaded:
+            return loaded.profile()
 
     def conditions(self) -> Conditions:
         """Returns temperature, thermal status, battery and clocks as they are now.

@@ -15,6 +15,7 @@ from tflite_bench.block import Block
 from tflite_bench.device import LoadedModel
 from tflite_bench.errors import DeviceError, DeviceLostError
 from tflite_bench.model_file import ModelFile
+from tflite_bench.op_profile import OpProfile
 from tflite_bench.phone_files import PhoneFiles
 from tflite_bench.types import BenchOptions
 
@@ -164,6 +165,10 @@ class AdbModel(LoadedModel):
     def run(self, num_runs: int, min_secs: float, max_secs: float) -> Block:
         """Returns the block of one run of the program."""
         return self._inner.run(num_runs, min_secs, max_secs)
+
+    def profile(self) -> OpProfile:
+        """Returns the times of single operators, see `BinaryModel.profile`."""
+        return self._inner.profile()
 
     def close(self) -> None:
         """Gives up the model."""

@@ -174,14 +174,15 @@ def _store(
     source: BinaryIO, target: str, flavour: str, url: str, sha256: str | None, length: int | None = None
 ) -> Fetched:
     folder = cache_folder("benchmark_model", flavour, target)
-    download = folder / "download"
+    download = folder / f"download-{os.getpid()}"
     with written_whole(download) as file:
         while chunk := source.read(2**20):
             file.write(chunk)
             if file.tell() > _MAX_BYTES:
-                raise DownloadError(
-                    f"{url} is larger than any benchmark_model ({_MAX_BYTES} bytes). Check the address."
-                )
+                raise DownloadError(f"{url} is larger than any benchmark_model. Check the address.")
+        # Of a connection that ends early the library says nothing.
+        if length is not None and file.tell() != length:
+            raise DownloadError(f"The download of {url} broke off: {file.tell()} of {length} bytes. Try again.")
     try:
         found = _checked(download, target, flavour, url, sha256)
         # The record names the file and is written last: at no moment does it tell of another one.

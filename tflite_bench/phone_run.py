@@ -75,7 +75,7 @@ def command(run: PhoneRun, marker: str) -> str:
     size, times) must be equal: then nobody replaced them meanwhile.
     """
     files = f"{shlex.quote(run.program)} {shlex.quote(run.model)}"
-    look = f"$(stat -c '%i %s %Y %Z' {files} 2>/dev/null)"
+    look = f"$(stat -c '%i %s %y %z' {files} 2>/dev/null)"
     words = [run.program, *run.arguments]
     if run.mask is not None:
         words = ["taskset", f"{run.mask:x}", *words]  # hexadecimal, and Android's takes no 0x
