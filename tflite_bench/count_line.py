@@ -25,7 +25,7 @@ _SAME = re.compile(rf"count={INT} curr={INT}(\(all same\))?{_PERCENTILES}", re.A
 _FULL = re.compile(
     rf"count={INT} first={INT} curr={INT} min={INT} max={INT} avg={NUMBER} std={INT}{_PERCENTILES}", re.ASCII
 )
-_SHOWN_CHARACTERS = 120
+_SHOWN_CHARACTERS = 200
 
 
 @dataclasses.dataclass(frozen=True)
