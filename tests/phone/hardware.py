@@ -92,25 +92,30 @@ class Hardware:
         tops = self.tops_khz
         everyone = f"0-{len(tops) - 1}" if len(tops) > 1 else "0"
         files = {name: f"{everyone}\n" for name in ("online", "possible", "present")}
-        first = 0
-        for cluster in self.clusters:
-            cores = range(first, first + cluster.cores)
+        for first, cores in self.policies():
             related = " ".join(map(str, cores)) + "\n"
+            values = {
+                "cpuinfo_max_freq": f"{tops[first]}\n",
+                "cpuinfo_min_freq": "300000\n",
+                "scaling_max_freq": f"{limits_khz[first]}\n",
+                "scaling_min_freq": "300000\n",
+                "scaling_cur_freq": f"{clocks_khz[first]}\n",
+                "scaling_governor": "schedutil\n",
+                "related_cpus": related,
+                "affected_cpus": related,
+            }
+            files |= {f"cpufreq/policy{first}/{name}": text for name, text in values.items()}
             for core in cores:
-                for folder in (f"cpu{core}/cpufreq", f"cpufreq/policy{first}"):
-                    for name, value in {
-                        "cpuinfo_max_freq": cluster.top_khz,
-                        "cpuinfo_min_freq": 300000,
-                        "scaling_max_freq": limits_khz[core],
-                        "scaling_min_freq": 300000,
-                        "scaling_cur_freq": clocks_khz[core],
-                        "scaling_governor": "schedutil",
-                    }.items():
-                        files[f"{folder}/{name}"] = f"{value}\n"
-                    files[f"{folder}/related_cpus"] = files[f"{folder}/affected_cpus"] = related
                 files[f"cpu{core}/online"] = "1\n"
-                files[f"cpu{core}/cpu_capacity"] = f"{1024 * cluster.top_khz // max(tops)}\n"
-            first += cluster.cores
+                files[f"cpu{core}/cpu_capacity"] = f"{1024 * tops[first] // max(tops)}\n"
         if self.unreadable_clocks:
             files = {path: text for path, text in files.items() if "scaling_" not in path}
         return {f"/sys/devices/system/cpu/{path}": text for path, text in files.items()}
+
+    def policies(self) -> list[tuple[int, range]]:
+        """Returns the first core of each cluster, and all of them."""
+        found, first = [], 0
+        for cluster in self.clusters:
+            found.append((first, range(first, first + cluster.cores)))
+            first += cluster.cores
+        return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -31,6 +33,16 @@ class Interpreters:
             if self._line is not None:
                 socket.send_fds(self._line, [b"j"], [other.fileno()])
         return own
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Within, the process stays when the last phone is closed."""
+        with self._lock:
+            self._users.add("kept")
+        try:
+            yield
+        finally:
+            self.leave("kept")
 
     def leave(self, phone_id: str) -> None:
         """Ends the process when no other phone has used it."""

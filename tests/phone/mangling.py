@@ -9,7 +9,12 @@ _COUNT = re.compile(rb"count=\d+ .*")
 
 def garbage(output: bytes) -> bytes:
     """Something else altogether."""
-    return bytes(byte * 167 % 251 for byte in output[:2000]) + b"\n"
+    return bytes(32 + byte * 167 % 95 for byte in output[:2000]) + b"\n"
+
+
+def binary(output: bytes) -> bytes:
+    """Not even text."""
+    return bytes(byte * 167 % 256 for byte in output[:2000])
 
 
 def empty(output: bytes) -> bytes:

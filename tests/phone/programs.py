@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import re
 import shutil
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.phone import bench, dumps, processes
 from tests.phone.calls import Becomes, Call, Killed
 from tests.phone.hardware import Hardware
-from tests.phone.tree import WRITABLE, Tree
+from tests.phone.tree import WRITABLE, Tree, make_folder
 
 if TYPE_CHECKING:
     from tests.phone.phone import Phone
@@ -71,7 +74,14 @@ _SIGNALS = {name.removeprefix("SIG"): number for name, number in signal.Signals.
 
 def install(tree: Tree, hardware: Hardware) -> None:
     """Puts the programs into the phone's /system/bin."""
-    folder = tree.path("/system/bin")
+    tree.path("/system/bin").symlink_to(_folder(frozenset(hardware.missing)))
+
+
+@functools.cache
+def _folder(missing: frozenset[str]) -> Path:
+    """Returns a folder with the programs, the same for all phones that lack the same ones."""
+    folder = make_folder()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     allowed = " | ".join(f'"$PHONE_ROOT"{place} | "$PHONE_ROOT"{place}/*' for place in WRITABLE)
     scripts = {name: _ASKING.format(name=name) for name in PROGRAMS if name != "benchmark_model"}
     for name in _GUARDED:
@@ -80,13 +90,14 @@ def install(tree: Tree, hardware: Hardware) -> None:
     scripts["id"] = _SAYING.format(text="uid=2000(shell) gid=2000(shell) groups=2000(shell),1004(input)")
     scripts["whoami"] = _SAYING.format(text="shell")
     for name, text in scripts.items():
-        if name not in hardware.missing:
+        if name not in missing:
             (folder / name).write_text(text, encoding="utf-8")
             (folder / name).chmod(0o755)
     for name in (*_SHARED, "sh"):
         program = shutil.which(name)
-        if program and name not in hardware.missing:
+        if program and name not in missing:
             (folder / name).symlink_to(program)
+    return folder
 
 
 def run(phone: Phone, call: Call) -> Result:

@@ -43,6 +43,10 @@ class State:
         self.awake = True
         self.boots = 0
         self.boot()
+        for first, cores in phone.hardware.policies():
+            for core in cores:
+                link = phone.tree.path(f"/sys/devices/system/cpu/cpu{core}/cpufreq")
+                link.symlink_to(f"../cpufreq/policy{first}")
 
     def boot(self) -> None:
         """Starts the phone (again): settings stay, modes and heat do not."""

@@ -9,19 +9,32 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-_FOLDERS = ("data/local/tmp", "sdcard/Download", "system/bin", "sys/class/thermal", "sys/devices/system/cpu", "proc")
+_FOLDERS = ("data/local/tmp", "sdcard/Download", "system", "proc")
 _TOPS = "cache|data|etc|mnt|odm|product|sdcard|storage|sys|system|tmp|vendor"
 WRITABLE = ("/data/local/tmp", "/sdcard", "/storage")
+_MEMORY = "/dev/shm"
+_ROOM_BYTES = 2 << 30
 # Letters that mean nothing to a shell: the folder's name is put into command lines.
 _PLAIN = re.compile(r"[\w/.-]+", re.ASCII)
+
+
+def make_folder() -> Path:
+    """Returns a new folder, in memory where there is room, with a name that means nothing to a shell."""
+    place = os.path.realpath(tempfile.gettempdir())
+    if not _PLAIN.fullmatch(place):
+        place = "/tmp"
+    if os.path.isdir(_MEMORY):
+        room = os.statvfs(_MEMORY)
+        if room.f_bavail * room.f_frsize > _ROOM_BYTES and not room.f_flag & os.ST_NOEXEC:
+            place = _MEMORY
+    return Path(tempfile.mkdtemp(prefix="phone_", dir=place))
 
 
 class Tree:
     """The folder. Close it to delete it."""
 
     def __init__(self) -> None:
-        place = os.path.realpath(tempfile.gettempdir())
-        self.folder = Path(tempfile.mkdtemp(prefix="phone_", dir=place if _PLAIN.fullmatch(place) else "/tmp"))
+        self.folder = make_folder()
         self.root = self.folder / "root"
         for name in _FOLDERS:
             (self.root / name).mkdir(parents=True)
