@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 
 from tflite_bench import delegates
 from tflite_bench.benchmark_lines import texts_of
@@ -12,6 +11,25 @@ from tflite_bench.errors import BenchError, DeviceError, DeviceLostError, ModelF
 
 FAILED = "Benchmarking failed."  # the last line of a run that failed
 _NOT_FOUND, _NOT_EXECUTABLE, _TIMED_OUT, _SIGNAL = 127, 126, 124, 128
+# Their numbers on Linux, and so on Android, whatever they are here.
+_SIGKILL = 9
+_SIGNALS = {
+    1: "SIGHUP",
+    2: "SIGINT",
+    3: "SIGQUIT",
+    4: "SIGILL",
+    5: "SIGTRAP",
+    6: "SIGABRT",
+    7: "SIGBUS",
+    8: "SIGFPE",
+    11: "SIGSEGV",
+    13: "SIGPIPE",
+    14: "SIGALRM",
+    15: "SIGTERM",
+    24: "SIGXCPU",
+    25: "SIGXFSZ",
+    31: "SIGSYS",
+}
 _SHOWN_ERRORS = 3
 _NODE = re.compile(r"Node number \d+ \(([^()]{1,100})\) failed to (\w+)")
 _ACCELERATOR = re.compile(r"gpu|^LITERT_|nnapi", re.IGNORECASE)
@@ -117,24 +135,17 @@ def _exit_failure(exit_code: int, errors: list[str]) -> BenchError:
         return DeviceError(f"benchmark_model cannot be executed: {last}. Use one that is built for this device.")
     if exit_code == _TIMED_OUT:
         return DeviceError("benchmark_model did not end in time and was stopped. Measure less, or raise hang_secs.")
-    if exit_code == _SIGNAL + signal.SIGKILL:
+    if exit_code == _SIGNAL + _SIGKILL:
         return DeviceError(
             "benchmark_model was killed (SIGKILL), as systems do when memory runs out. "
             "Use a smaller model, or end other programs on the device."
         )
-    if exit_code > _SIGNAL:
+    if name := _SIGNALS.get(exit_code - _SIGNAL):
         return DeviceError(
-            f"benchmark_model crashed ({_signal_name(exit_code - _SIGNAL)}): {last}. "
+            f"benchmark_model crashed ({name}): {last}. "
             "Check that the model is whole and that benchmark_model is built for this device."
         )
     return DeviceError(f"benchmark_model failed with exit code {exit_code}: {last}.")
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _last(texts: list[str]) -> str:

@@ -112,6 +112,11 @@ def texts_of(stdout: str, stderr: str) -> tuple[list[str], list[str]]:
     return texts, warnings
 
 
+def whole_lines(stream: str) -> str:
+    """Returns ``stream`` without a last line that does not end: its last number may be cut off."""
+    return stream[: stream.rfind("\n") + 1]
+
+
 def flavour_of(stdout: str, stderr: str) -> str | None:
     """Returns which of the two programs printed this, also when it failed; None where nothing tells."""
     text = stdout + "\n" + stderr
@@ -129,7 +134,7 @@ def read_lines(stdout: str, stderr: str) -> Lines:
     parts: list[tuple[Asked, Stats | None]] = []
     asked: Asked | None = None
     once: _Once = {}
-    texts, warnings = texts_of(stdout, stderr)
+    texts, warnings = texts_of(whole_lines(stdout), whole_lines(stderr))
     for text in texts:
         if text.startswith("Running benchmark for"):
             _require_one_run(asked is None and len(parts) < 2, text)

@@ -11,7 +11,7 @@ import dataclasses
 import re
 from typing import Any
 
-from tflite_bench.benchmark_lines import LITERT, flavour_of, read_lines, texts_of
+from tflite_bench.benchmark_lines import LITERT, flavour_of, read_lines, texts_of, whole_lines
 from tflite_bench.count_line import ANY_NUMBER, INT, shown
 from tflite_bench.errors import OutputError
 
@@ -122,7 +122,7 @@ def parse_profile(stdout: str, stderr: str = "") -> OpProfile:
     Raises:
         OutputError: there are no tables, or they are cut off.
     """
-    tables = _read_tables(texts_of(stdout, stderr)[0])
+    tables = _read_tables(texts_of(whole_lines(stdout), whole_lines(stderr))[0])
     for table in tables:
         if table.num_nodes != len(table.rows):
             raise OutputError(
