@@ -19,7 +19,8 @@ def wanted_serials(argument: str, phones: Sequence[Attached], from_environment: 
         from_environment: ANDROID_SERIAL, which counts where no serial number is given.
 
     Raises:
-        OptionsError: several phones are attached and none is named, or one is named twice.
+        OptionsError: several phones are attached, of which not just one takes commands, and none is named; or one is
+            named twice.
         DeviceError: none is attached.
     """
     argument = argument or from_environment
@@ -34,11 +35,14 @@ def wanted_serials(argument: str, phones: Sequence[Attached], from_environment: 
             "one on the network name it: adb:HOST:PORT."
         )
     if argument == ALL:
-        return tuple(phone.serial for phone in phones)
+        return tuple(phone.serial for phone in phones if phone.usable)
+    usable = [phone for phone in phones if phone.usable]
+    if len(usable) == 1:  # what else is listed may be left over from a phone that moved to another address
+        return (usable[0].serial,)
     if len(phones) > 1:
         listed = ", ".join(f"adb:{phone.serial} ({phone.state})" for phone in phones)
         raise OptionsError(f"Expected the name of one of {len(phones)} attached phones: {listed}; or adb:all.")
     (phone,) = phones
-    if phone.usable or phone.state.startswith("offline"):  # the latter may come back in a moment
+    if phone.state.startswith("offline"):  # it may come back in a moment
         return (phone.serial,)
     raise DeviceError(f"The phone {phone.serial} cannot be used: {phone.state}. {advice(phone.state)}")

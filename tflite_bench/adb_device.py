@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,6 +30,7 @@ from tflite_bench.phone_wait import wait_for_return, wait_until_cool
 from tflite_bench.pool import Pool
 from tflite_bench.types import BenchOptions, DeviceInfo, Measurement
 
+_FRESH_SECS = 1.0
 _LOW_BATTERY_PERCENT = 15  # at which Android begins to save power, and clocks drop
 
 
@@ -52,6 +54,7 @@ class AdbDevice(Device):
         self._lost = False
         self._closed = False
         self._told_battery = False
+        self._seen: tuple[float, Conditions] | None = None  # when, and what
         self._identity = read_identity(adb)
         require_tools(self._identity, adb.serial)
         self._executable = executable_for(self._identity.abis, options.benchmark_model)
@@ -108,7 +111,7 @@ class AdbDevice(Device):
             self._executable,
             file,
             mask=self._mask(options),
-            has_timeout="timeout" in self._identity.tools,
+            tools=self._identity.tools,
             watched=self._watched,
         )
         loaded = AdbModel(options, file, tool, self._options.hang_secs, self._flavour)
@@ -130,6 +133,10 @@ class AdbDevice(Device):
         Raises:
             DeviceLostError: the phone went away.
         """
+        # `settle` looked a moment ago: asking a phone takes some tenths of a second.
+        seen, self._seen = self._seen, None
+        if seen is not None and time.monotonic() - seen[0] < _FRESH_SECS:
+            return seen[1]
         return self._look()[0]
 
     def settle(self) -> None:
@@ -194,6 +201,7 @@ class AdbDevice(Device):
 
     def _be_cool(self) -> None:
         now = wait_until_cool(self._look_awake, self._shown, self._options, self._adb.wait)
+        self._seen = time.monotonic(), now
         percent = now.battery_percent
         if percent is not None and percent <= _LOW_BATTERY_PERCENT and not self._told_battery:
             self._told_battery = True
@@ -235,7 +243,12 @@ def open_adb(argument: str, options: DeviceOptions) -> Device:
     """
     client = find_client(options.adb)
     start_server(client)
-    serials = wanted_serials(argument, attached(client), os.environ.get("ANDROID_SERIAL", ""))
+    known = attached(client)
+    serials = wanted_serials(argument, known, os.environ.get("ANDROID_SERIAL", ""))
+    if argument == ALL:
+        for one in known:
+            if not one.usable:
+                tell(f"Measuring without {one.serial}: {one.state}. {adb_text.advice(one.state)}")
     if argument != ALL and len(serials) == 1:
         return open_phone(client, serials[0], options)
     phones: list[AdbDevice] = []
@@ -248,7 +261,7 @@ def open_adb(argument: str, options: DeviceOptions) -> Device:
             except DeviceError as error:
                 if argument != ALL:
                     raise
-                tell(f"Measuring without the phone {serial}: {error}")
+                tell(f"Measuring without {serial}: {error}")
         if not phones:
             raise DeviceError("None of the attached phones can be used. 'tflite-bench devices' tells why.")
         return Pool(phones, lost_secs=options.lost_secs)

@@ -41,7 +41,7 @@ class PhoneTool:
         file: ModelFile,
         *,
         mask: int | None,
-        has_timeout: bool,
+        tools: frozenset[str],
         watched: Callable[[], AbstractContextManager[None]],
     ) -> None:
         """Puts the model, and the program where it is missing, onto the phone.
@@ -52,7 +52,7 @@ class PhoneTool:
             executable: the program for it, on this computer.
             file: the model.
             mask: cores to run on, or None for all.
-            has_timeout: whether the phone has the program ``timeout``.
+            tools: the programs that the phone has, see `Identity`.
             watched: gives a context manager that takes note of a lost phone.
 
         Raises:
@@ -64,7 +64,7 @@ class PhoneTool:
         self._executable = executable
         self._file = file
         self._mask = mask
-        self._has_timeout = has_timeout
+        self._tools = tools
         self._watched = watched
         with watched():
             self._model = files.put(file.path, file.sha256, MODEL_SUFFIX)
@@ -73,7 +73,8 @@ class PhoneTool:
 
     def tool(self, hang_secs: float) -> Tool:
         """Returns what `BinaryModel` needs."""
-        result = f"{self._files.folder}/{self._file.sha256[:16]}.result"
+        # Old tools write no such file, and phones without base64 cannot send it; it only confirms what is printed.
+        result = f"{self._files.folder}/{self._file.sha256[:16]}.result" if "base64" in self._tools else None
         return Tool(self.execute, self._model, result, hang_secs, self.close)
 
     def execute(self, arguments: Sequence[str], limit_secs: float) -> Finished:
@@ -122,7 +123,7 @@ class PhoneTool:
             arguments=arguments,
             result=results[0] if results else None,
             mask=self._mask,
-            limit_secs=math.ceil(limit_secs) if self._has_timeout else None,
+            limit_secs=math.ceil(limit_secs) if "timeout" in self._tools else None,
         )
 
     def _answer(self, run: phone_run.PhoneRun, limit_secs: float) -> phone_run.PhoneAnswer:

@@ -86,7 +86,8 @@ def command(run: PhoneRun, marker: str) -> str:
         f"cd {shlex.quote(run.folder)}",
         f"rm -f {quoted_result}" if run.result else "",
         f"before={look}",
-        f"sums=$(sha256sum {files} 2>&1)",
+        # Through their standard inputs: else their names, which are hashes, would be among what is compared.
+        f"sums=$(sha256sum < {shlex.quote(run.program)}; sha256sum < {shlex.quote(run.model)})",
         f'case $sums in {run.program_sha256}*{run.model_sha256}*) ;; *) echo; echo {marker} "$sums"; '
         f"exit {_STALE_CODE};; esac",
         shlex.join(words),

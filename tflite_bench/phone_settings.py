@@ -61,7 +61,12 @@ class PhoneSettings:
         if self._options.keep_awake:
             self._keep_awake("stay_on" in before)
         if self._options.fixed_performance:
-            self._fix_performance()
+            refused = self._set_fixed("true")
+            if refused:
+                write_json(self._record, {key: value for key, value in before.items() if key != "fixed_performance"})
+                tell(f"The phone {self._adb.serial} is measured without its fixed-performance mode: {refused[0]}")
+            else:
+                self.mode = FIXED_PERFORMANCE
 
     def restore(self) -> None:
         """Puts back what the record tells of, and then removes the record; does nothing where there is none.
@@ -70,17 +75,18 @@ class PhoneSettings:
             DeviceLostError: the phone went away; the record stays.
         """
         self.mode = ""
-        before = read_json(self._record)
-        if before is not None:
-            stay_on = str(before.get("stay_on", ""))
-            commands = [f"{_FIX} false"] if "fixed_performance" in before else []
-            if _VALUE.fullmatch(stay_on):  # the record is a file: it may hold anything
-                put = f"settings delete {_STAY_ON}" if stay_on == "null" else f"settings put {_STAY_ON} {stay_on}"
-                commands.append(f"{put} >/dev/null")
-            result = self._adb.shell("\n".join(commands), self._options.hang_secs)
-            if result.exit_code:
-                words = " ".join((result.stdout + result.stderr).split())
-                tell(f"The phone {self._adb.serial} refuses its settings of before ({', '.join(commands)}): {words}")
+        before = read_json(self._record) or {}
+        stay_on = str(before.get("stay_on", ""))
+        refused = []
+        if _VALUE.fullmatch(stay_on):  # the record is a file: it may hold anything
+            put = f"settings delete {_STAY_ON}" if stay_on == "null" else f"settings put {_STAY_ON} {stay_on}"
+            result = self._adb.shell(f"{put} >/dev/null; settings get {_STAY_ON}", self._options.hang_secs)
+            if result.stdout.strip() != stay_on:
+                refused.append(f"{put} ({' '.join((result.stdout + result.stderr).split())})")
+        if "fixed_performance" in before:
+            refused += self._set_fixed("false")
+        if refused:
+            tell(f"The phone {self._adb.serial} refuses to get its settings back. Try: adb shell {'; '.join(refused)}")
         self._record.unlink(missing_ok=True)
 
     @property
@@ -107,17 +113,15 @@ class PhoneSettings:
             "as clocks drop when it goes off."
         )
 
-    def _fix_performance(self) -> None:
-        result = self._adb.shell(f"{_FIX} true", self._options.hang_secs)
+    def _set_fixed(self, value: str) -> list[str]:
+        """Returns nothing on success, else the command and what the phone says to it."""
+        command = f"{_FIX} {value}"
+        result = self._adb.shell(command, self._options.hang_secs)
         words = " ".join((result.stdout + result.stderr).split())
         # Phones without the mode say so, some with exit code 0; with it they say nothing.
         if result.exit_code or re.search(r"fail|error|unknown|not supported|exception", words, re.IGNORECASE):
-            tell(
-                f"The phone {self._adb.serial} has no fixed-performance mode ({words or result.exit_code}): "
-                "measuring without it."
-            )
-            return
-        self.mode = FIXED_PERFORMANCE
+            return [f"{command} ({words or f'exit code {result.exit_code}'})"]
+        return []
 
 
 def settings_file(serial: str) -> pathlib.Path:

@@ -139,6 +139,13 @@ def test_of_several_phones_one_has_to_be_named() -> None:
         wanted_serials("", [ONE, TWO], "")
 
 
+def test_the_only_phone_that_takes_commands_needs_no_name() -> None:
+    others = [Attached("x", "offline"), Attached("y", "unauthorized")]
+    assert wanted_serials("", [others[0], ONE, others[1]], "") == ("a",)
+    with pytest.raises(OptionsError, match=r"adb:x \(offline\), adb:y \(unauthorized\)"):
+        wanted_serials("", others, "")
+
+
 @pytest.mark.parametrize("argument", ["", "all"])
 def test_without_a_phone_it_is_told_how_to_attach_one(argument: str) -> None:
     with pytest.raises(DeviceError, match="USB debugging"):

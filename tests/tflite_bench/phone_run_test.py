@@ -24,8 +24,11 @@ def sha256(path: pathlib.Path) -> str:
 
 
 def make(where: pathlib.Path, script: str, **changes: object) -> PhoneRun:
-    program, model = where / "program", where / "model.tflite"
-    program.write_text(f"#!/bin/sh\n{script}\n")
+    # Under their hashes, as on a phone.
+    text = f"#!/bin/sh\n{script}\n".encode()
+    program = where / f"{hashlib.sha256(text).hexdigest()}.benchmark_model"
+    model = where / f"{hashlib.sha256(b'model').hexdigest()}.tflite"
+    program.write_bytes(text)
     program.chmod(0o755)
     model.write_bytes(b"model")
     values: dict[str, object] = {
@@ -60,11 +63,11 @@ def test_a_result_of_before_is_not_taken(tmp_path: pathlib.Path) -> None:
     assert carry_out(make(tmp_path, "true", result=None)).result is None
 
 
-@pytest.mark.parametrize("name", ["program", "model.tflite"])
-def test_a_stale_file_of_equal_name_and_size_is_not_run(tmp_path: pathlib.Path, name: str) -> None:
+@pytest.mark.parametrize("suffix", [".benchmark_model", ".tflite"])
+def test_a_stale_file_of_equal_name_and_size_is_not_run(tmp_path: pathlib.Path, suffix: str) -> None:
     run = make(tmp_path, "touch ran")
-    content = (tmp_path / name).read_bytes()
-    (tmp_path / name).write_bytes(content[:-1] + b"~")
+    (path,) = tmp_path.glob(f"*{suffix}")
+    path.write_bytes(path.read_bytes()[:-1] + b"~")
     answer = carry_out(run)
     assert not answer.ran and "not those that were put there" in answer.stale
     assert not (tmp_path / "ran").exists()
@@ -72,12 +75,12 @@ def test_a_stale_file_of_equal_name_and_size_is_not_run(tmp_path: pathlib.Path, 
 
 def test_a_missing_file_is_not_run(tmp_path: pathlib.Path) -> None:
     run = make(tmp_path, "touch ran")
-    (tmp_path / "model.tflite").unlink()
+    pathlib.Path(run.model).unlink()
     assert not carry_out(run).ran
 
 
 def test_a_file_that_is_replaced_meanwhile_is_told(tmp_path: pathlib.Path) -> None:
-    answer = carry_out(make(tmp_path, "cp model.tflite other; mv other model.tflite"))
+    answer = carry_out(make(tmp_path, "cp *.tflite other; mv other *.tflite"))
     assert answer.ran and "replaced while it ran" in answer.stale
 
 
@@ -123,7 +126,7 @@ def test_no_argument_reaches_the_shell_unquoted(tmp_path: pathlib.Path, argument
     run = make(tmp_path, "for word; do printf '%s\\0' \"$word\"; done > x.result", arguments=arguments)
     result = carry_out(run).result or b""
     assert result.decode().split("\0")[:-1] == arguments
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.tflite", "program"]
+    assert {path.suffix for path in tmp_path.iterdir()} == {".tflite", ".benchmark_model"}
 
 
 def test_the_command_is_short_enough_for_old_phones(tmp_path: pathlib.Path) -> None:
