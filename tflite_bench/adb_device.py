@@ -167,7 +167,8 @@ class AdbDevice(Device):
         self._closed = True
         self._adb.resume()
         try:
-            if self._lost and self._adb.reach() != adb_text.DEVICE:
+            # A silent phone would else be waited for at every step.
+            if (self._lost or not self._adb.answers()) and self._adb.reach() != adb_text.DEVICE:
                 raise DeviceLostError(f"The phone {self._shown} is not there.")
             self._settings.restore()
             self._files.close(keep=self._options.keep_files)

@@ -97,7 +97,8 @@ class Adb:
         called = self._call("shell", text, deadline_secs=deadline_secs)
         result = _unmarked(called.stdout, called.stderr, marker)
         if result is None:
-            raise DeviceLostError(self._lost(called, deadline_secs))
+            told = Called("", adb_text.own_lines(called.stderr), called.exit_code)
+            raise DeviceLostError(self._lost(told, deadline_secs))
         return result
 
     def sections(self, commands: Mapping[str, str], deadline_secs: float = QUICK_SECS) -> dict[str, str]:

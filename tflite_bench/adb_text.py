@@ -16,6 +16,9 @@ DEVICE = "device"  # the state of a phone that takes commands
 _NETWORK = re.compile(r"(?:[^\s:]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 _DAEMON_NEWS = re.compile(r"^\* .*$\n?", re.MULTILINE)  # "* daemon started successfully" and the like
 
+_OWN_WORDS = ("adb: ", "error: ", "failed to ", "cannot connect", "protocol fault", "ADB server", "adb server")
+_MAX_MESSAGE = 300
+
 
 class Trouble(enum.Enum):
     """Why a call of the adb client failed."""
@@ -99,9 +102,14 @@ def trouble(stdout: str, stderr: str) -> Trouble:
 
 
 def message(stdout: str, stderr: str) -> str:
-    """Returns the client's own words on one line, without what its server tells of itself."""
+    """Returns the end of the client's words on one line, without what its server tells of itself."""
     text = _DAEMON_NEWS.sub("", f"{stderr}\n{stdout}")
-    return " ".join(text.split())
+    return " ".join(text.split())[-_MAX_MESSAGE:]
+
+
+def own_lines(stderr: str) -> str:
+    """Returns what the client itself said, beside what the command on the phone wrote to standard error."""
+    return "".join(line for line in stderr.splitlines(keepends=True) if line.startswith(_OWN_WORDS))
 
 
 def advice(state: str) -> str:

@@ -11,7 +11,7 @@ from tflite_bench import adb_text, phone_identity, phone_lock, phone_state
 from tflite_bench.adb import attached, find_client, start_server
 from tflite_bench.adb_phone import Adb
 from tflite_bench.adb_text import Attached
-from tflite_bench.benchmark_binaries import executable_for
+from tflite_bench.benchmark_binaries import executable_for, named_executables
 from tflite_bench.conditions import Conditions
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import BenchError, DeviceError, DeviceLostError
@@ -78,8 +78,10 @@ def phone_entries(options: DeviceOptions) -> list[Entry]:
         options: the adb client and the executables to take.
 
     Raises:
+        OptionsError: an executable is none.
         DeviceError: adb does not work.
     """
+    named_executables(options.benchmark_model)
     client = find_client(options.adb)
     start_server(client)
     phones = attached(client)

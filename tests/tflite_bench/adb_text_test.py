@@ -67,6 +67,15 @@ def test_news_of_the_server_are_no_message() -> None:
     assert text == ""
 
 
+def test_what_a_command_wrote_is_not_taken_for_words_of_the_client() -> None:
+    stderr = "sh: foo: not found\nERROR: device offline\nadb: device 'x' not found\nerror: closed\n"
+    assert adb_text.own_lines(stderr) == "adb: device 'x' not found\nerror: closed\n"
+
+
+def test_a_message_is_no_longer_than_a_person_reads() -> None:
+    assert len(adb_text.message("x y " * 10**6, "")) <= 300
+
+
 @pytest.mark.parametrize(
     ("stdout", "done"),
     [

@@ -6,9 +6,6 @@ To add a verb, write ``tflite_bench/bin/VERB.py`` with ``FLAGS`` and ``main`` an
 VERBS = {
     "run": "Measure the latency of models.",
     "compare": "Time two models in turns and tell which is faster.",
-    "profile": "Show what each operator of a model takes.",
-    "devices": "List the phones that are attached, and why one cannot be used.",
-    "fetch": "Get the official benchmark_model for a phone's ABI.",
     "profile": "Time each operator of a model.",
     "devices": "List what can be measured on, and why something cannot.",
     "fetch": "Download the official benchmark_model for a phone.",
