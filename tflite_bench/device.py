@@ -27,7 +27,6 @@ T = TypeVar("T")
 DEVICES = {
     "adb": "tflite_bench.adb_device:open_adb",
     "binary": "tflite_bench.binary:open_binary",
-    "binary": "tflite_bench.binary:open_binary",
     "host": "tflite_bench.host:open_host",
 }
 

@@ -10,6 +10,9 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+
+# NumPy would import it on first use, in the middle of a measurement, and lose a Ctrl-C that falls into that.
+import numpy.random
 import numpy.typing as npt
 
 from tflite_bench.block import Block

@@ -75,7 +75,7 @@ def test_what_is_stale_is_measured_again(models: Models) -> None:
 
 
 def test_the_delegation_is_recorded(models: Models) -> None:
-    told = Delegation("gpu", 7, 9, 2)
+    told = Delegation("gpu", False, 7, 9, 2)
     (m,) = interleave(Fake(delegation=told), [models["small"]], QUICK)
     assert m.delegation == told
 

@@ -7,7 +7,7 @@
 | 2 | bad flags |
 | 3 | trouble with the device |
 | 130 | stopped with Ctrl-C |
-| 143 | stopped with SIGTERM or SIGHUP, devices left in order |
+| 143, 129 | stopped with SIGTERM or SIGHUP, devices left in order |
 
 A verb is a module with two names. ``FLAGS`` is an ``absl.flags.FlagValues`` of its own, so that two
 verbs may have flags of the same name. ``main(paths)`` gets what was typed besides flags. An
@@ -16,18 +16,16 @@ exception that is none of the above is a bug and keeps its traceback.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import signal
 import sys
 import textwrap
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from absl import flags
 
+from tflite_bench import ending
 from tflite_bench.errors import BenchError, DownloadError, ModelFileError, OptionsError
 
 DONE = 0
@@ -36,13 +34,8 @@ BAD_FLAGS = 2
 DEVICE_ERROR = 3
 STOPPED = 130  # 128 + SIGINT, as shells have it
 PIPE_CLOSED = 141  # 128 + SIGPIPE
-TERMINATED = 143  # 128 + SIGTERM
 
 HELP = frozenset({"-h", "--h", "-help", "--help"})
-
-
-class _Terminated(KeyboardInterrupt):
-    """The process was asked to end. Whoever tidies up at Ctrl-C does so now, too."""
 
 
 class Verb(Protocol):
@@ -68,12 +61,12 @@ def run(verb: Verb, name: str, arguments: Sequence[str], description: str) -> in
         if not HELP.isdisjoint(arguments):  # before parsing: it must work beside a bad flag
             print(_help_page(verb, name, description))
         else:
-            with _stopped_in_order():
+            with ending.in_order():
                 verb.main(_parse(verb.FLAGS, name, arguments))
         sys.stdout.flush()  # a closed pipe or a full disk shows here, not after the last line
-    except _Terminated:
+    except ending.Terminated as end:
         tell(name, "Stopped.")
-        return TERMINATED
+        return end.exit_code
     except KeyboardInterrupt:
         tell(name, "Stopped.")
         return STOPPED
@@ -96,30 +89,6 @@ def run(verb: Verb, name: str, arguments: Sequence[str], description: str) -> in
 def tell(name: str, text: str) -> None:
     """Writes ``text`` to standard error, after the name of the program."""
     print(f"{name}: {text}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _stopped_in_order() -> Iterator[None]:
-    """Lets the signals that ask a process to end do what Ctrl-C does: a phone gets its settings back.
-
-    The second one ends the process at once.
-    """
-    if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
-        yield
-        return
-
-    def stop(number: int, frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        raise _Terminated
-
-    # Under nohup a hangup is ignored, and that stays.
-    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _parse(flag_values: flags.FlagValues, name: str, arguments: Sequence[str]) -> list[str]:

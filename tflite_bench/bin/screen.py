@@ -163,7 +163,11 @@ def _told_by_some(measured: Sequence[Measurement]) -> Columns:
 
 def _delegated(one: Measurement) -> str:
     told = one.delegation
-    return "" if told is None else f"{told.nodes_delegated}/{told.nodes_total}"
+    if told is None:
+        return ""
+    if told.nodes_delegated is not None and told.nodes_total is not None:
+        return f"{told.nodes_delegated}/{told.nodes_total}"
+    return "all" if told.complete else "a part"
 
 
 def _change(one: Measurement, part: Callable[[Any], str]) -> str:
