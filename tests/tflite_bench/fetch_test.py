@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.tflite_bench.benchmark_binaries_test import elf
+from tests.tflite_bench.elf_files import elf
 from tflite_bench import fetch
 from tflite_bench.__main__ import main
 from tflite_bench.errors import DownloadError, OptionsError
