@@ -78,23 +78,24 @@ def failure(stdout: str, stderr: str, exit_code: int) -> BenchError:
         exit_code: as a shell has it, 128 + N where signal N ended the program.
     """
     texts, errors = texts_of(stdout, stderr)
-    said = "\n".join(errors or texts)
+    last = _last(errors) or _last(texts) or "it printed nothing"
     return (
-        _delegate_failure(texts, said)
-        or _operator_failure(said)
-        or _known_failure(said)
-        or _exit_failure(exit_code, [text for text in errors if text != FAILED and text.strip()] or texts)
+        _delegate_failure(texts, last)
+        or _operator_failure(texts, last)
+        or _known_failure(texts)
+        or _exit_failure(exit_code, last)
     )
 
 
-def _delegate_failure(texts: list[str], said: str) -> BenchError | None:
+def _delegate_failure(texts: list[str], last: str) -> BenchError | None:
+    said = "\n".join(texts)
     if refused := re.search(r"Failed to apply (\w{1,30}) delegate", said):
         # After the line "... operations are not supported by GPU delegate:", one line an operation.
         operators = {match.group(1) for text in texts if (match := re.match(r"(\w{1,60}): O[Pp]", text))}
         if operators:
             listed = ", ".join(sorted(operators))
             return ModelFileError(f"The delegate {refused.group(1)} cannot run the model's operations {listed}.")
-        return DeviceError(f"The delegate {refused.group(1)} refuses the model: {_last(said.splitlines())}.")
+        return DeviceError(f"The delegate {refused.group(1)} refuses the model: {last}.")
     if "Disallowed CPU fallback detected" in said:
         if reason := delegates.unsupported(texts):
             return DeviceError(f"benchmark_model says: {reason} Use another delegate or another benchmark_model.")
@@ -105,7 +106,8 @@ def _delegate_failure(texts: list[str], said: str) -> BenchError | None:
     return None
 
 
-def _operator_failure(said: str) -> BenchError | None:
+def _operator_failure(texts: list[str], last: str) -> BenchError | None:
+    said = "\n".join(texts)
     node = _NODE.search(said)
     name = node.group(1) if node else "unknown"
     if "Select TensorFlow op" in said:
@@ -116,19 +118,19 @@ def _operator_failure(said: str) -> BenchError | None:
     if node is None or "unresolved custom op" in said:
         return None
     if _ACCELERATOR.search(name):
-        return DeviceError(f"The delegate {name} failed to {node.group(2)}: {_last(said.splitlines())}.")
-    return ModelFileError(f"The model's operation {name} failed to {node.group(2)}: {_last(said.splitlines())}.")
+        return DeviceError(f"The delegate {name} failed to {node.group(2)}: {last}.")
+    return ModelFileError(f"The model's operation {name} failed to {node.group(2)}: {last}.")
 
 
-def _known_failure(said: str) -> BenchError | None:
+def _known_failure(texts: list[str]) -> BenchError | None:
+    said = "\n".join(texts)
     for pattern, kind, text in _SAYINGS:
         if match := re.search(pattern, said):
             return kind(text.format(*(shown(group)[1:-1] for group in match.groups())))
     return None
 
 
-def _exit_failure(exit_code: int, errors: list[str]) -> BenchError:
-    last = _last(errors)
+def _exit_failure(exit_code: int, last: str) -> BenchError:
     if exit_code == _NOT_FOUND:
         return DeviceLostError(f"benchmark_model is no longer where it was put, or lacks its loader: {last}.")
     if exit_code == _NOT_EXECUTABLE:
@@ -150,4 +152,4 @@ def _exit_failure(exit_code: int, errors: list[str]) -> BenchError:
 
 def _last(texts: list[str]) -> str:
     told = [text for text in texts if text.strip() and text != FAILED][-_SHOWN_ERRORS:]
-    return shown(" / ".join(told)) if told else "it printed nothing"
+    return shown(" / ".join(told)) if told else ""

@@ -20,14 +20,15 @@ _RUNS_TITLE = "Operator-wise Profiling Info for Regular Benchmark Runs:"
 _TABLE_TITLE = re.compile(r"=+ (Run Order|Top by Computation Time|Summary by node type) =+")
 _RUN_ORDER = "Run Order"
 _HEADS = ("[node type]", "node type,")
-# Type and name may hold spaces and numbers. TensorFlow before 2.0 and LiteRT's tool begin with a column [start].
-# A percentage of nothing is not a number.
-_ROW = re.compile(
-    rf"\s*(?P<type>\S.*?)\s+(?:{ANY_NUMBER}\s+)?{ANY_NUMBER}\s+(?P<avg_ms>{ANY_NUMBER})"
-    rf"\s+(?P<percent>{ANY_NUMBER}|-?nan)%\s+(?:{ANY_NUMBER}|-?nan)%"
-    rf"\s+(?P<mem_kb>-?{ANY_NUMBER})\s+(?P<calls>{ANY_NUMBER})\s+(?P<name>\S.*)",
-    re.ASCII,
+# Type and name may hold spaces and numbers, as in "relu 1". A percentage of nothing is not a number.
+_PERCENT = rf"(?:{ANY_NUMBER}|-?nan)"
+_CELLS = (
+    rf"\s+{ANY_NUMBER}\s+(?P<avg_ms>{ANY_NUMBER})\s+(?P<percent>{_PERCENT})%\s+{_PERCENT}%"
+    rf"\s+(?P<mem_kb>-?{ANY_NUMBER})\s+(?P<calls>{ANY_NUMBER})\s+(?P<name>\S.*)"
 )
+_TYPE = r"\s*(?P<type>\S+(?: \S+)*?)"
+_ROW = re.compile(_TYPE + _CELLS, re.ASCII)
+_ROW_WITH_START = re.compile(rf"{_TYPE}\s+{ANY_NUMBER}{_CELLS}", re.ASCII)  # TensorFlow before 2.0, LiteRT's tool
 _NUM_CELLS = 7  # of a comma-separated row after the type, which may hold the separator as well
 _MAX_CHARACTERS = 4000  # of a row; longer ones are none
 _NODES = re.compile(rf"Number of nodes executed: {INT}", re.ASCII)
@@ -111,6 +112,7 @@ class _Table:
     """One table in the order of running, while it is read; times and calls are still as printed."""
 
     init: bool
+    has_start: bool = False
     rows: list[OpRow] = dataclasses.field(default_factory=list)
     num_nodes: int | None = None
     num_runs: int | None = None
@@ -164,13 +166,18 @@ def _read_tables(texts: list[str]) -> list[_Table]:
             tables[-1].num_nodes = int(nodes.group(1))
         elif tables and tables[-1].num_runs is None and (timings := _TIMINGS.fullmatch(text)):
             tables[-1].num_runs = int(timings.group(1))
-        elif reading and text.strip() and not text.strip().startswith(_HEADS):
-            tables[-1].rows.append(_row(text))
+        elif reading and text.strip().startswith(_HEADS):
+            tables[-1].has_start = "start" in text
+        elif reading:
+            reading = bool(text.strip())  # an empty line ends the table
+            if reading:
+                tables[-1].rows.append(_row(text, tables[-1].has_start))
     return tables
 
 
-def _row(text: str) -> OpRow:
-    match = _ROW.fullmatch(_spaced(text)) if len(text) <= _MAX_CHARACTERS else None
+def _row(text: str, has_start: bool) -> OpRow:
+    pattern = _ROW_WITH_START if has_start else _ROW
+    match = pattern.fullmatch(_spaced(text)) if len(text) <= _MAX_CHARACTERS else None
     if match is None:
         raise OutputError(f"Expected a row of the operators' table. Received: {shown(text)}.")
     return OpRow(
