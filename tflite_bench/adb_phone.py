@@ -189,7 +189,8 @@ class Adb:
         for _ in range(2):
             self._run(["disconnect", self.serial])
             called = self._run(["connect", self.serial])
-            if adb_text.connected(called.stdout, called.stderr) and self.state() == adb_text.DEVICE:
+            # A phone that refuses, or says nothing for 10 s, does so again.
+            if not adb_text.connected(called.stdout, called.stderr) or self.state() == adb_text.DEVICE:
                 return
 
     def _lost(self, called: Called, deadline_secs: float) -> str:

@@ -18,7 +18,6 @@ from tests.phone.calls import Call, Killed, ProgramGone
 from tests.phone.interpreters import INTERPRETERS
 
 if TYPE_CHECKING:
-    from tests.phone.faults import Faults
     from tests.phone.phone import Phone
 
 _SCRIPT = """#!/bin/sh
@@ -132,9 +131,10 @@ class SimulatedEngine:
 class _Output:
     """Passes lines on, until a fault strikes in the middle of the measurement."""
 
-    def __init__(self, call: Call, faults: Faults) -> None:
+    def __init__(self, phone: Phone, call: Call) -> None:
+        self._phone = phone
         self._call = call
-        self._faults = faults
+        self._faults = phone.bench_faults()
         self._held: list[str] = []
         self._blocks = 0
 
@@ -148,6 +148,7 @@ class _Output:
             return
         self._blocks += 1
         if self._blocks == 2:
+            self._phone.measures()
             if faults.bench_exit is not None:
                 self._call.err("ERROR: Benchmarking failed.\n")
                 raise _End(faults.bench_exit)
@@ -164,8 +165,9 @@ class _Output:
 def run(phone: Phone, call: Call) -> int | Killed:
     """Runs the program for `programs`; its arguments are its own path, its flavour, and those that it was given."""
     _, flavour, *arguments = call.arguments
-    output = _Output(call, phone.bench_faults())
-    phone.benchmarks.append(arguments)
+    output = _Output(phone, call)
+    root = str(phone.root)
+    phone.benchmarks.append([argument.replace(root, "") for argument in arguments])
     try:
         if phone.bench.latency_us is None:
             result = _run_litert(phone, call, output, flavour, arguments)

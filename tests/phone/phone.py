@@ -79,6 +79,7 @@ class Phone:
         self._thawed.set()
         self._closed = threading.Event()
         self._bytes_to_cut: int | None = None
+        self._planned: list[tuple[int, Callable[[], object]]] = []
         # Holds the port while nobody listens, so that connecting is refused and nobody else takes it.
         self._guard = _bound(0)
         self.port: int = self._guard.getsockname()[1]
@@ -135,6 +136,11 @@ class Phone:
         if faults.get("unauthorized") is False or faults.get("silent") is False:
             for connection in waiting:
                 connection.greet()
+
+    def at_benchmark(self, count: int, action: Callable[[], object]) -> None:
+        """Does something, such as `cut`, in the middle of the measurement of the ``count``-th next benchmark."""
+        with self._lock:
+            self._planned.append((len(self.benchmarks) + count, action))
 
     def heal(self) -> None:
         """Ends all faults."""
@@ -264,6 +270,14 @@ class Phone:
                 self.faults = dataclasses.replace(faults, bench_times=faults.bench_times - 1)
                 return faults
         return dataclasses.replace(faults, bench_output=None, bench_signal=None, bench_hangs=False, bench_exit=None)
+
+    def measures(self) -> None:
+        """Called by ``benchmark_model`` in the middle of its measurement."""
+        with self._lock:
+            due = [action for place, action in self._planned if place == len(self.benchmarks)]
+            self._planned = [(place, action) for place, action in self._planned if place > len(self.benchmarks)]
+        for action in due:
+            action()
 
     # The lines.
 

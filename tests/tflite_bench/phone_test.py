@@ -271,7 +271,7 @@ def test_a_simulated_run_tells_its_latency(adb, phone, benchmark_model):
     assert said.returncode == 0
     assert "INFO: count=30 curr=1000(all same) p5=1000 median=1000 p95=1000\n" in said.stdout
     assert f"INFO: Graph: [{TMP}/m.tflite]\n" in said.stdout
-    assert phone.benchmarks == [[f"--graph={phone.path(TMP)}/m.tflite", "--num_runs=30", "--min_secs=0"]]
+    assert phone.benchmarks == [[f"--graph={TMP}/m.tflite", "--num_runs=30", "--min_secs=0"]]
 
 
 def test_litert_really_runs_the_model(adb, phone, benchmark_model):
