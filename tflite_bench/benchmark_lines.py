@@ -24,7 +24,7 @@ _PREFIX = re.compile(
     r"(?:(VERBOSE|INFO|WARN|WARNING|ERROR|FATAL): )?(?:\[[\w./-]+:\d+\] )?",
     re.ASCII,
 )
-# TensorFlow before 1.13 knew no least time, and before 2.2 no greatest one; a dry run prints -1.
+# Old versions tell no greatest time (before TensorFlow 2.2) or no least one; a dry run prints -1.
 _HEADER = re.compile(
     rf"Running benchmark for (?:at least )?{INT} iterations(?: and at least (?:-1|{NUMBER}) seconds)?"
     rf"(?: but terminate if exceeding {NUMBER} seconds)?[.:]?",
@@ -56,7 +56,7 @@ _ONCE = {
     }.items()
 }
 _MEMORY = ("footprint", "peak footprint", "resident set", "overall footprint")
-_LITERT_SIGNS = ("[benchmark_litert_model.", "BENCHMARK RESULTS =")
+_LITERT_SIGNS = ("benchmark_litert_model.cc:", "benchmark_litert_model.h:", "BENCHMARK RESULTS =")
 _TFLITE_SIGNS = ("Graph: [", "Loaded model ", "Failed to load model ", "Inference timings in us: ")
 _WARNINGS = ("W", "E", "F", "WARN", "WARNING", "ERROR", "FATAL")
 

@@ -204,8 +204,9 @@ def _require_asked(part: str, asked: Asked, num_runs: int, min_secs: float, max_
     )
     if not agree:
         raise OutputError(
-            f"Expected a {part} of {num_runs} inferences and {min_secs:g} s, at most {max_secs:g} s. Received: "
-            f"{asked.num_runs} inferences, {asked.min_secs} s and {asked.max_secs} s. This is the output of another run."
+            f"Expected a {part} of {num_runs} inferences and {min_secs:g} s, at most {max_secs:g} s. "
+            f"Received: {asked.num_runs} inferences, {asked.min_secs} s, {asked.max_secs} s. "
+            "This is the output of another run."
         )
 
 

@@ -27,7 +27,7 @@ _APPLIED = re.compile(
 _NOT_APPLIED = re.compile(
     r"Though (\w+) delegate is explicitly applied, the model graph will not be executed by the delegate\."
 )
-# The number of all nodes came with TensorFlow 2.7, the place with 2.5: "for the whole graph", "for subgraph 0".
+# Old runtimes tell neither the number of all nodes nor the place: "for the whole graph", "for subgraph 0 (main)".
 _REPLACING = re.compile(
     rf"Replacing {_COUNT} (?:out of {_COUNT} )?node\(s\) with delegate \(([^()]*)\) node, "
     rf"yielding {_COUNT} partitions(.*)",

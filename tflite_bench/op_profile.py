@@ -28,7 +28,7 @@ _CELLS = (
 )
 _TYPE = r"\s*(?P<type>\S+(?: \S+)*?)"
 _ROW = re.compile(_TYPE + _CELLS, re.ASCII)
-_ROW_WITH_START = re.compile(rf"{_TYPE}\s+{ANY_NUMBER}{_CELLS}", re.ASCII)  # TensorFlow before 2.0, LiteRT's tool
+_ROW_WITH_START = re.compile(rf"{_TYPE}\s+{ANY_NUMBER}{_CELLS}", re.ASCII)  # old versions, and LiteRT's tool
 _NUM_CELLS = 7  # of a comma-separated row after the type, which may hold the separator as well
 _MAX_CHARACTERS = 4000  # of a row; longer ones are none
 _NODES = re.compile(rf"Number of nodes executed: {INT}", re.ASCII)
@@ -205,7 +205,7 @@ def _per_inference(tables: list[_Table], calls_in: int) -> tuple[OpRow, ...]:
         calls_in: number of inferences that the calls are counted in.
     """
     return tuple(
-        # 0 calls: TensorFlow 1.x counted them wrong.
+        # Old versions print 0 calls.
         dataclasses.replace(row, calls=row.calls / calls_in, avg_ms=row.avg_ms * (row.calls / calls_in or 1))
         for table in tables
         for row in table.rows

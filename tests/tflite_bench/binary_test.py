@@ -7,6 +7,8 @@ import hashlib
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -324,3 +326,34 @@ def test_the_program_runs_on_the_cores_that_were_asked_for(tmp_path: pathlib.Pat
         assert os.sched_getaffinity(0) == allowed
         with pytest.raises(OptionsError, match="Expected cores among those"):
             device.load(model, BenchOptions(pin=hex(1 << 1000)))
+
+
+def test_a_program_that_is_told_to_end_leaves_nothing_behind(tmp_path: pathlib.Path, model: pathlib.Path) -> None:
+    path = write_stand_in(tmp_path / "benchmark_model", after='echo $$ >"$HERE/pids"; sleep 60')
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tflite_bench", "run", str(model), f"--device=binary:{path}"],
+        env={**os.environ, "TMPDIR": str(scratch)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    noted = tmp_path / "pids"
+    for _ in range(500):
+        if noted.exists() and noted.read_text().endswith("\n"):
+            break
+        time.sleep(0.02)
+    assert len(list(scratch.iterdir())) == 1
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 143, err
+    assert "Traceback" not in err
+    _require_gone(int(noted.read_text()))
+    assert not list(scratch.iterdir())
+
+
+def test_closing_twice_is_closing_once(tmp_path: pathlib.Path) -> None:
+    with opened(tmp_path) as device:
+        device.close()
+        device.close()

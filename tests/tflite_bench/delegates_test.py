@@ -67,7 +67,7 @@ def test_without_the_runtimes_lines_the_counts_are_not_known() -> None:
     assert part is not None and part.share is None
 
 
-def test_runtimes_before_2021_do_not_tell_how_many_operators_there_are() -> None:
+def test_old_runtimes_do_not_tell_how_many_operators_there_are() -> None:
     old = "INFO: Replacing 66 node(s) with delegate (TfLiteGpuDelegateV2) node, yielding 1 partitions."
     assert _run(GPU, old, ALL_GPU).delegation == Delegation("gpu", complete=True, partitions=1)
     with pytest.raises(DeviceError, match="Nothing in the output"):

@@ -94,7 +94,7 @@ def test_json_has_rows_and_types() -> None:
     assert data["rows"][0]["avg_ms"] == 0.494 and data["by_type"][0]["count"] == 2
 
 
-def test_columns_of_tensorflow_1() -> None:
+def test_columns_of_old_versions() -> None:
     text = "\n".join(
         [
             TITLE,
