@@ -26,11 +26,14 @@ from tflite_bench.phone_files import PhoneFiles, require_tools
 from tflite_bench.phone_identity import Identity
 from tflite_bench.phone_lock import PhoneLock
 from tflite_bench.phone_settings import PhoneSettings
-from tflite_bench.phone_wait import wait_for_return, wait_until_cool
+from tflite_bench.phone_wait import too_hot, wait_for_return, wait_until_cool
 from tflite_bench.pool import Pool
 from tflite_bench.types import BenchOptions, DeviceInfo, Measurement
 
 _FRESH_SECS = 1.0
+# Where the whole time to cool was not enough, it will not be the next time either: an hour in the sun should not cost
+# every measurement that time.
+_HURRY = 10
 _LOW_BATTERY_PERCENT = 15  # at which Android begins to save power, and clocks drop
 
 
@@ -53,6 +56,7 @@ class AdbDevice(Device):
         self._options = options
         self._lost = False
         self._closed = False
+        self._stays_hot = False
         self._told_battery = False
         self._seen: tuple[float, Conditions] | None = None  # when, and what
         self._identity = read_identity(adb)
@@ -201,7 +205,10 @@ class AdbDevice(Device):
         return phone_state.parse(answers), phone_state.is_awake(answers)
 
     def _be_cool(self) -> None:
-        now = wait_until_cool(self._look_awake, self._shown, self._options, self._adb.wait)
+        secs = self._options.cool_secs / (_HURRY if self._stays_hot else 1)
+        options = dataclasses.replace(self._options, cool_secs=secs)
+        now = wait_until_cool(self._look_awake, self._shown, options, self._adb.wait)
+        self._stays_hot = bool(too_hot(now, options))
         self._seen = time.monotonic(), now
         percent = now.battery_percent
         if percent is not None and percent <= _LOW_BATTERY_PERCENT and not self._told_battery:

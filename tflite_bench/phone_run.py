@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from tflite_bench.adb_phone import ShellResult
 
 _STALE_CODE = 86  # of no signal and no program here; with the marker it cannot be mistaken anyway
-# timeout's own code, which Android's (toybox) and GNU's share; 137 where the program had to be killed.
-_TIMED_OUT_CODES = (124, 137)
+# timeout's own code; 137 where the program had to be killed, 143 from old ones of Android (toybox).
+_TIMED_OUT_CODES = (124, 137, 143)
 _GRACE_SECS = 5
 
 
