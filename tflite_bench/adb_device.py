@@ -26,15 +26,11 @@ from tflite_bench.phone_files import PhoneFiles, require_tools
 from tflite_bench.phone_identity import Identity
 from tflite_bench.phone_lock import PhoneLock
 from tflite_bench.phone_settings import PhoneSettings
-from tflite_bench.phone_wait import too_hot, wait_for_return, wait_until_cool
+from tflite_bench.phone_wait import Comfort, wait_for_return
 from tflite_bench.pool import Pool
 from tflite_bench.types import BenchOptions, DeviceInfo, Measurement
 
 _FRESH_SECS = 1.0
-# Where the whole time to cool was not enough, it will not be the next time either: an hour in the sun should not cost
-# every measurement that time.
-_HURRY = 10
-_LOW_BATTERY_PERCENT = 15  # at which Android begins to save power, and clocks drop
 
 
 class AdbDevice(Device):
@@ -56,14 +52,13 @@ class AdbDevice(Device):
         self._options = options
         self._lost = False
         self._closed = False
-        self._stays_hot = False
-        self._told_battery = False
         self._seen: tuple[float, Conditions] | None = None  # when, and what
         self._identity = read_identity(adb)
         require_tools(self._identity, adb.serial)
         self._executable = executable_for(self._identity.abis, options.benchmark_model)
         self._flavour = self._executable.flavour
         serial = self._identity.serial or adb.serial
+        self._comfort = Comfort(self._shown, options)
         self._lock = PhoneLock(serial, self._shown)
         self._settings = PhoneSettings(adb, serial, options)
         self._files = PhoneFiles(adb, options.hang_secs)
@@ -205,15 +200,8 @@ class AdbDevice(Device):
         return phone_state.parse(answers), phone_state.is_awake(answers)
 
     def _be_cool(self) -> None:
-        secs = self._options.cool_secs / (_HURRY if self._stays_hot else 1)
-        options = dataclasses.replace(self._options, cool_secs=secs)
-        now = wait_until_cool(self._look_awake, self._shown, options, self._adb.wait)
-        self._stays_hot = bool(too_hot(now, options))
+        now = self._comfort.wait(self._look_awake, self._adb.wait)
         self._seen = time.monotonic(), now
-        percent = now.battery_percent
-        if percent is not None and percent <= _LOW_BATTERY_PERCENT and not self._told_battery:
-            self._told_battery = True
-            tell(f"The battery of the phone {self._shown} is at {percent} %: it may save power and be slow. Charge it.")
 
     def _look_awake(self) -> Conditions:
         now, awake = self._look()

@@ -64,6 +64,7 @@ class PhoneTool:
         self._executable = executable
         self._file = file
         self._mask = mask
+        self._size_bytes = file.size_bytes + executable.size_bytes
         self._tools = tools
         self._watched = watched
         with watched():
@@ -128,10 +129,9 @@ class PhoneTool:
 
     def _answer(self, run: phone_run.PhoneRun, limit_secs: float) -> phone_run.PhoneAnswer:
         marker = phone_run.new_marker()
-        size = self._file.size_bytes + self._executable.path.stat().st_size
         begin = time.monotonic()
         result = self._adb.shell(
-            phone_run.command(run, marker), limit_secs + _AROUND_SECS + self._files.hash_secs(size)
+            phone_run.command(run, marker), limit_secs + _AROUND_SECS + self._files.hash_secs(self._size_bytes)
         )
         answer = phone_run.read(result, marker)
         if answer.timed_out(run, time.monotonic() - begin):

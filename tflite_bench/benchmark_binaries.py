@@ -22,12 +22,14 @@ class Executable:
         path: where it lies on this computer.
         abi: the instruction set that it is made for.
         sha256: hash of its content.
+        size_bytes: its size.
         flavour: which of the two programs of that name it is; that of a named one shows when it runs.
     """
 
     path: pathlib.Path
     abi: str
     sha256: str
+    size_bytes: int
     flavour: str = TFLITE
 
 
@@ -82,12 +84,13 @@ def executable_for(abis: Sequence[str], texts: Sequence[str]) -> Executable:
     for abi in abis:
         if abi in named:
             with named[abi].open("rb") as file:
-                return Executable(named[abi], abi, hashlib.file_digest(file, "sha256").hexdigest())
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                return Executable(named[abi], abi, sha256, file.tell())
         if not texts:
             for flavour in FLAVOURS:
                 fetched = cached(abi, flavour)
                 if fetched is not None:
-                    return Executable(fetched.path, abi, fetched.sha256, flavour)
+                    return Executable(fetched.path, abi, fetched.sha256, fetched.path.stat().st_size, flavour)
     wanted = ", ".join(abis) or "an unknown instruction set"
     if named:
         raise DeviceError(

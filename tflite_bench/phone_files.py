@@ -98,10 +98,13 @@ class PhoneFiles:
         Raises:
             DeviceLostError: the phone went away.
             DeviceError: the phone has no space left, refuses it, or damages it again and again.
-            ModelFileError: the file here changed since it was read.
+            ModelFileError: the file here changed since it was read, or is gone.
         """
         name = f"{sha256}{suffix}"
-        size = local.stat().st_size
+        try:
+            size = local.stat().st_size
+        except OSError as error:
+            raise ModelFileError(f"Cannot read {local}: {error.strerror}.") from error
         if name not in self._present:
             self._make_room(KEPT_BYTES - size)
             self._push(local, name, sha256, size)

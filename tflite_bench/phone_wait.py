@@ -14,34 +14,57 @@ from tflite_bench.notices import tell
 
 _COOL_POLL_SECS = 5.0
 _LOST_POLL_SECS = 1.0
+# Where the whole time to cool was not enough, it will not be the next time either: an hour in the sun should not cost
+# every measurement that time.
+_HURRY = 10
+_LOW_BATTERY_PERCENT = 15  # at which Android begins to save power, and clocks drop
 
 
-def wait_until_cool(
-    look: Callable[[], Conditions], shown: str, options: DeviceOptions, wait: Callable[[float], None]
-) -> Conditions:
-    """Returns the conditions once they are good, or after ``options.cool_secs`` as they are then.
+class Comfort:
+    """Waits until a phone is cool, and tells of its battery."""
 
-    Args:
-        look: reads the conditions.
-        shown: what to call the phone.
-        options: the limits.
-        wait: sleeps for so many seconds.
-    """
-    begin, told = time.monotonic(), False
-    while True:
-        now = look()
-        hot = too_hot(now, options)
-        waited = time.monotonic() - begin
-        if not hot or waited >= options.cool_secs:
-            break
-        if not told:
-            tell(f"The phone {shown} {hot}: waiting up to {options.cool_secs:.0f} s until it is cool.")
-            told = True
-        wait(min(_COOL_POLL_SECS, options.cool_secs - waited))
-    if told or hot:
-        end = f"still {hot}: measuring it all the same" if hot else "is cool again"
-        tell(f"The phone {shown} {end}, after {waited:.0f} s.")
-    return now
+    def __init__(self, shown: str, options: DeviceOptions) -> None:
+        """Remembers the limits.
+
+        Args:
+            shown: what to call the phone.
+            options: how hot it may be, and how long to wait.
+        """
+        self._shown = shown
+        self._options = options
+        self._stays_hot = False
+        self._told_battery = False
+
+    def wait(self, look: Callable[[], Conditions], sleep: Callable[[float], None]) -> Conditions:
+        """Returns the conditions once they are good, or after ``options.cool_secs`` as they are then.
+
+        Args:
+            look: reads the conditions.
+            sleep: waits for so many seconds.
+        """
+        most_secs = self._options.cool_secs / (_HURRY if self._stays_hot else 1)
+        begin, told = time.monotonic(), False
+        while True:
+            now = look()
+            hot = too_hot(now, self._options)
+            waited = time.monotonic() - begin
+            if not hot or waited >= most_secs:
+                break
+            if not told:
+                tell(f"The phone {self._shown} {hot}: waiting up to {most_secs:.0f} s until it is cool.")
+                told = True
+            sleep(min(_COOL_POLL_SECS, most_secs - waited))
+        if told or hot:
+            end = f"still {hot}: measuring it all the same" if hot else "is cool again"
+            tell(f"The phone {self._shown} {end}, after {waited:.0f} s.")
+        self._stays_hot = bool(hot)
+        self._tell_of_battery(now.battery_percent)
+        return now
+
+    def _tell_of_battery(self, percent: int | None) -> None:
+        if percent is not None and percent <= _LOW_BATTERY_PERCENT and not self._told_battery:
+            self._told_battery = True
+            tell(f"The battery of the phone {self._shown} is at {percent} %: it may save power and be slow. Charge it.")
 
 
 def too_hot(now: Conditions, options: DeviceOptions) -> str:
