@@ -120,7 +120,7 @@ def test_a_file_that_changed_here_is_not_taken_for_the_one_that_was_read(
     with pytest.raises(ModelFileError, match="changed while it was copied"):
         files.put(path, sha256, ".tflite")
     path.unlink()
-    with pytest.raises(ModelFileError, match="Cannot read .*No such file"):
+    with pytest.raises(ModelFileError, match=r"Cannot read .*No such file"):
         files.put(path, sha256, ".tflite")
     assert names(phone, files) == set()
 
