@@ -15,6 +15,8 @@ DEVICE = "device"  # the state of a phone that takes commands
 # host:port, the form in which phones on the network are named; only those can be connected again.
 _NETWORK = re.compile(r"(?:[^\s:]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 _DAEMON_NEWS = re.compile(r"^\* .*$\n?", re.MULTILINE)  # "* daemon started successfully" and the like
+# "x: 1 file pushed, 0 skipped. 498.0 MB/s (...)", which adb 36 says also of a push that failed; "[ 45%] x".
+_COPY_NEWS = re.compile(r"^(?:.*: \d+ files? (?:pushed|pulled), .*|\[ *\d+%\] .*)$\n?", re.MULTILINE)
 
 _OWN_WORDS = ("adb: ", "error: ", "failed to ", "cannot connect", "protocol fault", "ADB server", "adb server")
 _MAX_MESSAGE = 300
@@ -102,8 +104,8 @@ def trouble(stdout: str, stderr: str) -> Trouble:
 
 
 def message(stdout: str, stderr: str) -> str:
-    """Returns the end of the client's words on one line, without what its server tells of itself."""
-    text = _DAEMON_NEWS.sub("", f"{stderr}\n{stdout}")
+    """Returns the end of the client's words on one line, without what its server tells of itself, and of progress."""
+    text = _COPY_NEWS.sub("", _DAEMON_NEWS.sub("", f"{stderr}\n{stdout}").replace("\r", "\n"))
     return " ".join(text.split())[-_MAX_MESSAGE:]
 
 

@@ -81,7 +81,10 @@ def whole(device: Device, measure: Callable[[], T]) -> T:
             return measure()
         except DeviceLostError as error:
             if restarts == MAX_RESTARTS:
-                text = f"{error} It went away {restarts + 1} times in one measurement. Check cable and hub."
+                text = (
+                    f"{error} That happened {restarts + 1} times in one measurement: check cable and hub, and whether "
+                    "the model runs there at all."
+                )
                 raise DeviceLostError(text) from error
             restarts += 1
             tell(f"{error} This measurement starts anew ({restarts} of at most {MAX_RESTARTS} times).")

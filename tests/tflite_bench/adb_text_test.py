@@ -62,6 +62,11 @@ def test_a_failure_is_told_by_the_words_that_all_clients_share(stdout: str, stde
     assert adb_text.trouble(stdout, "* daemon started successfully\n" + stderr) is kind
 
 
+def test_progress_is_no_message() -> None:
+    stderr = "[ 45%] /data/x\rC:\\a b: 1 file pushed, 0 skipped. 498.0 MB/s (9 bytes in 0.011s)\nadb: error: EOF\n"
+    assert adb_text.message("", stderr) == "adb: error: EOF"
+
+
 def test_news_of_the_server_are_no_message() -> None:
     text = adb_text.message("", "* daemon not running; starting now at tcp:5037\n* daemon started successfully\n")
     assert text == ""

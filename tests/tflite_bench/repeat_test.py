@@ -100,7 +100,7 @@ def test_a_device_that_goes_away_is_measured_from_the_start(models: Models, caps
 
 def test_a_device_that_goes_away_again_and_again_is_an_error(models: Models, capsys) -> None:
     device = Fake(faults=[None, LOST] * 10)
-    with pytest.raises(DeviceLostError, match=f"The cable is out. It went away {MAX_RESTARTS + 1} times"):
+    with pytest.raises(DeviceLostError, match=f"The cable is out. That happened {MAX_RESTARTS + 1} times"):
         interleave(device, [models["small"]], QUICK)
     assert device.notes.count("settle") == MAX_RESTARTS + 1
     assert capsys.readouterr().err.count("starts anew") == MAX_RESTARTS

@@ -8,6 +8,7 @@ from absl import flags
 
 from tflite_bench.bin import option_flags, screen
 from tflite_bench.device import open_device
+from tflite_bench.interleave import whole
 from tflite_bench.model_file import read_model_file
 from tflite_bench.op_profile import OpProfile
 from tflite_bench.types import BenchOptions, DeviceInfo
@@ -29,7 +30,7 @@ def main(paths: Sequence[str]) -> None:
     file = read_model_file(paths[0])
     with open_device(FLAGS["device"].value, option_flags.device_options(FLAGS)) as device:
         option_flags.warn_of_threads(device, options)
-        profile = device.profile(file.path, options)
+        profile = device.run_job(lambda one: whole(one, lambda: one.profile(file.path, options)))
         info = device.info()
     if FLAGS["json"].value:
         screen.print_json(
