@@ -35,6 +35,10 @@ class Workers:
     ) -> None:
         if kind is not None:
             self.interrupt()
+        self.close()
+
+    def close(self) -> None:
+        """Waits for the jobs that have begun, and drops the others."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def interrupt(self) -> None:

@@ -30,6 +30,8 @@ class LatencyOptions:
         warmup_secs: how long a model runs before, in seconds; phones need longer than the default to reach their
             steady clock.
         retries: how often a measurement whose verdict is not OK is repeated before it is taken as it is.
+        pin: cores to run on, as in `tflite_bench.BenchOptions`.
+        delegate: what runs the operators, likewise.
 
     Raises:
         UserError: an unknown scheme, or a number out of its range.
@@ -42,6 +44,8 @@ class LatencyOptions:
     min_secs: float = 0.3
     warmup_secs: float = 0.1
     retries: int = 2
+    pin: str = tflite_bench.BenchOptions.pin
+    delegate: str = tflite_bench.BenchOptions.delegate
 
     def __post_init__(self) -> None:
         if self.scheme not in SCHEMES:
@@ -66,6 +70,8 @@ class LatencyOptions:
             num_runs=self.num_runs,
             min_secs=self.min_secs,
             warmup_min_secs=self.warmup_secs,
+            pin=self.pin,
+            delegate=self.delegate,
         )
 
     def to_json(self) -> dict[str, Any]:
