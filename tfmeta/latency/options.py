@@ -15,6 +15,26 @@ _FEWEST_RUNS = 10
 
 
 @dataclasses.dataclass(frozen=True)
+class Place:
+    """Where latency is measured.
+
+    Attributes:
+        device: a device string of tflite_bench, such as "host" or "adb:SERIAL".
+        options: how to reach that device.
+    """
+
+    device: str = "host"
+    options: tflite_bench.DeviceOptions = dataclasses.field(default_factory=tflite_bench.DeviceOptions)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what measured numbers depend on, as plain data; how long to wait for a phone is not part of it."""
+        return {"device": self.device, "fixed_performance": self.options.fixed_performance}
+
+
+HOST = Place()
+
+
+@dataclasses.dataclass(frozen=True)
 class LatencyOptions:
     """How one model is measured beside the reference.
 

@@ -59,6 +59,7 @@ def shipped_files(data: ReportData) -> Table:
         "Same class as Keras",
         "Latency p50",
         "Latency p90",
+        "Verdict",
         "Oldest runtime",
     )
     lines = tuple(Line(_file_cells(row), row.model == data.winner) for row in data.files)
@@ -87,6 +88,7 @@ def _file_cells(row: FileRow) -> tuple[Cell, ...]:
         _cell(row.agreement, wording.percent(row.agreement)),
         _cell(row.latency, wording.p50(row.latency)),
         _cell(row.latency, wording.p90(row.latency)),
+        _cell(row.latency, wording.verdict(row.latency)),
         _cell(row.minimum_runtime, wording.text(row.minimum_runtime)),
     )
 
