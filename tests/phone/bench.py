@@ -6,6 +6,7 @@ import dataclasses
 import marshal
 import math
 import select
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +38,7 @@ _OPERATORS = (
     Operator("Fully Connected (NC, F32) GEMM", "Delegate/Fully Connected (NC, F32) GEMM:4", 1.0),
     Operator("Softmax (NC, F32)", "Delegate/Softmax (NC, F32):5", 0.1),
 )
-_NAP_SECS = 0.005
+_NAP_SECS = 0.002
 _GOLDEN_ANGLE = 2.399963
 
 
@@ -100,7 +101,7 @@ class SimulatedEngine:
         self._call = call
         self._bench = phone.bench
         self.peak_mb = self._bench.peak_mb
-        self._awaited = 0.0
+        self._begin = time.monotonic()
         tops = phone.hardware.tops_khz
         cores = int(call.environment.get("PHONE_CORES", "0"), 16)
         reachable = [top for core, top in enumerate(tops) if not cores or cores >> core & 1]
@@ -121,10 +122,9 @@ class SimulatedEngine:
         self.inferences += 1
         taken_us = self._latency_us * self._slowness * heat * stray * first
         self.secs += taken_us / 1e6
-        self._awaited += taken_us / 1e6 * self._bench.time_scale
-        if self._awaited > _NAP_SECS:
-            self._call.sleep(self._awaited)
-            self._awaited = 0.0
+        ahead_secs = self._begin + self.secs * self._bench.time_scale - time.monotonic()
+        if ahead_secs > _NAP_SECS:
+            self._call.sleep(ahead_secs)
         return round(taken_us)
 
 
@@ -177,7 +177,7 @@ def run(phone: Phone, call: Call) -> int | Killed:
             try:
                 result = tool.run(arguments, engine)
             finally:
-                phone.state.work(engine.inferences)
+                phone.state.work(engine.inferences, engine.secs)
     except _End as end:
         result = end.result
     output.end()

@@ -25,6 +25,7 @@ class State:
         fixed_performance: whether that mode is on.
         awake: whether the screen is on.
         boots: how often the phone has started.
+        inference_secs: the simulated time of all inferences.
     """
 
     def __init__(self, phone: Phone) -> None:
@@ -32,6 +33,7 @@ class State:
         self._lock = threading.RLock()
         self._inferences = 0  # since the phone was cool
         self._last_work = 0.0
+        self.inference_secs = 0.0
         self._written: dict[str, str] = {}
         self.properties = phone.hardware.all_properties()
         self.settings: dict[str, dict[str, str]] = {
@@ -75,10 +77,11 @@ class State:
             steps |= {begin + throttle.over * part // 20 for part in range(21)}
         return [(step, self.factor(step)) for step in sorted(steps)]
 
-    def work(self, inferences: int) -> None:
-        """Counts inferences: they heat the phone."""
+    def work(self, inferences: int, secs: float = 0.0) -> None:
+        """Counts inferences, which heat the phone, and the time that they are said to have taken."""
         with self._lock:
             self._rest()
+            self.inference_secs += secs
             self._inferences += inferences
             self._last_work = time.monotonic()
         self.refresh()

@@ -610,6 +610,79 @@ def test_odd_device_strings_are_told_not_run(desk, serial):
     assert ended.code in (FLAGS, DEVICE) and ended.measured == [] and "Traceback" not in ended.err
 
 
+# Several phones.
+
+
+@contextlib.contextmanager
+def four_models(desk: Desk, tmp_path: Path) -> Iterator[tuple[Phone, list[str], str]]:
+    """A second phone, models that take 1, 2, 3 and 4 ms on either, and the device string of both."""
+    paths = [tmp_path / f"{number}.tflite" for number in range(1, 5)]
+    for number, path in enumerate(paths, 1):
+        path.write_bytes(ONE_RELU + bytes(number))
+    desk.phone.bench = Bench(latency_us=lambda path: 1000 * (path.stat().st_size - len(ONE_RELU)))
+    with desk.another(Hardware(serial_number="second"), bench=desk.phone.bench) as phone:
+        desk.server.wait_for_state(phone, "device")
+        yield phone, [str(path) for path in paths], f"--device=adb:{desk.phone.serial},{phone.serial}"
+
+
+def all_four(ended: Ended) -> None:
+    assert ended.code == OK, ended.err
+    assert [one["median_ms"] for one in ended.measured] == [pytest.approx(n, rel=0.03) for n in (1, 2, 3, 4)]
+
+
+def test_a_pool_shares_the_work(desk, tmp_path):
+    with four_models(desk, tmp_path) as (second, paths, device):
+        all_four(desk.run(*paths, device))
+        assert desk.phone.benchmarks and second.benchmarks
+        assert len(desk.phone.benchmarks) + len(second.benchmarks) == 4 * (1 + BLOCKS)
+        all_four(desk.run(*paths, "--device=adb:all"))
+    desk.clean()
+
+
+def test_a_pool_goes_on_without_a_phone_that_went_away(desk, tmp_path):
+    with four_models(desk, tmp_path) as (second, paths, device):
+        desk.phone.at_benchmark(3, lambda: desk.phone.cut(away_secs=None))
+        ended = desk.run(*paths, device)
+        all_four(ended)
+        assert "is set aside" in ended.err and "Its work goes to the others" in ended.err
+        assert len(second.benchmarks) == 4 * (1 + BLOCKS)
+    desk.phone.listen()
+    desk.server.connect(desk.phone)
+    desk.phone.bench = Bench(latency_us=1000 * LATENCY_MS)
+    right(desk.run())
+    desk.clean()
+
+
+def test_a_pool_goes_on_without_a_phone_that_fails(desk, tmp_path):
+    with four_models(desk, tmp_path) as (_, paths, device):
+        desk.phone.set(bench_output=mangling.nan)
+        ended = desk.run(*paths, device)
+        all_four(ended)
+        assert "It gets another try." in ended.err and "is set aside" in ended.err
+    desk.clean()
+
+
+def test_a_pool_of_which_all_fail(desk, tmp_path):
+    with four_models(desk, tmp_path) as (second, paths, device):
+        for phone in (desk.phone, second):
+            phone.set(bench_output=mangling.zero)
+        ended = desk.run(*paths, device)
+        assert ended.code == DEVICE and ended.measured == [] and "No device of the pool is left." in ended.err
+        assert desk.phone.serial not in ended.out
+    desk.clean()
+
+
+def test_phones_of_two_models_are_not_mixed(desk, tmp_path):
+    other = Hardware(model="Other", serial_number="third")
+    with four_models(desk, tmp_path) as (second, paths, _), desk.another(other, bench=desk.phone.bench) as third:
+        desk.server.wait_for_state(third, "device")
+        serials = ",".join(phone.serial for phone in (desk.phone, second, third))
+        ended = desk.run(*paths, f"--device=adb:{serials}")
+        all_four(ended)
+        assert third.benchmarks == [] and "is left out" in ended.err and "not comparable" in ended.err
+    desk.clean()
+
+
 # The other verbs.
 
 
