@@ -63,8 +63,7 @@ class AdbDevice(Device):
         self._settings = PhoneSettings(adb, serial, options)
         self._files = PhoneFiles(adb, options.hang_secs)
         try:
-            with self._watched():
-                self._prepare()
+            self._prepare_first()
         except BaseException:
             self.close()
             raise
@@ -72,6 +71,14 @@ class AdbDevice(Device):
     @property
     def _shown(self) -> str:
         return f"{self._identity.model} ({self._adb.serial})" if self._identity.model else self._adb.serial
+
+    def _prepare_first(self) -> None:
+        try:
+            with self._watched():
+                self._prepare()
+        except DeviceLostError as error:
+            tell(f"{error} Preparing the phone starts anew.")
+            self._return()
 
     def _prepare(self) -> None:
         """Brings the phone into the state that measuring needs; after opening, and whenever it was away."""

@@ -172,7 +172,12 @@ def test_cable_out_in_the_middle_of_the_push_of_benchmark_model(desk):
     desk.program.write_text(f"{desk.program.read_text()}\n# {'x' * (2 << 20)}\n")
     desk.phone.set(cut_after_bytes=1 << 20)
     ended = desk.run("--lost_secs=10")
-    assert ended.code == DEVICE and "ended in the middle" in ended.err
+    right(ended)
+    assert "ended in the middle" in ended.err and "Preparing the phone starts anew." in ended.err
+    desk.phone.set(cut_after_bytes=1 << 20, away_secs=None)
+    ended = desk.run("--lost_secs=0.1")
+    assert ended.code == DEVICE and "did not come back within" in ended.err
+    desk.phone.listen()
     right(desk.run())
     desk.clean()
 
