@@ -16,6 +16,10 @@ from types import TracebackType
 from typing import Protocol, Self
 
 
+# Names another adb client to test with than that of the package adbutils.
+OTHER_CLIENT = "TEST_ADB"
+
+
 class _HasSerial(Protocol):
     @property
     def serial(self) -> str: ...
@@ -32,7 +36,7 @@ class AdbServer:
     def __init__(self, path: str | None = None) -> None:
         import adbutils  # takes a while
 
-        self.path = path or adbutils.adb_path()
+        self.path = path or os.environ.get(OTHER_CLIENT) or adbutils.adb_path()
         self.folder = Path(tempfile.mkdtemp(prefix="adb_"))
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))

@@ -66,10 +66,10 @@ class Desk:
         paths = [] if any(flag.endswith(".tflite") for flag in flags) or verb == "devices" else [str(self.model)]
         timing = QUICK if verb == "run" else QUICK[:3] if verb in ("compare", "profile") else ()
         if verb == "devices":
-            return [verb, "--json", *flags]
+            return [verb, f"--adb={self.server.path}", "--json", *flags]
         told = any(flag.startswith("--benchmark_model") for flag in flags)
         program = [] if told else [f"--benchmark_model=arm64-v8a={self.program}"]
-        return [verb, *paths, *device, *program, "--json", *timing, *flags]
+        return [verb, *paths, *device, *program, f"--adb={self.server.path}", "--json", *timing, *flags]
 
     def run(self, *flags: str, verb: str = "run") -> Ended:
         """Runs ``tflite-bench`` in this process."""
@@ -473,7 +473,7 @@ def test_a_throttled_measurement_is_repeated_until_it_is_not(desk):
 
 def test_a_hot_phone_is_waited_for_with_a_bound(desk):
     desk.phone.set(thermal_status=2)
-    ended = desk.run("--cool_secs=0.2")
+    ended = desk.run("--cool_secs=1")
     assert ended.code == OK and "has thermal status 2 (moderate), more than 0: waiting" in ended.err
     assert "measuring it all the same" in ended.err
     assert ended.measured[0]["before"]["thermal_status"] == 2
