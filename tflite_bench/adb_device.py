@@ -207,7 +207,7 @@ class AdbDevice(Device):
         return phone_state.parse(answers), phone_state.is_awake(answers)
 
     def _be_cool(self) -> None:
-        now = self._comfort.wait(self._look_awake, self._adb.wait)
+        now = self._comfort.wait(self._look_awake, self._adb.wait, held_clocks=bool(self._settings.mode))
         self._seen = time.monotonic(), now
 
     def _look_awake(self) -> Conditions:

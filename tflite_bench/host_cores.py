@@ -55,10 +55,10 @@ def on_cores(cores: frozenset[int]) -> Iterator[None]:
 def clocks() -> Conditions | None:
     """Returns the clocks of all cores, or None where the system does not tell (most virtual machines)."""
     files = ("scaling_cur_freq", "scaling_max_freq", "cpuinfo_max_freq")
-    known = [[_mhz(core, file) for core in _cores()] for file in files]
-    if not known[0] or any(value is None for values in known for value in values):
+    known = [[(core, mhz) for core in _cores() if (mhz := _mhz(core, file)) is not None] for file in files]
+    current, limits, tops = map(tuple, known)
+    if not (current and limits and tops):
         return None
-    current, limits, tops = (tuple(value for value in values if value is not None) for values in known)
     return Conditions(clocks_mhz=current, clock_limits_mhz=limits, clock_tops_mhz=tops)
 
 

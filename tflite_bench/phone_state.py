@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from tflite_bench.conditions import Conditions
+from tflite_bench.conditions import Clocks, Conditions
 
 # What is asked, in one call for all. The clocks as in phone_cores: one process for all files.
 COMMANDS = {
@@ -24,8 +24,9 @@ COMMANDS = {
 _CPU, _BATTERY, _SKIN = 0, 2, 3
 # No part of a phone that can be measured is outside of this. Sensors without a reading show 0, -273, 105, 125 or NaN.
 _LEAST_C, _MOST_C = 1.0, 104.0
-# Names of the kernel's sensors, by what is best to wait for: the outside first, as Android's own limits do.
-_ZONES = (("skin", "quiet", "shell"), ("cpu", "soc", "tsens", "big", "little"))
+# Words in the names of the kernel's sensors.
+_SKIN_ZONES = ("skin", "quiet", "shell")
+_CPU_ZONES = ("cpu", "soc", "tsens", "big", "little")
 _TEMPERATURE = re.compile(r"Temperature\{mValue=([-+\d.naNifIE]+), mType=(-?\d+), mName=([^,}]*)")
 _KHZ_PER_MHZ = 1000
 
@@ -37,12 +38,15 @@ def parse(answers: Mapping[str, str]) -> Conditions:
     scale = _number(r"^\s*scale: (\d+)\s*$", answers["battery"]) or 100
     tenths = _number(r"^\s*temperature: (-?\d+)\s*$", answers["battery"])
     battery_c = None if tenths is None else tenths / 10
-    temperature_c = _service_temperature(answers["thermal"])
-    if temperature_c is None:
-        temperature_c = _zone_temperature(answers["zones"])
+    heard = answers["thermal"], answers["zones"]
+    # A processor is at 60 degrees and more whenever it works, so it says nothing of how hot the phone is.
+    known = (_service_temperature(heard[0], _SKIN), _zone_temperature(heard[1], _SKIN_ZONES))
+    known += (_service_temperature(heard[0], _BATTERY), battery_c)
+    cpu = (_service_temperature(heard[0], _CPU), _zone_temperature(heard[1], _CPU_ZONES))
     return Conditions(
         thermal_status=min(int(status.group(1)), 6) if status else None,
-        temperature_c=temperature_c if temperature_c is not None else battery_c,
+        temperature_c=next((value for value in known if value is not None), None),
+        cpu_c=next((value for value in cpu if value is not None), None),
         battery_percent=None if level is None else round(100 * level / scale),
         battery_c=battery_c,
         clocks_mhz=_clocks(answers["clocks"], "scaling_cur_freq"),
@@ -56,33 +60,27 @@ def is_awake(answers: Mapping[str, str]) -> bool:
     return "mWakefulness=" not in answers["power"] or "mWakefulness=Awake" in answers["power"]
 
 
-def _service_temperature(text: str) -> float | None:
+def _service_temperature(text: str, wanted: int) -> float | None:
+    """The hottest sensor of a kind that Android's thermal service tells of."""
     # The block before this one is what the service last heard of, maybe long ago.
     _, found, current = text.partition("Current temperatures from HAL:")
     block = current.partition("Current cooling devices")[0] if found else text
     rows = [(float(value), int(kind)) for value, kind, _ in _TEMPERATURE.findall(block) if _is_number(value)]
-    for wanted in (_SKIN, _CPU, _BATTERY):
-        values = [value for value, kind in rows if kind == wanted and _plausible(value)]
-        if values:
-            return max(values)
-    return None
+    return max((value for value, kind in rows if kind == wanted and _plausible(value)), default=None)
 
 
-def _zone_temperature(text: str) -> float | None:
-    """The hottest of the kernel's sensors for the skin, else for the processor."""
+def _zone_temperature(text: str, words: tuple[str, ...]) -> float | None:
+    """The hottest of the kernel's sensors that have one of the words in their names."""
     kinds = dict(re.findall(r"^thermal_zone(\d+)/type:(.*)$", text, re.MULTILINE))
     found = re.findall(r"^thermal_zone(\d+)/temp:(-?\d+)\s*$", text, re.MULTILINE)
     # Thousandths of a degree, but whole degrees on some old kernels.
     values = {zone: int(value) / 1000 if abs(int(value)) >= 1000 else float(value) for zone, value in found}
-    for words in _ZONES:
-        of_kind = [
-            value
-            for zone, value in values.items()
-            if _plausible(value) and any(word in kinds.get(zone, "").lower() for word in words)
-        ]
-        if of_kind:
-            return max(of_kind)
-    return None
+    of_kind = [
+        value
+        for zone, value in values.items()
+        if _plausible(value) and any(word in kinds.get(zone, "").lower() for word in words)
+    ]
+    return max(of_kind, default=None)
 
 
 def _plausible(value: float) -> bool:
@@ -102,6 +100,6 @@ def _number(pattern: str, text: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def _clocks(text: str, name: str) -> tuple[int, ...]:
+def _clocks(text: str, name: str) -> Clocks:
     found = re.findall(rf"^cpu(\d+)/cpufreq/{name}:(\d+)\s*$", text, re.MULTILINE)
-    return tuple(int(value) // _KHZ_PER_MHZ for _, value in sorted(found, key=lambda pair: int(pair[0])))
+    return tuple(sorted((int(core), int(value) // _KHZ_PER_MHZ) for core, value in found))

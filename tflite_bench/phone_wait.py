@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 
@@ -35,18 +36,22 @@ class Comfort:
         self._stays_hot = False
         self._told_battery = False
 
-    def wait(self, look: Callable[[], Conditions], sleep: Callable[[float], None]) -> Conditions:
+    def wait(
+        self, look: Callable[[], Conditions], sleep: Callable[[float], None], *, held_clocks: bool = False
+    ) -> Conditions:
         """Returns the conditions once they are good, or after ``options.cool_secs`` as they are then.
 
         Args:
             look: reads the conditions.
             sleep: waits for so many seconds.
+            held_clocks: whether the phone is in a mode that lowers the clocks by itself.
         """
+        limits = dataclasses.replace(self._options, min_clock_share=0.0) if held_clocks else self._options
         most_secs = self._options.cool_secs / (_HURRY if self._stays_hot else 1)
         begin, told = time.monotonic(), False
         while True:
             now = look()
-            hot = too_hot(now, self._options)
+            hot = too_hot(now, limits)
             waited = time.monotonic() - begin
             if not hot or waited >= most_secs:
                 break
@@ -68,13 +73,16 @@ class Comfort:
 
 
 def too_hot(now: Conditions, options: DeviceOptions) -> str:
-    """Returns in what way the phone is hotter than the limits, or ""."""
+    """Returns in what way the phone is hotter, or held slower, than the limits, or ""."""
     status, most = now.thermal_status, options.max_thermal_status
     if status is not None and status > most:
         return f"has thermal status {status} ({THERMAL_STATUS[status]}), more than {most}"
     limit = options.max_temperature_c
     if now.temperature_c is not None and now.temperature_c > limit:
         return f"has {now.temperature_c:.1f} °C, more than {limit:g} °C"
+    for core, limit_mhz, top_mhz in now.lowered(options.min_clock_share):
+        share = f"{options.min_clock_share:.0%}"
+        return f"may clock core {core} with {limit_mhz} of {top_mhz} MHz, less than {share}"
     return ""
 
 

@@ -90,11 +90,11 @@ def _hotter(before: Conditions | None, after: Conditions | None) -> str:
     known = before.thermal_status is not None and after.thermal_status is not None
     if known and (after.thermal_status or 0) > (before.thermal_status or 0):
         return f"The thermal status rose from {before.thermal_word} to {after.thermal_word}."
-    if len(before.clock_limits_mhz) == len(after.clock_limits_mhz):
-        limits = zip(before.clock_limits_mhz, after.clock_limits_mhz, strict=True)
-        for core, (was, now) in enumerate(limits):
-            if now < was * _LESS_CLOCK:
-                return f"The system lowered the clock limit of core {core} from {was} to {now} MHz."
+    limits = dict(before.clock_limits_mhz)
+    for core, now in after.clock_limits_mhz:
+        was = limits.get(core, now)  # a core that was switched off tells nothing
+        if now < was * _LESS_CLOCK:
+            return f"The system lowered the clock limit of core {core} from {was} to {now} MHz."
     return ""
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.phone import AdbServer, Bench, Cluster, Hardware, Phone, write_benchmark_model
+from tests.phone import AdbServer, Bench, Cluster, Hardware, Phone, Throttle, write_benchmark_model
 from tflite_bench import adb_phone, open_device, phone_settings, phone_wait
 from tflite_bench.adb_device import AdbDevice
 from tflite_bench.benchmark_model import LITERT
@@ -321,6 +321,28 @@ def test_a_phone_that_stays_hot_is_measured_in_the_end(phone: Phone, open_phone:
     assert "still has 47.0 °C, more than 45 °C: measuring it all the same" in error
 
 
+def test_a_phone_whose_clocks_are_held_low_is_waited_for(phone: Phone, open_phone: Open, capsys: Captured) -> None:
+    with open_phone(cool_secs=60.0) as device:
+        phone.set(throttle=Throttle(after=0, status=None))
+        threading.Timer(0.5, lambda: phone.set(throttle=None)).start()
+        device.settle()
+        now = device.conditions()
+        assert now.clock_limits_mhz == now.clock_tops_mhz
+    told = capsys.readouterr().err
+    assert "may clock core 0 with 902 of 1804 MHz, less than 90%: waiting" in told and "is cool again" in told
+
+
+def test_clocks_that_a_mode_lowers_are_not_waited_for(phone: Phone, open_phone: Open, capsys: Captured) -> None:
+    with open_phone(fixed_performance=True) as device:
+        device.settle()
+        now = device.conditions()
+        assert now.clock_limits_mhz < now.clock_tops_mhz
+    with open_phone(min_clock_share=0.0) as device:
+        phone.set(throttle=Throttle(after=0, status=None))
+        device.settle()
+    assert "waiting" not in capsys.readouterr().err
+
+
 def test_a_low_battery_is_told_once(phone: Phone, open_phone: Open, capsys: Captured) -> None:
     phone.set(battery_percent=12)
     with open_phone() as device:
@@ -496,4 +518,4 @@ def test_slow_cores_of_a_phone_are_known(adb_server: AdbServer, program: str) ->
         adb_server.connect(phone)
         with open_device(f"adb:{phone.serial}", DeviceOptions(benchmark_model=(program,))) as device:
             now = device.conditions()
-            assert now is not None and now.clock_tops_mhz == (1700,) * 6 + (2200,) * 2
+            assert now is not None and [mhz for _, mhz in now.clock_tops_mhz] == [1700] * 6 + [2200] * 2

@@ -73,9 +73,9 @@ def test_clocks_are_told_core_by_core(machine) -> None:
     machine(UNLIKE)
     found = host_cores.clocks()
     assert found is not None
-    assert found.clocks_mhz == (600, 600, 2400, 2400)
-    assert found.clock_limits_mhz == (1800, 1800, 2200, 2200)
-    assert found.clock_tops_mhz == (1800, 1800, 2400, 2400)
+    assert found.clocks_mhz == ((0, 600), (1, 600), (2, 2400), (3, 2400))
+    assert found.clock_limits_mhz == ((0, 1800), (1, 1800), (2, 2200), (3, 2200))
+    assert found.clock_tops_mhz == ((0, 1800), (1, 1800), (2, 2400), (3, 2400))
 
 
 def test_a_machine_without_clocks_tells_nothing(machine) -> None:

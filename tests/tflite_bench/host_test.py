@@ -156,7 +156,7 @@ def test_what_this_machine_cannot_do_is_an_error(models: Models, changes: dict[s
 def test_a_measurement_records_the_clocks_where_the_machine_tells(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clocks = Conditions(clocks_mhz=(2000,), clock_limits_mhz=(2000,), clock_tops_mhz=(2400,))
+    clocks = Conditions(clocks_mhz=((0, 2000),), clock_limits_mhz=((0, 2000),), clock_tops_mhz=((0, 2400),))
     monkeypatch.setattr("tflite_bench.host_cores.clocks", lambda: clocks)
     m = tflite_bench.benchmark(models["small"], options=QUICK)
     assert (m.before, m.after) == (clocks, clocks)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,11 +77,12 @@ def test_all_of_it_is_read() -> None:
     assert found == Conditions(
         thermal_status=2,
         temperature_c=41.1,  # the hottest skin sensor now, not the cached one
+        cpu_c=63.9,
         battery_percent=86,
         battery_c=27.4,
-        clocks_mhz=(1056, 2850, 500),  # by number: core 10 comes after core 2
-        clock_limits_mhz=(1803, 1401),
-        clock_tops_mhz=(1803, 2850),
+        clocks_mhz=((0, 1056), (2, 2850), (10, 500)),  # by number: core 10 comes after core 2
+        clock_limits_mhz=((0, 1803), (2, 1401)),
+        clock_tops_mhz=((0, 1803), (2, 2850)),
     )
 
 
@@ -87,14 +90,19 @@ def without(text: str, word: str) -> str:
     return "".join(line for line in text.splitlines(keepends=True) if word not in line)
 
 
-def test_without_a_skin_sensor_the_processor_counts() -> None:
-    assert phone_state.parse(answers(thermal=without(THERMAL, "mType=3"))).temperature_c == 63.9
+def test_without_a_skin_sensor_the_battery_counts_and_never_the_processor() -> None:
+    found = phone_state.parse(answers(thermal=without(THERMAL, "mType=3")))
+    assert (found.temperature_c, found.cpu_c) == (33.4, 63.9)
+    found = phone_state.parse(answers(thermal=without(without(THERMAL, "mType=3"), "mType=2")))
+    assert (found.temperature_c, found.cpu_c) == (None, 63.9)
+    assert too_hot(found, DeviceOptions(max_thermal_status=2)) == ""
 
 
 def test_without_the_service_the_kernel_is_asked_and_its_sentinels_are_ignored() -> None:
     error = "Can't find service: thermalservice\n"
     assert phone_state.parse(answers(thermal=error, zones=ZONES)).temperature_c == 36.1
-    assert phone_state.parse(answers(zones=without(ZONES, "zone1"))).temperature_c == 58.2
+    found = phone_state.parse(answers(zones=without(ZONES, "zone1")))
+    assert (found.temperature_c, found.cpu_c) == (None, 58.2)
     hidden = without(without(ZONES, "zone1"), "zone0")
     assert phone_state.parse(answers(zones=hidden)).temperature_c is None
     assert phone_state.parse(answers(zones=hidden, battery=BATTERY)).temperature_c == 27.4
@@ -102,7 +110,7 @@ def test_without_the_service_the_kernel_is_asked_and_its_sentinels_are_ignored()
 
 def test_whole_degrees_of_old_kernels_are_degrees() -> None:
     text = "thermal_zone0/type:mtktscpu\nthermal_zone0/temp:47\n"
-    assert phone_state.parse(answers(zones=text)).temperature_c == 47.0
+    assert phone_state.parse(answers(zones=text)).cpu_c == 47.0
 
 
 def test_a_block_before_that_of_the_hal_counts_where_there_is_no_other() -> None:
@@ -150,7 +158,23 @@ OPTIONS = DeviceOptions(max_thermal_status=1, max_temperature_c=40.0)
         (Conditions(thermal_status=1, temperature_c=40.0), ""),
         (Conditions(thermal_status=2), "has thermal status 2 (moderate), more than 1"),
         (Conditions(thermal_status=0, temperature_c=40.1), "has 40.1 °C, more than 40 °C"),
+        (Conditions(temperature_c=39.0, cpu_c=80.0), ""),
+        (Conditions(clock_limits_mhz=((4, 900), (7, 2700)), clock_tops_mhz=((4, 1000), (6, 2800), (7, 2800))), ""),
+        (
+            Conditions(clock_limits_mhz=((4, 2400), (7, 1400)), clock_tops_mhz=((4, 2400), (6, 2800), (7, 2800))),
+            "may clock core 7 with 1400 of 2800 MHz, less than 90%",
+        ),
     ],
 )
 def test_a_phone_is_too_hot_above_its_limits(now: Conditions, words: str) -> None:
     assert too_hot(now, OPTIONS) == words
+
+
+def test_any_clock_is_taken_where_that_is_asked_for() -> None:
+    now = Conditions(clock_limits_mhz=((0, 300),), clock_tops_mhz=((0, 1800),))
+    assert too_hot(now, DeviceOptions()) and too_hot(now, DeviceOptions(min_clock_share=0)) == ""
+
+
+def test_conditions_survive_json() -> None:
+    now = phone_state.parse(answers(thermal=THERMAL, battery=BATTERY, zones=ZONES, clocks=CLOCKS))
+    assert Conditions.from_json(json.loads(json.dumps(now.to_json()))) == now

@@ -132,7 +132,7 @@ def test_the_unit_does_not_matter(kind: str) -> None:
     assert _judge(kind, times, 5) == _judge(kind, times * 1000, 5)
 
 
-COOL = Conditions(thermal_status=0, clock_limits_mhz=(1800, 1800, 2400, 2400), clocks_mhz=(600, 600, 2400, 2400))
+COOL = Conditions(thermal_status=0, clock_limits_mhz=((0, 1800), (7, 2400)), clocks_mhz=((0, 600), (7, 2400)))
 
 
 @each_kind
@@ -140,7 +140,7 @@ COOL = Conditions(thermal_status=0, clock_limits_mhz=(1800, 1800, 2400, 2400), c
     ("changes", "text"),
     [
         ({"thermal_status": 2}, "thermal status rose from none to moderate"),
-        ({"clock_limits_mhz": (1800, 1800, 2400, 1900)}, "clock limit of core 3 from 2400 to 1900 MHz"),
+        ({"clock_limits_mhz": ((0, 1800), (7, 1900))}, "clock limit of core 7 from 2400 to 1900 MHz"),
     ],
 )
 def test_a_device_that_tells_of_throttling_is_believed(kind: str, changes: dict[str, object], text: str) -> None:
@@ -159,8 +159,8 @@ def test_a_device_that_tells_of_throttling_is_believed(kind: str, changes: dict[
         (None, Conditions(thermal_status=3)),
         (Conditions(thermal_status=0), None),
         (Conditions(thermal_status=0), Conditions(thermal_status=None)),
-        (COOL, dataclasses.replace(COOL, clocks_mhz=(300, 300, 300, 300))),  # idle again
-        (COOL, dataclasses.replace(COOL, clock_limits_mhz=(1800,))),  # cores were switched off: not the same list
+        (COOL, dataclasses.replace(COOL, clocks_mhz=((0, 300), (7, 300)))),  # idle again
+        (COOL, dataclasses.replace(COOL, clock_limits_mhz=((0, 1800),))),  # cores were switched off: not the same list
     ],
 )
 def test_what_a_device_does_not_tell_is_held_against_nothing(

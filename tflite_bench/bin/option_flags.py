@@ -26,6 +26,7 @@ _DEVICE = {
     "keep_awake": "Keep the phone's screen on while measuring.",
     "max_thermal_status": "Wait for a phone above this thermal status, 0 to 6.",
     "max_temperature_c": "Wait for a phone that is hotter than this, in degrees Celsius.",
+    "min_clock_share": "Wait for a phone whose cores may not reach this share of their top clock; 0 takes any clock.",
     "cool_secs": "Longest wait for a phone to cool down, in seconds.",
     "lost_secs": "Longest wait for a phone that went away, in seconds.",
     "hang_secs": "How long a command on the phone may be silent beyond what it is meant to take, in seconds.",
