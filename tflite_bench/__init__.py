@@ -12,8 +12,11 @@ from __future__ import annotations
 import os
 
 from tflite_bench.device import DEVICES, Device, LoadedModel, open_device
+from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import BenchError, DeviceError, ModelFileError, OptionsError
 from tflite_bench.interleave import interleave
+from tflite_bench.pool import Pool
+from tflite_bench.repeat import until_ok
 from tflite_bench.stats import Comparison, compare
 from tflite_bench.types import BenchOptions, DeviceInfo, Measurement, Startup, Verdict
 
@@ -25,31 +28,40 @@ __all__ = [
     "Device",
     "DeviceError",
     "DeviceInfo",
+    "DeviceOptions",
     "LoadedModel",
     "Measurement",
     "ModelFileError",
     "OptionsError",
+    "Pool",
     "Startup",
     "Verdict",
     "benchmark",
     "compare",
     "interleave",
     "open_device",
+    "until_ok",
 ]
 
 
-def benchmark(path: str | os.PathLike[str], device: str = "host", options: BenchOptions | None = None) -> Measurement:
+def benchmark(
+    path: str | os.PathLike[str],
+    device: str = "host",
+    options: BenchOptions | None = None,
+    device_options: DeviceOptions | None = None,
+) -> Measurement:
     """Returns the latency of the model at ``path``.
 
     Args:
         path: a .tflite file.
         device: a device string, such as ``host``.
         options: how to measure; the defaults of `BenchOptions` when None.
+        device_options: how to reach the device; the defaults of `DeviceOptions` when None.
 
     Raises:
         OptionsError: no such device.
         ModelFileError: the file is no model, or the runtime cannot run it.
         DeviceError: the device fails.
     """
-    with open_device(device) as opened:
+    with open_device(device, device_options) as opened:
         return opened.benchmark(path, options)

@@ -17,6 +17,7 @@ from tflite_bench.conditions import Conditions
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import OptionsError
 from tflite_bench.model_file import ModelFile
+from tflite_bench.op_profile import OpProfile
 from tflite_bench.types import BenchOptions, Delegation, DeviceInfo, Measurement, Startup
 
 T = TypeVar("T")
@@ -24,6 +25,8 @@ T = TypeVar("T")
 # First word of a device string -> "module:function"; the function gets the text after the colon and
 # the `DeviceOptions`.
 DEVICES = {
+    "adb": "tflite_bench.adb_device:open_adb",
+    "binary": "tflite_bench.binary:open_binary",
     "host": "tflite_bench.host:open_host",
 }
 
@@ -40,6 +43,11 @@ class LoadedModel(abc.ABC):
     file: ModelFile
     startup: Startup
     delegation: Delegation | None = None
+
+    @property
+    def stale_reason(self) -> str:
+        """Why what was timed may not be what was asked for, in one sentence, asked after the last block; or empty."""
+        return ""
 
     @abc.abstractmethod
     def run(self, num_runs: int, min_secs: float, max_secs: float) -> Block:
@@ -95,6 +103,19 @@ class Device(abc.ABC):
             DeviceError: the device fails.
         """
 
+    def profile(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> OpProfile:
+        """Returns how long each operator of ``model`` takes, where the device's runtime tells.
+
+        Raises:
+            OptionsError: this kind of device cannot tell.
+            ModelFileError: the file is no model, or the runtime cannot run it.
+            DeviceError: the device fails.
+        """
+        raise OptionsError(
+            f"The device {self.info().kind!r} does not tell the times of single operators. "
+            "Take one that runs benchmark_model: --device=binary:PATH or --device=adb."
+        )
+
     def conditions(self) -> Conditions | None:
         """Returns the device's state now, or None where it does not tell."""
         return None
@@ -122,6 +143,13 @@ class Device(abc.ABC):
             BenchError: what ``job`` raised.
         """
         return job(self)
+
+    def interrupt(self) -> None:
+        """Lets what other threads do with the device end soon, with a `DeviceError`; then only `close` is allowed.
+
+        For a person who pressed Ctrl-C while jobs run. Where it does nothing, they end when they are done.
+        """
+        return None
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -21,9 +21,21 @@ class DeviceLostError(DeviceError):
     """The device went away in the middle, or does not answer: what was running has to be done again."""
 
 
+class DeviceHungError(DeviceError):
+    """What was run on the device did not end in time and was killed; the device itself answers."""
+
+
+class DeviceHotError(DeviceError):
+    """The device is too hot to measure now, and others may be cooler: it has to rest."""
+
+
 class DeviceBusyError(DeviceError):
     """Another process measures on the device."""
 
 
 class OutputError(DeviceError):
     """What ``benchmark_model`` printed is incomplete, contradicts itself or is not its format."""
+
+
+class DownloadError(BenchError):
+    """An executable cannot be downloaded, or is not the one that was expected."""

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from tflite_bench import host_cores
 from tflite_bench.block import Block
+from tflite_bench.conditions import Conditions
 from tflite_bench.device import Device, LoadedModel
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import BenchError, DeviceError, ModelFileError, OptionsError
@@ -22,7 +24,7 @@ from tflite_bench.inputs import random_input
 from tflite_bench.interleave import interleave
 from tflite_bench.memory import PeakMemory
 from tflite_bench.model_file import ModelFile, read_model_file
-from tflite_bench.runtime import interpreter_class
+from tflite_bench.runtime import interpreter_class, resolver_type
 from tflite_bench.types import BenchOptions, DeviceInfo, Measurement, Startup
 
 _NS_PER_MS = 1e6
@@ -51,6 +53,10 @@ class HostDevice(Device):
         """Returns the latency of ``model`` in one uninterrupted block."""
         return interleave(self, [model], options, rounds=1)[0]
 
+    def conditions(self) -> Conditions | None:
+        """Returns the clocks of the cores, or None where the system does not tell."""
+        return host_cores.clocks()
+
     def close(self) -> None:
         """Does nothing: loaded models hold what there is to hold."""
 
@@ -63,14 +69,22 @@ class HostModel(LoadedModel):
 
         Raises:
             ModelFileError: the runtime refuses the file or cannot run it.
+            OptionsError: a delegate that this machine has not, or cores that it cannot pin.
             DeviceError: LiteRT is not installed.
         """
+        _check_delegate(options)
+        self._cores = host_cores.chosen_cores(options.pin)
         make_interpreter = interpreter_class()
         self.file = file
-        with _told_as_model_error(file):
+        # The interpreter's own threads are started here, and stay on the cores they are started on.
+        with _told_as_model_error(file), host_cores.on_cores(self._cores):
             with PeakMemory() as memory:
                 begin = time.perf_counter_ns()
-                self._interpreter = make_interpreter(model_path=str(file.path), num_threads=options.threads)
+                self._interpreter = make_interpreter(
+                    model_path=str(file.path),
+                    num_threads=options.threads,
+                    experimental_op_resolver_type=resolver_type(options.delegate),
+                )
                 # Before allocation, which fails on placeholder sizes with a text about delegates.
                 _require_static_shapes(self._interpreter, file)
                 self._interpreter.allocate_tensors()
@@ -86,7 +100,7 @@ class HostModel(LoadedModel):
         if self._interpreter is None:
             raise DeviceError(f"{self.file.path.name} was closed: load it again.")
         invoke = self._interpreter.invoke
-        with _told_as_model_error(self.file):
+        with _told_as_model_error(self.file), host_cores.on_cores(self._cores):
             _timed(invoke, _BLOCK_WARMUP_RUNS, _BLOCK_WARMUP_SECS, max_secs)
             return Block.of_times(_timed(invoke, num_runs, min_secs, max_secs))
 
@@ -101,6 +115,19 @@ def open_host(argument: str, options: DeviceOptions) -> HostDevice:
     if argument:
         raise OptionsError(f"Expected the device 'host' alone. Received: 'host:{argument}'.")
     return HostDevice()
+
+
+def _check_delegate(options: BenchOptions) -> None:
+    if options.delegate not in ("xnnpack", "none"):
+        raise OptionsError(
+            "Expected delegate xnnpack or none on the device 'host', which has no other. "
+            f"Received: delegate={options.delegate!r}. Measure it on a phone: --device=adb."
+        )
+    if options.require_full_delegation:
+        raise OptionsError(
+            "The device 'host' does not tell what a delegate took over, so it cannot require_full_delegation. "
+            "Leave that out, or measure with benchmark_model: --device=binary:PATH."
+        )
 
 
 @contextmanager

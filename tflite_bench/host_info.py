@@ -25,14 +25,19 @@ def host_info() -> DeviceInfo:
         raise DeviceError(
             f"The device 'host' needs LiteRT, which is not installed. Run: pip install {_DISTRIBUTION}"
         ) from error
+    return machine_info("host", "LiteRT", version)
+
+
+def machine_info(kind: str, runtime: str, runtime_version: str) -> DeviceInfo:
+    """Returns the description of this machine with a runtime; the arguments are those of `DeviceInfo`."""
     return DeviceInfo(
-        kind="host",
+        kind=kind,
         name=_processor(),
         arch=platform.machine(),
         os_version=f"{platform.system()} {platform.release()}",
         cores=_cores(),
-        runtime="LiteRT",
-        runtime_version=version,
+        runtime=runtime,
+        runtime_version=runtime_version,
     )
 
 

@@ -51,6 +51,13 @@ def interpreter_class() -> Any:
     return Interpreter
 
 
+def resolver_type(delegate: str) -> Any:
+    """Returns LiteRT's operator resolver that uses the delegate ``xnnpack``, as by default, or ``none``."""
+    from ai_edge_litert.interpreter import OpResolverType
+
+    return OpResolverType.AUTO if delegate == "xnnpack" else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+
+
 @contextlib.contextmanager
 def _without_greeting() -> Iterator[None]:
     """Holds standard error back and lets go of every line but the greeting afterwards.

@@ -1,7 +1,7 @@
-"""Statistics of latencies: summaries, bootstrap intervals, and "is B faster than A".
+"""Statistics of latencies: bootstrap intervals, and "is B faster than A".
 
-Everything is a pure function of arrays and a random generator. `R` is the number of resamples, `K`
-of blocks.
+Everything is a pure function of blocks and a random generator. A block is a `Block`, or an array of its times.
+`R` is the number of resamples, `K` of blocks.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+
+# NumPy would import it on first use, in the middle of a measurement, and lose a Ctrl-C that falls into that.
+import numpy.random
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from tflite_bench.block import Block
+from tflite_bench.pooled import Floats, times_of
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000  # The interval's ends then move by about 2 % of its width from seed to seed.
@@ -71,18 +75,25 @@ def bootstrap_medians(samples: npt.ArrayLike, rng: np.random.Generator, resample
     return medians
 
 
-def median_interval(samples: npt.ArrayLike, rng: np.random.Generator) -> tuple[float, float]:
-    """Returns the ends of the 95 % bootstrap interval of the median of ``samples``: `[n]`.
+def median_interval(blocks: Sequence[npt.ArrayLike | Block], rng: np.random.Generator) -> tuple[float, float]:
+    """Returns the ends of the 95 % bootstrap interval of the median.
 
-    It tells how well this run pins down its own median. Change from one run to the next is not in
-    it: to rank two models use `compare` on interleaved blocks.
+    It tells how well this run pins down its own median: blocks are drawn with replacement and, within each, samples.
+    Change from one run to the next is not in it: to rank two models use `compare` on interleaved blocks. With fewer
+    than about 5 blocks it is too narrow where blocks differ.
+
+    Args:
+        blocks: K blocks, at least one; a flat list of times is one block: ``[times]``.
+        rng: the generator, advanced by the call.
     """
-    return _interval(bootstrap_medians(samples, rng))
+    if len(blocks) == 0:
+        raise ValueError("Expected at least one sample. Received none.")
+    return _interval(_drawn(np.stack([bootstrap_medians(_times(block), rng) for block in blocks]), rng))
 
 
 def compare(
-    a_blocks: Sequence[npt.ArrayLike],
-    b_blocks: Sequence[npt.ArrayLike],
+    a_blocks: Sequence[npt.ArrayLike | Block],
+    b_blocks: Sequence[npt.ArrayLike | Block],
     rng: np.random.Generator | None = None,
 ) -> Comparison:
     """Returns B's time over A's with its interval.
@@ -94,7 +105,8 @@ def compare(
     than about 5 blocks it is too narrow.
 
     Args:
-        a_blocks: K arrays of times, of any lengths; a flat list of times is one block: ``[times]``.
+        a_blocks: K blocks, of any lengths; a flat list of times is one block: ``[times]``. Where only a block's
+            statistics are known, `pooled.times_of` stands in for its samples.
         b_blocks: the same of B, also K.
         rng: the generator; without one, a fixed seed, so that the same times give the same answer.
 
@@ -106,20 +118,34 @@ def compare(
             f"Expected as many blocks of A as of B, at least one. Received: {len(a_blocks)} and {len(b_blocks)}."
         )
     rng = np.random.default_rng(0) if rng is None else rng
-    a_logs = [_logs(block) for block in a_blocks]
-    b_logs = [_logs(block) for block in b_blocks]
-    pairs = list(zip(a_logs, b_logs, strict=True))
-    observed = float(np.median([np.median(b) - np.median(a) for a, b in pairs]))
+    pairs = [(_checked(a), _checked(b)) for a, b in zip(a_blocks, b_blocks, strict=True)]
+    observed = float(np.median([np.log(_median(b) / _median(a)) for a, b in zip(a_blocks, b_blocks, strict=True)]))
     within = np.stack([bootstrap_medians(b, rng) - bootstrap_medians(a, rng) for a, b in pairs])  # [K, R]
-    chosen = rng.integers(len(pairs), size=within.shape)
-    low, high = _interval(np.median(np.take_along_axis(within, chosen, axis=0), axis=0))
+    low, high = _interval(_drawn(within, rng))
     least = np.log1p(MIN_EFFECT)
     conclusion = FASTER if high < -least else SLOWER if low > least else NO_DIFFERENCE
     return Comparison(float(np.exp(observed)), float(np.exp(low)), float(np.exp(high)), conclusion)
 
 
-def _logs(block: npt.ArrayLike) -> Floats:
-    times = np.asarray(block, np.float64).ravel()
+def _drawn(within: Floats, rng: np.random.Generator) -> Floats:
+    """Medians `[R]` over as many blocks, drawn with replacement, as there are: of draws within each, `[K, R]`."""
+    if len(within) == 1:
+        return within[0]
+    chosen = rng.integers(len(within), size=within.shape)
+    return np.asarray(np.median(np.take_along_axis(within, chosen, axis=0), axis=0), np.float64)
+
+
+def _times(block: npt.ArrayLike | Block) -> Floats:
+    return times_of(block) if isinstance(block, Block) else np.asarray(block, np.float64).ravel()
+
+
+def _median(block: npt.ArrayLike | Block) -> float:
+    return block.median_ms if isinstance(block, Block) else float(np.median(np.asarray(block, np.float64)))
+
+
+def _checked(block: npt.ArrayLike | Block) -> Floats:
+    """The logarithms of a block's times."""
+    times = _times(block)
     if len(times) == 0 or not np.all(np.isfinite(times)) or times.min() <= 0:
         raise ValueError("Expected every block to hold times above 0. Received an empty block or another number.")
     return np.log(times)

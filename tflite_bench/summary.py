@@ -1,4 +1,4 @@
-"""From single times to a `Measurement`."""
+"""From blocks to a `Measurement`."""
 
 from __future__ import annotations
 
@@ -8,54 +8,63 @@ import numpy as np
 
 from tflite_bench import stats, verdict
 from tflite_bench.block import Block
-from tflite_bench.model_file import ModelFile
-from tflite_bench.types import BenchOptions, DeviceInfo, Measurement, Startup
+from tflite_bench.conditions import Conditions
+from tflite_bench.device import LoadedModel
+from tflite_bench.pooled import pool
+from tflite_bench.types import BenchOptions, DeviceInfo, Measurement
 
 
 def summarise(
-    file: ModelFile,
-    startup: Startup,
+    model: LoadedModel,
     blocks: Sequence[Block],
     *,
     device: DeviceInfo,
     options: BenchOptions,
     started_at: str,
+    before: Conditions | None = None,
+    after: Conditions | None = None,
 ) -> Measurement:
     """Returns the statistics over all blocks together, with interval and verdict.
 
     The intervals are drawn with a fixed seed: the same times always give the same measurement.
 
     Args:
-        file: the model.
-        startup: what it cost to get ready.
+        model: what was timed.
         blocks: in order, at least one.
         device: where it ran.
         options: what was asked for.
         started_at: UTC time in ISO 8601.
+        before, after: the device's state, where it tells.
     """
-    times = np.concatenate([np.asarray(block.times_ms, np.float64) for block in blocks])
-    low, high = stats.median_interval(times, np.random.default_rng(0))
-    judged, reason = verdict.judge(times, np.random.default_rng(0))
+    whole = pool(blocks)
+    low, high = stats.median_interval(blocks, np.random.default_rng(0))
+    judged, reason = verdict.judge(
+        blocks, np.random.default_rng(0), before=before, after=after, stale_reason=model.stale_reason
+    )
     return Measurement(
-        model_name=file.path.name,
-        model_sha256=file.sha256,
-        model_size_bytes=file.size_bytes,
-        median_ms=float(np.median(times)),
-        p90_ms=float(np.percentile(times, 90)),
-        min_ms=float(times.min()),
-        max_ms=float(times.max()),
-        mean_ms=float(times.mean()),
-        std_ms=float(times.std()),
-        num_runs=len(times),
-        median_low_ms=low,
-        median_high_ms=high,
-        init_ms=startup.init_ms,
-        first_inference_ms=startup.first_inference_ms,
-        peak_memory_mb=startup.peak_memory_mb,
+        model_name=model.file.path.name,
+        model_sha256=model.file.sha256,
+        model_size_bytes=model.file.size_bytes,
+        median_ms=whole.median_ms,
+        p90_ms=whole.p90_ms,
+        min_ms=whole.min_ms,
+        max_ms=whole.max_ms,
+        mean_ms=whole.mean_ms,
+        std_ms=whole.std_ms,
+        num_runs=whole.count,
+        # Blocks are drawn, and the median of all runs is not quite the median of the blocks' medians.
+        median_low_ms=min(low, whole.median_ms),
+        median_high_ms=max(high, whole.median_ms),
+        init_ms=model.startup.init_ms,
+        first_inference_ms=model.startup.first_inference_ms,
+        peak_memory_mb=model.startup.peak_memory_mb,
         verdict=judged,
         reason=reason,
         device=device,
         options=options,
         started_at=started_at,
+        delegation=model.delegation,
+        before=before,
+        after=after,
         blocks=tuple(blocks),
     )

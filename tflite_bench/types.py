@@ -161,19 +161,30 @@ class Startup:
 
 @dataclasses.dataclass(frozen=True)
 class Delegation:
-    """What a delegate took over of a model, as the runtime told.
+    """What a delegate took over of a model, as the runtime told; numbers are None where it did not tell them.
 
     Attributes:
         name: as in ``BenchOptions.delegate``.
+        complete: it runs the whole model.
         nodes_delegated: operators that it runs.
         nodes_total: operators of the model.
         partitions: pieces in which it runs them; more than one means copying in between.
     """
 
     name: str
-    nodes_delegated: int
-    nodes_total: int
-    partitions: int
+    complete: bool
+    nodes_delegated: int | None = None
+    nodes_total: int | None = None
+    partitions: int | None = None
+
+    @property
+    def share(self) -> float | None:
+        """The share of the operators that the delegate runs, 0 to 1, or None where it is not known."""
+        if self.complete:
+            return 1.0
+        if self.nodes_delegated is None or not self.nodes_total:
+            return None
+        return self.nodes_delegated / self.nodes_total
 
 
 @dataclasses.dataclass(frozen=True)

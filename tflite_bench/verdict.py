@@ -1,11 +1,20 @@
-"""Can this measurement be trusted? Pure: the times in order give a verdict and its reason."""
+"""Can this measurement be trusted? Pure: the blocks in order, and what the device told, give a verdict and its reason.
+
+Blocks may hold their single times or statistics only. For the latter, `pooled.times_of` stands in for the times, and
+the first and the last inference tell which end of a block was the slow one.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from tflite_bench import stats
+from tflite_bench.block import Block
+from tflite_bench.conditions import Conditions
+from tflite_bench.pooled import Pooled, pool, times_of
 from tflite_bench.types import Verdict
 
 # Fewer runs carry neither a 90th percentile nor an interval of the median worth the name.
@@ -21,47 +30,133 @@ MAX_DRIFT = 0.10
 # The beginning is a tenth and the end a quarter of the run: devices heat up early and then stay
 # slow, so a longer beginning would already hold the slow part.
 _HEAD, _TAIL = 10, 4
+# In a long run even a tenth holds the slow part of a device that slows down after a few inferences. So few say less,
+# hence they have to differ by more.
+_EARLY_RUNS = (5, 20)
+_EARLY_DRIFT = 0.25
+# A bootstrap over fewer blocks than this is too narrow to convict.
+_MIN_BLOCKS = 5
+# Limits of the clock are whole steps; this is below the smallest.
+_LESS_CLOCK = 0.97
 
 
-def judge(times_ms: npt.ArrayLike, rng: np.random.Generator) -> tuple[Verdict, str]:
+def judge(
+    blocks: Sequence[Block],
+    rng: np.random.Generator,
+    *,
+    before: Conditions | None = None,
+    after: Conditions | None = None,
+    stale_reason: str = "",
+) -> tuple[Verdict, str]:
     """Returns the verdict and its reason in one sentence.
 
     Args:
-        times_ms: `[n]` times in the order they were measured.
+        blocks: in the order they were measured, at least one.
         rng: generator for the bootstrap intervals.
+        before, after: the device's state, where it tells.
+        stale_reason: why what was timed may not be what was asked for, or empty.
     """
-    times = np.asarray(times_ms, np.float64).ravel()
-    if len(times) < MIN_RUNS:
-        return (
-            Verdict.NOISY,
-            f"Only {len(times)} runs: at least {MIN_RUNS} are needed to judge a median.",
-        )
-    median = float(np.median(times))
-    low, high = stats.median_interval(times, rng)
-    drift = _drift(times, rng)
-    if drift.ratio > 1 + MAX_DRIFT and drift.conclusion == stats.SLOWER:
-        return Verdict.THROTTLED, (
-            f"The end of the run was {drift.ratio - 1:.0%} slower than its beginning: "
-            "the device heats up, or something else began to run."
-        )
-    if drift.ratio < 1 / (1 + MAX_DRIFT) and drift.conclusion == stats.FASTER:
+    if stale_reason:
+        return Verdict.STALE, stale_reason
+    hotter = _hotter(before, after)
+    if hotter:
+        return Verdict.THROTTLED, hotter
+    whole = pool(blocks)
+    if whole.count < MIN_RUNS:
+        return Verdict.NOISY, f"Only {whole.count} runs: at least {MIN_RUNS} are needed to judge a median."
+    slower = _slower(blocks, whole, rng)
+    if slower:
+        return Verdict.THROTTLED, f"{slower}: the device heats up, or something else began to run."
+    drift = _drift(blocks, max(MIN_RUNS // 2, whole.count // _HEAD), whole.count, rng)
+    if drift is not None and drift.ratio < 1 / (1 + MAX_DRIFT) and drift.conclusion == stats.FASTER:
         return (
             Verdict.NOISY,
             f"The end of the run was {1 - drift.ratio:.0%} faster than its beginning: warm up longer.",
         )
-    if high - low > MAX_INTERVAL * median:
-        return Verdict.NOISY, (
-            f"The median is known only to within {(high - low) / median:.0%} of itself: more runs are needed."
-        )
-    excess = float(np.percentile(times, 90)) / median - 1
+    low, high = stats.median_interval(blocks, rng)
+    width = (high - low) / whole.median_ms
+    if width > MAX_INTERVAL:
+        return Verdict.NOISY, f"The median is known only to within {width:.0%} of itself: more runs are needed."
+    excess = whole.p90_ms / whole.median_ms - 1
     if excess > MAX_P90_EXCESS:
         return Verdict.NOISY, f"One run in ten took {excess:.0%} longer than the median or more."
-    return Verdict.OK, (
-        f"The median is known to within {(high - low) / median:.1%} of itself and the end ran like the beginning."
-    )
+    return Verdict.OK, f"The median is known to within {width:.1%} of itself and the end ran like the beginning."
 
 
-def _drift(times: npt.NDArray[np.float64], rng: np.random.Generator) -> stats.Comparison:
-    head = times[: max(MIN_RUNS // 2, len(times) // _HEAD)]
-    tail = times[-max(MIN_RUNS // 2, len(times) // _TAIL) :]
+def _hotter(before: Conditions | None, after: Conditions | None) -> str:
+    """What the device told of itself, where it throttled in between; or nothing."""
+    if before is None or after is None:
+        return ""
+    known = before.thermal_status is not None and after.thermal_status is not None
+    if known and (after.thermal_status or 0) > (before.thermal_status or 0):
+        return f"The thermal status rose from {before.thermal_word} to {after.thermal_word}."
+    limits = dict(before.clock_limits_mhz)
+    for core, now in after.clock_limits_mhz:
+        was = limits.get(core, now)  # a core that was switched off tells nothing
+        if now < was * _LESS_CLOCK:
+            return f"The system lowered the clock limit of core {core} from {was} to {now} MHz."
+    return ""
+
+
+def _slower(blocks: Sequence[Block], whole: Pooled, rng: np.random.Generator) -> str:
+    """How the run became slower, or nothing."""
+    sizes = [(max(MIN_RUNS // 2, whole.count // _HEAD), MAX_DRIFT), *((size, _EARLY_DRIFT) for size in _EARLY_RUNS)]
+    for size, limit in sizes:
+        if size > whole.count // 2:  # beginning and end would be the same runs
+            continue
+        drift = _drift(blocks, size, whole.count, rng)
+        if drift is not None and drift.ratio > 1 + limit and drift.conclusion == stats.SLOWER:
+            return f"The end of the run was {drift.ratio - 1:.0%} slower than its beginning"
+    if len(blocks) >= _MIN_BLOCKS:
+        each = stats.compare([_quarter(block, 0) for block in blocks], [_quarter(block, -1) for block in blocks], rng)
+        if each.ratio > 1 + _EARLY_DRIFT and each.conclusion == stats.SLOWER:
+            return f"The end of each block was {each.ratio - 1:.0%} slower than its beginning"
+    first_ms, last_ms = blocks[0].first_ms, blocks[-1].last_ms
+    if not all(block.times_ms for block in blocks) and _ends_apart(first_ms, last_ms, whole):
+        return f"The last run was {last_ms / first_ms - 1:.0%} slower than the first"
+    return ""
+
+
+def _ends_apart(first_ms: float, last_ms: float, whole: Pooled) -> bool:
+    """Whether the very first run was one of the fast ones and the very last one of the slow ones, far apart.
+
+    Within a block of which only statistics are known there is no other order. A single run may be fast or slow by
+    chance, so both have to lie at their ends of a wide spread; or the first below what 19 of 20 runs take.
+    """
+    if last_ms <= first_ms * (1 + _EARLY_DRIFT):
+        return False
+    spread = whole.p95_ms - whole.p5_ms
+    wide = whole.p95_ms > whole.p5_ms * (1 + _EARLY_DRIFT)
+    apart = first_ms <= whole.p5_ms + spread / 4 and last_ms >= whole.p95_ms - spread / 4
+    return (wide and apart) or first_ms * (1 + _EARLY_DRIFT) < whole.p5_ms
+
+
+def _drift(blocks: Sequence[Block], size: int, count: int, rng: np.random.Generator) -> stats.Comparison | None:
+    """The last quarter of all runs against the first ``size``; None where the blocks do not tell the two apart."""
+    head, last_of_head = _leading([(at, times_of(block), block) for at, block in enumerate(blocks)], size)
+    backwards = [(at, times_of(block)[::-1], block) for at, block in reversed(list(enumerate(blocks)))]
+    tail, first_of_tail = _leading(backwards, max(MIN_RUNS // 2, count // _TAIL))
+    if last_of_head > first_of_tail or (last_of_head == first_of_tail and not blocks[last_of_head].times_ms):
+        return None
     return stats.compare([head], [tail], rng)
+
+
+def _leading(blocks: Iterable[tuple[int, npt.NDArray[np.float64], Block]], size: int) -> tuple[list[float], int]:
+    """The first ``size`` times, or more where a block cannot be cut, and the place of the last block they are of."""
+    taken: list[float] = []
+    runs, last = 0, 0
+    for place, times, block in blocks:
+        taken += (times[: size - runs] if block.times_ms else times).tolist()
+        runs, last = runs + block.count, place
+        if runs >= size:
+            break
+    return taken, last
+
+
+def _quarter(block: Block, end: int) -> npt.NDArray[np.float64]:
+    """The first (0) or last (-1) quarter of a block, or its single run there where no more is known."""
+    if not block.times_ms:
+        return np.array([block.last_ms if end else block.first_ms])
+    times = times_of(block)
+    size = max(1, len(times) // 4)
+    return times[-size:] if end else times[:size]

@@ -232,8 +232,8 @@ def test_a_budget_that_cannot_be_met_leaves_no_trace(flags, text, trained, mista
     assert projects.trials(trained) == 0
 
 
-def test_an_unknown_device_is_device_trouble(work, mistake):
-    told = mistake("search", f"--workdir={work}", "--max_latency_ms=5", "--device=toaster", status=3)
+def test_an_unknown_device_is_a_bad_flag(work, mistake):
+    told = mistake("search", f"--workdir={work}", "--max_latency_ms=5", "--device=toaster", status=2)
     assert "Received: 'toaster'." in told
 
 

@@ -9,6 +9,7 @@ import types
 import pytest
 from absl import flags
 
+import tflite_bench.ending
 import tflite_bench.errors
 from tfmeta import __main__ as program
 from tfmeta.bin import VERBS, app, shared_flags
@@ -130,7 +131,12 @@ Flags:
     ("error", "status", "text"),
     [
         (BudgetError("Budget too low."), app.USER_ERROR, "Budget too low."),
-        (tflite_bench.errors.BenchError("No phone."), app.DEVICE_ERROR, "No phone."),
+        (tflite_bench.errors.DeviceError("No phone."), app.DEVICE_ERROR, "No phone."),
+        (tflite_bench.errors.DeviceLostError("It went away."), app.DEVICE_ERROR, "It went away."),
+        (tflite_bench.errors.OutputError("Garbage."), app.DEVICE_ERROR, "Garbage."),
+        (tflite_bench.errors.OptionsError("No such core."), app.BAD_FLAGS, "No such core."),
+        (tflite_bench.errors.ModelFileError("No model."), app.USER_ERROR, "No model."),
+        (tflite_bench.ending.Terminated(15), 143, "Stopped. Run the same command again to go on."),
         (KeyboardInterrupt(), app.STOPPED, "Stopped. Run the same command again to go on."),
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/a/store.sqlite"),

@@ -31,8 +31,10 @@ def test_xnnpack_takes_over_floats_and_int8_but_not_16_bits(files):
 
 
 def test_partly_delegated():
-    finding = delegation("GPU", 7, 10, 2)
+    finding = delegation("GPU", False, 7, 10, 2)
     assert finding.level == WARN and finding.text == "GPU runs 7 of 10 operators (70%) in 2 pieces"
+    assert delegation("GPU", True, None, None, None).text == "GPU runs all of the operators"
+    assert delegation("GPU", False, None, None, None, required=True).level == FAIL
 
 
 def test_a_file_that_does_not_run(files, tmp_path):

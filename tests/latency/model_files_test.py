@@ -27,6 +27,20 @@ def test_two_files_larger_than_the_room_stay_side_by_side(tmp_path):
         assert all(path.is_file() for path in paths)
 
 
+def test_files_that_are_held_stay_until_they_are_released(tmp_path):
+    kept = ModelFiles(tmp_path, max_bytes=20)
+    for key in "abc":
+        kept.hold(kept.get(key, lambda: bytes(10)))
+    assert kept.full
+    kept.get("d", lambda: bytes(10))
+    assert {path.stem for path in tmp_path.iterdir()} == {"a", "b", "c", "d"}
+    for key in "ab":
+        kept.release(tmp_path / f"{key}.tflite")
+    assert not kept.full
+    kept.get("e", lambda: bytes(10))
+    assert {path.stem for path in tmp_path.iterdir()} == {"c", "d", "e"}
+
+
 def test_a_temporary_folder_goes_with_its_owner_and_a_given_one_stays(tmp_path):
     temporary = ModelFiles(None)
     path = temporary.get("a", lambda: b"content")

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import hashlib
+import itertools
 import json
 import math
 import re
@@ -12,7 +14,7 @@ import pytest
 from tests.latency.devices import Counting, Scripted
 from tfmeta.errors import BudgetError, UserError
 from tfmeta.graph.space import SearchSpace
-from tfmeta.latency import Latency, LatencyOptions
+from tfmeta.latency import Latency, LatencyOptions, objective
 from tfmeta.latency.conversion import structure_file
 from tfmeta.objectives import OBJECTIVES, Constraint, Objective
 from tfmeta.registry import resolve
@@ -83,6 +85,57 @@ def test_a_device_that_slows_down_does_not_change_the_value(scripted, space):
     _, latency = scripted([*BASELINE, half, slow])
     with latency:
         assert latency([space.uniform(0.5)]) == pytest.approx([0.5025])  # 0.5 x the median of 1 and 1.01
+
+
+@pytest.mark.parametrize(("slower", "verdict"), [(1.0, "OK"), (1.2, "OK"), (1.4, "THROTTLED")])
+def test_a_reference_that_is_slower_than_its_baseline_is_throttled(scripted, space, tmp_path, slower, verdict):
+    pair = [[slower / 2, slower / 2 * 1.01], [slower, slower * 1.01]]
+    with Store(tmp_path / "store.sqlite") as store:
+        device, latency = scripted([*BASELINE, *pair * 2], store, retries=1)
+        assert latency([space.uniform(0.5)]) == pytest.approx([0.5025])
+    found = stored(tmp_path / "store.sqlite", space.uniform(0.5))
+    assert [one["verdict"] for one in found["attempts"]] == [verdict] * (1 if verdict == "OK" else 2)
+    assert device.loads == 6 + 2 * len(found["attempts"])
+    if verdict != "OK":
+        assert found["reason"] == (
+            "The reference takes 1.407 ms, at the start it took 1.005 ms: the device is 40% slower."
+        )
+
+
+def test_measurements_are_kept_by_file_device_and_options(graph, space, tmp_path, converted, monkeypatch):
+    # What a stored measurement is found by: nothing else may change what it is worth.
+    path, options = tmp_path / "store.sqlite", {"rounds": 5, "num_runs": 40, "min_secs": 0.0, "retries": 0}
+
+    def loads(device=None, graph=graph, **changes):
+        device = device or Scripted(itertools.repeat(STEADY))
+        with Store(path) as store:
+            Latency(graph, device, LatencyOptions(**{**options, **changes}), converted, store)([space.smallest()])
+        return device.loads
+
+    assert loads() == 8
+    assert loads() == 0
+    for change in ({"threads": 2}, {"pin": "big"}, {"delegate": "gpu"}, {"scheme": "int8"}, {"warmup_secs": 0.2}):
+        assert loads(**change) == 8, change
+        assert loads(**change) == 0, change
+    other = Scripted(itertools.repeat(STEADY))
+    other.info = lambda: dataclasses.replace(Counting().info(), mode="fixed-performance")
+    assert loads(other) == 8
+    monkeypatch.setattr("tfmeta.latency.objective.metadata.version", lambda package: "99.0")
+    objective._converter.cache_clear()
+    try:
+        assert loads() == 8
+    finally:
+        objective._converter.cache_clear()
+
+
+def test_a_structure_has_one_file_byte_by_byte(graph, space):
+    for scheme in ("fp32", "int8"):
+        first, second = (structure_file(graph, space.uniform(0.5), scheme) for _ in range(2))
+        assert first == second
+    with Latency(graph, Scripted([*BASELINE, STEADY, STEADY]), LatencyOptions(retries=0)) as latency:
+        payload = latency._job(latency._file(space.smallest()), None)(latency._device)
+    digest = hashlib.sha256(structure_file(graph, space.smallest(), "fp32")).hexdigest()
+    assert payload["measurement"]["model_sha256"] == digest
 
 
 def test_nothing_is_measured_twice(graph, space, quick, converted, tmp_path):

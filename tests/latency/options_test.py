@@ -18,6 +18,8 @@ from tfmeta.latency import FINAL, LatencyOptions
         ({"retries": -1}, "Expected retries to be a whole number, at least 0. Received: -1."),
         ({"min_secs": -0.1}, "Expected min_secs in seconds, 0 or more. Received: -0.1."),
         ({"min_secs": 1e6}, "Expected max_secs above 0"),
+        ({"pin": "huge"}, "Expected pin among none, all, big, little.*Received: pin='huge'"),
+        ({"delegate": "tpu"}, "Received: delegate='tpu'"),
         ({"warmup_secs": math.nan}, "Expected warmup_secs in seconds, 0 or more. Received: nan."),
     ],
 )
@@ -27,8 +29,10 @@ def test_bad_values(changes, text):
 
 
 def test_every_option_reaches_the_benchmark():
-    bench = LatencyOptions(threads=3, num_runs=70, min_secs=0.2, warmup_secs=0.4).bench()
+    options = LatencyOptions(threads=3, num_runs=70, min_secs=0.2, warmup_secs=0.4, pin="big", delegate="gpu")
+    bench = options.bench()
     assert (bench.threads, bench.num_runs, bench.min_secs, bench.warmup_min_secs) == (3, 70, 0.2, 0.4)
+    assert (bench.pin, bench.delegate) == ("big", "gpu")
 
 
 def test_final_figures_take_longer_than_those_of_a_search():

@@ -29,9 +29,9 @@ Budget: at most 1 M MACs
 
 ## Files
 
-| File | Scheme | Size | Accuracy of the file, test split | Same class as Keras | Latency p50 | Latency p90 | Oldest runtime |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| searched | int8 | 45.7 kB | 94.0 % | 99.0 % | not measured: no device | not measured: no device | 1.14.0 |
+| File | Scheme | Size | Accuracy of the file, test split | Same class as Keras | Latency p50 | Latency p90 | Verdict | Oldest runtime |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| searched | int8 | 45.7 kB | 94.0 % | 99.0 % | not measured: no device | not measured: no device | not measured: no device | 1.14.0 |
 
 ## Channels
 

@@ -12,7 +12,7 @@ from tflite_bench.types import Delegation
 from tfmeta.errors import UserError
 from tfmeta.export.tflite import export_tflite
 from tfmeta.latency import measure
-from tfmeta.latency.options import LatencyOptions
+from tfmeta.latency.options import LatencyOptions, Place
 from tfmeta.stages import check as stage
 from tfmeta.stages.check import CheckOptions, check
 
@@ -32,7 +32,7 @@ def found(path, options):
 
 
 def test_a_device_times_the_file(path):
-    findings = found(path, CheckOptions(device=Counting(), latency=QUICK))
+    findings = found(path, CheckOptions(place=Place(Counting()), latency=QUICK))
     assert findings["latency"].level == "info" and "median" in findings["latency"].text
     assert findings["delegate"].level == "warn" and "does not tell" in findings["delegate"].text
 
@@ -41,17 +41,17 @@ def test_a_device_times_the_file(path):
 def test_a_device_that_tells_what_its_delegate_took_over(path, monkeypatch, required, level):
     def told(*arguments):
         (latency,) = measure.measure_files(*arguments)
-        measurement = dataclasses.replace(latency.measurement, delegation=Delegation("gpu", 1, 2, 1))
+        measurement = dataclasses.replace(latency.measurement, delegation=Delegation("gpu", False, 1, 2, 1))
         return [dataclasses.replace(latency, measurement=measurement)]
 
     monkeypatch.setattr(stage, "measure_files", told)
-    options = CheckOptions(device=Counting(), latency=QUICK, full_delegation=required)
+    options = CheckOptions(place=Place(Counting()), latency=QUICK, full_delegation=required)
     assert found(path, options)["delegate"].level == level
     assert found(path, options)["delegate"].text == "gpu runs 1 of 2 operators (50%) in 1 piece"
 
 
 def test_no_device_runs_nothing(path):
-    assert not {"latency", "delegate", "host"} & found(path, CheckOptions(device="none")).keys()
+    assert not {"latency", "delegate", "host"} & found(path, CheckOptions(place=Place("none"))).keys()
 
 
 def test_agreement_out_of_range():

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+
+from tests.phone import AdbServer
+
+
+@pytest.fixture(scope="module")
+def adb_server() -> Iterator[AdbServer]:
+    """An adb server of the module's own, which this process and those that it starts use."""
+    with AdbServer() as server, server.used():
+        yield server
 
 
 @pytest.fixture(scope="session")

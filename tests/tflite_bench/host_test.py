@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
 import gc
 import hashlib
+import os
 import pathlib
 
 import numpy as np
 import pytest
 
 import tflite_bench
-from tflite_bench.errors import DeviceError, ModelFileError
+from tflite_bench.conditions import Conditions
+from tflite_bench.errors import DeviceError, ModelFileError, OptionsError
 from tflite_bench.host import HostDevice
 from tflite_bench.types import BenchOptions
 
@@ -107,3 +110,53 @@ def test_a_path_with_odd_letters_runs(models: Models, tmp_path: pathlib.Path) ->
     path = tmp_path / "a b;$(c) 'ü\n.tflite"
     path.write_bytes(models["small"].read_bytes())
     assert tflite_bench.benchmark(path, options=QUICK).model_name == path.name
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot pin")
+def test_a_pinned_model_runs_with_all_its_threads_on_its_cores(models: Models) -> None:
+    before, core = os.sched_getaffinity(0), max(os.sched_getaffinity(0))
+    options = dataclasses.replace(QUICK, pin=hex(1 << core), threads=3)
+    known = _threads()
+    with HostDevice().load(models["large"], options) as loaded:
+        own = [pathlib.Path(f"/proc/self/task/{thread}/status").read_text() for thread in _threads() - known]
+        assert loaded.run(3, 0.0, 10.0).count == 3
+    assert own  # XNNPACK starts its threads with the interpreter
+    assert all(f"Cpus_allowed_list:\t{core}\n" in status for status in own)
+    assert os.sched_getaffinity(0) == before
+
+
+def _threads() -> set[str]:
+    return set(os.listdir("/proc/self/task"))
+
+
+def test_plain_kernels_run_too_and_are_not_xnnpack(models: Models) -> None:
+    def operators(delegate: str) -> list[str]:
+        with HostDevice().load(models["large"], dataclasses.replace(QUICK, delegate=delegate)) as loaded:
+            assert loaded.run(3, 0.0, 10.0).count == 3
+            return [one["op_name"] for one in loaded._interpreter._get_ops_details()]  # type: ignore[attr-defined]
+
+    assert "DELEGATE" in operators("xnnpack")
+    assert "DELEGATE" not in operators("none")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"delegate": "gpu"}, "delegate xnnpack or none on the device 'host'.*Received: delegate='gpu'.*--device=adb"),
+        ({"delegate": "nnapi"}, "Received: delegate='nnapi'"),
+        ({"require_full_delegation": True}, "cannot require_full_delegation"),
+        ({"pin": "0x80000000000000000000"}, "among those that this process may use"),
+    ],
+)
+def test_what_this_machine_cannot_do_is_an_error(models: Models, changes: dict[str, object], text: str) -> None:
+    with pytest.raises(OptionsError, match=text):
+        tflite_bench.benchmark(models["small"], options=dataclasses.replace(QUICK, **changes))  # type: ignore[arg-type]
+
+
+def test_a_measurement_records_the_clocks_where_the_machine_tells(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clocks = Conditions(clocks_mhz=((0, 2000),), clock_limits_mhz=((0, 2000),), clock_tops_mhz=((0, 2400),))
+    monkeypatch.setattr("tflite_bench.host_cores.clocks", lambda: clocks)
+    m = tflite_bench.benchmark(models["small"], options=QUICK)
+    assert (m.before, m.after) == (clocks, clocks)

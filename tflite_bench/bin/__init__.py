@@ -6,4 +6,7 @@ To add a verb, write ``tflite_bench/bin/VERB.py`` with ``FLAGS`` and ``main`` an
 VERBS = {
     "run": "Measure the latency of models.",
     "compare": "Time two models in turns and tell which is faster.",
+    "profile": "Time each operator of a model.",
+    "devices": "List what can be measured on, and why something cannot.",
+    "fetch": "Download the official benchmark_model for a phone.",
 }

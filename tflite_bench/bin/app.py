@@ -3,10 +3,11 @@
 | code | meaning |
 |---|---|
 | 0 | done |
-| 1 | a model file that cannot be measured, told in a line or two |
+| 1 | a model file that cannot be measured, or a download that cannot be had, told in a line or two |
 | 2 | bad flags |
 | 3 | trouble with the device |
 | 130 | stopped with Ctrl-C |
+| 143, 129 | stopped with SIGTERM or SIGHUP, devices left in order |
 
 A verb is a module with two names. ``FLAGS`` is an ``absl.flags.FlagValues`` of its own, so that two
 verbs may have flags of the same name. ``main(paths)`` gets what was typed besides flags. An
@@ -24,7 +25,8 @@ from typing import Protocol
 
 from absl import flags
 
-from tflite_bench.errors import BenchError, ModelFileError, OptionsError
+from tflite_bench import ending
+from tflite_bench.errors import BenchError, DownloadError, ModelFileError, OptionsError
 
 DONE = 0
 USER_ERROR = 1
@@ -59,8 +61,12 @@ def run(verb: Verb, name: str, arguments: Sequence[str], description: str) -> in
         if not HELP.isdisjoint(arguments):  # before parsing: it must work beside a bad flag
             print(_help_page(verb, name, description))
         else:
-            verb.main(_parse(verb.FLAGS, name, arguments))
+            with ending.in_order():
+                verb.main(_parse(verb.FLAGS, name, arguments))
         sys.stdout.flush()  # a closed pipe or a full disk shows here, not after the last line
+    except ending.Terminated as end:
+        tell(name, "Stopped.")
+        return end.exit_code
     except KeyboardInterrupt:
         tell(name, "Stopped.")
         return STOPPED
@@ -73,7 +79,7 @@ def run(verb: Verb, name: str, arguments: Sequence[str], description: str) -> in
         return BAD_FLAGS
     except BenchError as error:
         tell(name, str(error))
-        return USER_ERROR if isinstance(error, ModelFileError) else DEVICE_ERROR
+        return USER_ERROR if isinstance(error, ModelFileError | DownloadError) else DEVICE_ERROR
     except OSError as error:
         tell(name, f"Cannot write the result: {error.strerror or error}.")
         return USER_ERROR
@@ -100,8 +106,9 @@ def _help_page(verb: Verb, name: str, description: str) -> str:
         flag = verb.FLAGS[key]
         lines.append(f"  --{'[no]' if flag.boolean else ''}{key}")
         notes = [] if flag.boolean else [flag.parser.syntactic_help]
-        notes.append(f"default: {flag.default_as_str[1:-1]}")
-        text = f"{flag.help} ({'; '.join(note for note in notes if note)})"
+        notes.append("no default" if flag.default is None else f"default: {flag.default_as_str[1:-1] or 'none'}")
+        notes = [note for note in notes if note]
+        text = f"{flag.help} ({'; '.join(notes)})" if notes else flag.help
         lines += textwrap.wrap(text, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
     lines += ["  --flagfile", "      File to read flags from, one a line."]
     return "\n".join(lines)

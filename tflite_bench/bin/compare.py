@@ -10,25 +10,36 @@ from absl import flags
 from tflite_bench import stats
 from tflite_bench.bin import option_flags, screen
 from tflite_bench.device import open_device
-from tflite_bench.interleave import ROUNDS, interleave
+from tflite_bench.interleave import ROUNDS
+from tflite_bench.model_file import read_model_file
+from tflite_bench.repeat import until_ok
 
 FLAGS = flags.FlagValues()
 USAGE = "A.tflite B.tflite [--flag=value ...]"
 
 option_flags.define(FLAGS)
-flags.DEFINE_integer("rounds", ROUNDS, "Blocks of inferences a model, in turns.", flag_values=FLAGS)
+option_flags.define_retries(FLAGS)
+_ROUNDS = flags.DEFINE_integer("rounds", ROUNDS, "Blocks of inferences a model, in turns.", flag_values=FLAGS)
 
 
 def main(paths: Sequence[str]) -> None:
     """Times the two models at ``paths`` in turns and prints the comparison."""
     if len(paths) != 2:
         raise flags.Error(f"Expected the paths of two .tflite files. Received {len(paths)}.")
-    options, rounds = option_flags.options(FLAGS), FLAGS["rounds"].value
-    with open_device(FLAGS["device"].value) as device:
+    options, rounds = option_flags.options(FLAGS), _ROUNDS.value
+    if rounds < 1:
+        raise flags.Error(f"Expected at least one round. Received: {rounds} rounds.")
+    device_options = option_flags.device_options(FLAGS)
+    for path in paths:
+        read_model_file(path)
+    with open_device(FLAGS["device"].value, device_options) as device:
         option_flags.warn_of_threads(device, options)
-        with screen.progress("comparing", rounds * len(paths)) as step:
-            a, b = interleave(device, paths, options, rounds, on_block=lambda done, total: step())
-    comparison = stats.compare(a.blocks_ms, b.blocks_ms)
+        with screen.progress("comparing", rounds * len(paths)) as show:
+            attempts = until_ok(
+                device, paths, options, rounds, FLAGS["retries"].value, on_block=lambda done, total: show(0, done)
+            )
+    a, b = attempts[-1]
+    comparison = stats.compare(a.blocks, b.blocks)
     if FLAGS["json"].value:
         screen.print_json(
             {

@@ -7,6 +7,7 @@
 | 2 | bad flags |
 | 3 | trouble with the device that measures latency |
 | 130 | stopped with Ctrl-C |
+| 143, 129 | stopped with SIGTERM or SIGHUP while a device was in use, which is left in order |
 
 A verb is a module with two names. ``FLAGS`` is an ``absl.flags.FlagValues`` of its own, so that two
 verbs may each have an ``--epochs``. ``main(argv)`` returns nothing, or an exit code. A verb that takes
@@ -81,9 +82,9 @@ def guard(action: Callable[[], int], name: str, *, debug: Callable[[], bool] | N
     try:
         status = action()
         sys.stdout.flush()  # a closed pipe or a full disk shows here, not after the last line
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as end:
         _tell(name, "Stopped. Run the same command again to go on.")
-        return STOPPED
+        return getattr(end, "exit_code", STOPPED)  # of a signal that asked the process to end
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted. Python would complain on its last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -158,7 +159,9 @@ def _explain(error: Exception) -> tuple[int, str] | None:
     # Raised only by modules that are loaded, so a verb that measures nothing imports no benchmark.
     bench = sys.modules.get("tflite_bench.errors")
     if bench is not None and isinstance(error, bench.BenchError):
-        return DEVICE_ERROR, str(error)
+        if isinstance(error, bench.OptionsError):
+            return BAD_FLAGS, str(error)
+        return USER_ERROR if isinstance(error, bench.ModelFileError) else DEVICE_ERROR, str(error)
     if isinstance(error, UserError):
         return USER_ERROR, str(error)
     # TensorFlow, HDF5 and SQLite each have a class of their own for a full disk, and one text.

@@ -49,10 +49,10 @@ def main(argv: Sequence[str]) -> int:
         0 when every file is fit to ship, else 1.
     """
     labels = None if _LABELS.value is None else len(read_labels(_LABELS.value))
-    device, latency = _DEVICE(LatencyOptions())
+    place, latency = _DEVICE(LatencyOptions())
     options = CheckOptions(
         ShipOptions(_MIN_RUNTIME.value, _MAX_SIZE.value, labels),
-        device,
+        place,
         latency,
         _FULL.value,
         _REFERENCE.value,

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from absl import flags
 
 from tfmeta.export import SCHEMES
-from tfmeta.latency.options import LatencyOptions
+from tfmeta.latency.options import LatencyOptions, Place
 from tfmeta.stages.export import ExportOptions
 
 
-def export(values: flags.FlagValues) -> Callable[[str, str, str, LatencyOptions], ExportOptions]:
+def export(values: flags.FlagValues) -> Callable[[str, str, Place, LatencyOptions], ExportOptions]:
     """Defines the quantization schemes and what they need."""
     schemes = flags.DEFINE_multi_enum(
         "scheme",
@@ -35,13 +35,13 @@ def export(values: flags.FlagValues) -> Callable[[str, str, str, LatencyOptions]
         flag_values=values,
     )
 
-    def options(name: str, init: str, device: str, latency: LatencyOptions) -> ExportOptions:
+    def options(name: str, init: str, place: Place, latency: LatencyOptions) -> ExportOptions:
         return ExportOptions(
             schemes=tuple(schemes.value),
             init=init,
             calibration_images=images.value,
             min_top1_agreement=agreement.value,
-            device=device,
+            place=place,
             latency=latency,
             name=name,
         )

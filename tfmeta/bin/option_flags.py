@@ -14,7 +14,8 @@ from absl import flags
 from tfmeta.data import DATASETS
 from tfmeta.data.options import FITS, INPUT_RANGES, DataOptions
 from tfmeta.export import SCHEMES
-from tfmeta.latency.options import LatencyOptions
+from tfmeta.latency import flags as device_flags
+from tfmeta.latency.options import LatencyOptions, Place
 from tfmeta.networks import NETWORKS
 from tfmeta.project import ProjectOptions
 from tfmeta.search import SEARCHERS
@@ -194,18 +195,25 @@ def init(values: flags.FlagValues) -> flags.FlagHolder[str]:
     return flags.DEFINE_enum("init", RetrainOptions.init, INITS, text, flag_values=values)
 
 
-def device(values: flags.FlagValues) -> Callable[[LatencyOptions], tuple[str, LatencyOptions]]:
-    """Defines ``--device`` and how latency is measured there.
+def device(values: flags.FlagValues) -> Callable[[LatencyOptions], tuple[Place, LatencyOptions]]:
+    """Defines ``--device``, how to reach it and how latency is measured there.
 
     The function that is returned takes the defaults of the stage and gives them with what was typed.
     """
-    place = flags.DEFINE_string("device", SearchOptions.device, "Where latency is measured: host.", flag_values=values)
-    threads = flags.DEFINE_integer("threads", LatencyOptions.threads, "Threads of an inference.", flag_values=values)
-    num_runs = flags.DEFINE_integer("num_runs", None, "Least number of timed inferences a file.", flag_values=values)
+    device_flags.define_device(values, SearchOptions.place.device)
+    device_flags.define_place(values)
+    texts = {
+        "num_runs": "Least number of timed inferences a file.",
+        "retries": "How often a measurement that is not OK is repeated.",
+    }
+    counts = {name: flags.DEFINE_integer(name, None, text, flag_values=values) for name, text in texts.items()}
+    warmup = flags.DEFINE_float("warmup_secs", None, "Seconds that a file runs before it is timed.", flag_values=values)
 
-    def options(default: LatencyOptions) -> tuple[str, LatencyOptions]:
-        runs = default.num_runs if num_runs.value is None else num_runs.value
-        return place.value, dataclasses.replace(default, threads=threads.value, num_runs=runs)
+    def options(default: LatencyOptions) -> tuple[Place, LatencyOptions]:
+        typed = {name: holder.value for name, holder in {**counts, "warmup_secs": warmup}.items()}
+        changes = {name: value for name, value in typed.items() if value is not None}
+        latency = dataclasses.replace(default, **device_flags.place(values), **changes)
+        return Place(values["device"].value, device_flags.device_options(values)), latency
 
     return options
 
@@ -241,7 +249,7 @@ def search(values: flags.FlagValues, own_seed: bool = True) -> Callable[..., Sea
     )
     seed = flags.DEFINE_integer("seed", default.seed, "Seed of the search.", flag_values=values) if own_seed else None
 
-    def options(name: str, device: str, latency: LatencyOptions, seed_value: int | None = None) -> SearchOptions:
+    def options(name: str, place: Place, latency: LatencyOptions, seed_value: int | None = None) -> SearchOptions:
         typed = [Limit(objective, low.value, high.value) for objective, low, high in limits]
         given = tuple(limit for limit in typed if limit.lower is not None or limit.upper is not None)
         return SearchOptions(
@@ -250,7 +258,7 @@ def search(values: flags.FlagValues, own_seed: bool = True) -> Callable[..., Sea
             generations=generations.value,
             population=population.value,
             calibration_images=calibration.value,
-            device=device,
+            place=place,
             latency=dataclasses.replace(latency, scheme=scheme.value),
             seed=seed.value if seed is not None else seed_value or 0,
             name=name,

@@ -62,7 +62,8 @@ def with_batch_one(model: keras.Model) -> keras.Model:
             )
     name = INPUT_NAME if _GENERATED_NAME.match(source.name) else source.name
     image = keras.Input(batch_shape=(1, *shape[1:]), name=name, dtype=source.dtype)
-    return keras.Model(image, {OUTPUT_NAME: model(image, training=False)})
+    # Keras would number the model, and the number would be part of the file.
+    return keras.Model(image, {OUTPUT_NAME: model(image, training=False)}, name="batch_one")
 
 
 def layer_tensors(model: keras.Model) -> dict[str, tuple[KerasTensor, KerasTensor]]:

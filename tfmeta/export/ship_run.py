@@ -28,25 +28,37 @@ def host_delegation(path: str | os.PathLike[str], *, required: bool = False) -> 
         return Finding("host", FAIL, str(error))
     if found is None:
         return Finding("host", INFO, "runs; this LiteRT does not tell what XNNPACK took over")
-    return delegation("XNNPACK", found.nodes, found.total, found.partitions, found.left, required=required)
+    complete = found.nodes == found.total
+    return delegation("XNNPACK", complete, found.nodes, found.total, found.partitions, found.left, required=required)
 
 
 def delegation(
-    name: str, nodes: int, total: int, partitions: int, left: tuple[str, ...] = (), *, required: bool = False
+    name: str,
+    complete: bool,
+    nodes: int | None,
+    total: int | None,
+    partitions: int | None,
+    left: tuple[str, ...] = (),
+    *,
+    required: bool = False,
 ) -> Finding:
     """Returns what a delegate took over as a finding.
 
     Args:
         name: of the delegate.
-        nodes: operators that it runs.
+        complete: whether it runs the whole file.
+        nodes: operators that it runs; None, as for the next two, where the runtime does not tell.
         total: operators of the file.
         partitions: pieces in which it runs them.
         left: operators that it leaves out, where they are known.
         required: whether it fails when anything is left.
     """
-    text = f"{name} runs {nodes} of {total} operators ({nodes / max(total, 1):.0%}) in {partitions} piece"
-    text += "" if partitions == 1 else "s"
-    if nodes == total:
+    text = f"{name} runs {'all' if complete else 'a part'} of the operators"
+    if nodes is not None and total:
+        text = f"{name} runs {nodes} of {total} operators ({nodes / total:.0%})"
+    if partitions is not None:
+        text += f" in {partitions} piece{'' if partitions == 1 else 's'}"
+    if complete:
         return Finding("delegate", OK, text)
     rest = f"; left to slower kernels: {', '.join(left)}" if left else ""
     return Finding("delegate", FAIL if required else WARN, f"{text}{rest}")

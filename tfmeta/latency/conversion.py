@@ -49,7 +49,11 @@ def _random_network(graph: ChannelGraph, structure: Structure, rng: np.random.Ge
     for name in dict.fromkeys(node.layer for node in graph.nodes if node.weights and not node.constants):
         for weight in model.get_layer(name).weights:
             value = keras.ops.convert_to_numpy(weight)
-            # The converter drops additions of 0 and multiplications by 1, with which batch norms and biases begin.
             if value.size and np.all(value == value.flat[0]):
-                weight.assign(value + rng.uniform(0.01, 0.1, value.shape).astype(value.dtype))
+                # The converter drops additions of 0 and multiplications by 1, with which batch norms and biases begin.
+                drawn = value + rng.uniform(0.01, 0.1, value.shape)
+            else:
+                # Keras drew these from a generator of its own; with ours a structure has one file, byte by byte.
+                drawn = rng.normal(0.0, 1.0 / np.sqrt(value.size / value.shape[-1]), value.shape)
+            weight.assign(drawn.astype(value.dtype))
     return model

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,8 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import tflite_bench
+from tflite_bench.ending import in_order
+from tflite_bench.jobs import run_jobs
+from tflite_bench.reference import drifted
+from tflite_bench.repeat import until_ok
 from tfmeta.latency.options import FINAL, LatencyOptions
-from tfmeta.progress import bar
+from tfmeta.progress import meter
+
+# The ratio to the reference cancels a device that is a clock step slower than it was when the reference was first
+# measured. Beyond that, memory and cores no longer slow down alike.
+MAX_BASELINE_DRIFT = 0.25
 
 
 @dataclass(frozen=True)
@@ -55,8 +65,9 @@ class FileLatency:
     @property
     def reason(self) -> str:
         """Why, in one sentence."""
-        about = "The reference: " if self._worse is self.reference else ""
-        return about + self._worse.reason
+        reason = self._worse.reason
+        told = self._worse is not self.reference or reason.startswith("The reference ")
+        return reason if told else f"The reference: {reason}"
 
     @property
     def _worse(self) -> tflite_bench.Measurement:
@@ -85,20 +96,30 @@ def measure_files(
     paths: Sequence[str | os.PathLike[str]],
     reference: str | os.PathLike[str],
     options: LatencyOptions = FINAL,
+    device_options: tflite_bench.DeviceOptions | None = None,
 ) -> list[FileLatency]:
     """Returns the latency of each finished file, measured in turns with the reference.
+
+    A pool measures as many files at once as it has devices.
 
     Args:
         device: an open device, or a device string such as "host".
         paths: .tflite files.
         reference: the .tflite file to compare with; it may be one of ``paths``.
         options: how to measure. The files are taken as they are, so the scheme does not matter.
+        device_options: how to reach the device of a string.
 
     Raises:
         tflite_bench.BenchError: a file is no model or cannot be run, no such device, or the device fails.
     """
-    with opened(device) as ready:
-        return [measure_pair(ready, path, reference, options) for path in bar(paths, "latency", unit="file")]
+    found: dict[int, FileLatency] = {}
+    with opened(device, device_options) as ready, meter("latency", total=len(paths), unit="file") as display:
+        jobs = [functools.partial(measure_pair, path=path, reference=reference, options=options) for path in paths]
+        with contextlib.closing(run_jobs(ready, jobs)) as finished:
+            for place, latency in finished:
+                found[place] = latency
+                display.update()
+    return [found[place] for place in range(len(paths))]
 
 
 def measure_pair(
@@ -106,28 +127,46 @@ def measure_pair(
     path: str | os.PathLike[str],
     reference: str | os.PathLike[str],
     options: LatencyOptions,
+    baseline_ms: float | None = None,
 ) -> FileLatency:
     """Returns the latency of one file.
 
     It is measured again at most ``options.retries`` times while its verdict is not OK. Then the last measurement is
     taken, with its verdict.
 
+    Args:
+        device: where to measure.
+        path: the file.
+        reference: what runs in turns with it.
+        options: how to measure.
+        baseline_ms: what the reference once took, in milliseconds: a device that has become much slower since is
+            throttled.
+
     Raises:
         tflite_bench.BenchError: see `measure_files`.
     """
-    attempts: tuple[tuple[float, str], ...] = ()
-    while True:
-        ours, theirs = tflite_bench.interleave(device, [path, reference], options.bench(), options.rounds)
-        comparison = tflite_bench.compare(theirs.blocks_ms, ours.blocks_ms)
-        found = FileLatency(Path(path), ours, theirs, comparison, attempts)
-        attempts = (*attempts, (found.ratio, found.verdict))
-        if found.verdict == tflite_bench.Verdict.OK or len(attempts) > options.retries:
-            return FileLatency(Path(path), ours, theirs, comparison, attempts)
+
+    def review(measured: list[tflite_bench.Measurement]) -> list[tflite_bench.Measurement]:
+        ours, theirs = measured
+        if baseline_ms is None or theirs.median_ms <= baseline_ms:
+            return measured
+        return [ours, drifted(theirs, baseline_ms, MAX_BASELINE_DRIFT)]
+
+    tried = until_ok(device, [path, reference], options.bench(), options.rounds, options.retries, review=review)
+    pairs = [
+        FileLatency(Path(path), ours, theirs, tflite_bench.compare(theirs.blocks, ours.blocks), ())
+        for ours, theirs in tried
+    ]
+    return dataclasses.replace(pairs[-1], attempts=tuple((pair.ratio, pair.verdict) for pair in pairs))
 
 
 @contextlib.contextmanager
-def opened(device: tflite_bench.Device | str) -> Iterator[tflite_bench.Device]:
+def opened(
+    device: tflite_bench.Device | str, device_options: tflite_bench.DeviceOptions | None = None
+) -> Iterator[tflite_bench.Device]:
     """Gives an open device: the one given, which stays open, or the one of a string for a while.
+
+    Meanwhile a signal that ends the process lets the device be left in order.
 
     Raises:
         tflite_bench.BenchError: no such device, or it cannot be reached.
@@ -135,5 +174,5 @@ def opened(device: tflite_bench.Device | str) -> Iterator[tflite_bench.Device]:
     if isinstance(device, tflite_bench.Device):
         yield device
     else:
-        with tflite_bench.open_device(device) as own:
+        with in_order(), tflite_bench.open_device(device, device_options) as own:
             yield own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import tempfile
 from collections.abc import Callable
@@ -26,6 +27,7 @@ class ModelFiles:
         self._temporary = None if folder is not None else tempfile.TemporaryDirectory(prefix="tfmeta-latency-")
         self._folder = Path(self._temporary.name if self._temporary is not None else folder or "")
         self._max_bytes = max_bytes
+        self._held: collections.Counter[Path] = collections.Counter()
 
     def get(self, key: str, make: Callable[[], bytes]) -> Path:
         """Returns the file of ``key``, written whole or not at all with what ``make`` returns if it is not there."""
@@ -37,6 +39,20 @@ class ModelFiles:
             self._make_room()
         return path
 
+    def hold(self, path: Path) -> None:
+        """Keeps the file at ``path``, which waits to be measured, however much room the others take."""
+        self._held[path] += 1
+
+    def release(self, path: Path) -> None:
+        """Undoes one `hold`."""
+        self._held[path] -= 1
+
+    @property
+    def full(self) -> bool:
+        """Whether the files that are held take all the room there is."""
+        held = [path for path, times in self._held.items() if times > 0]
+        return sum(path.stat().st_size for path in held) >= self._max_bytes
+
     def close(self) -> None:
         """Deletes a temporary folder; a given one stays."""
         if self._temporary is not None:
@@ -46,6 +62,6 @@ class ModelFiles:
         known = sorted((path.stat().st_mtime_ns, path) for path in self._folder.glob("*.tflite"))
         excess = sum(path.stat().st_size for _, path in known) - self._max_bytes
         for _, path in known[:-2]:  # never the two that are measured side by side
-            if excess > 0:
+            if excess > 0 and not self._held[path]:
                 excess -= path.stat().st_size
                 path.unlink(missing_ok=True)

@@ -7,21 +7,24 @@ import contextlib
 import functools
 import hashlib
 import json
+import operator
 import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from tqdm import tqdm
 
 import tflite_bench
+from tflite_bench.jobs import run_jobs
+from tflite_bench.notices import tell
 from tfmeta import files
 from tfmeta.errors import UserError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.structure import Structure
+from tfmeta.latency.ahead import Ahead
 from tfmeta.latency.conversion import structure_file
 from tfmeta.latency.measure import measure_pair, opened
 from tfmeta.latency.model_files import ModelFiles
@@ -29,7 +32,9 @@ from tfmeta.latency.options import LatencyOptions
 from tfmeta.store import Store
 
 # Part of the key of every stored measurement: to be raised when numbers are no longer comparable.
-_METHOD = 1
+_METHOD = 2
+# What turns a structure into a file.
+_CONVERTERS = ("tensorflow", "keras")
 # An odd number, so that one disturbed measurement of the reference does not count.
 _BASELINE_MEASUREMENTS = 3
 
@@ -49,9 +54,16 @@ class Latency:
 
     Every measurement goes into the store: what the clock said (``median_ms``, ``p90_ms``), ``ratio`` with its
     interval, ``baseline_ms``, the value ``latency_ms``, ``verdict`` and ``reason``. Nothing is measured twice for the
-    same structure, device, options and reference. One whose verdict is not OK is repeated ``options.retries`` times;
-    then the last is taken, its verdict is stored and counted in `verdicts`, and the first time a line on standard
-    error says so.
+    same file, device, options and reference. A file is known by what it is made of, so that it need not be made to be
+    found: the graph, the widths, the scheme and the versions of the converters give one and the same file, byte by
+    byte. Its SHA-256 is stored with the measurement.
+
+    One whose verdict is not OK is repeated ``options.retries`` times; so is one during which the reference was much
+    slower than when the baseline was taken. Then the last is taken, its verdict is stored and counted in `verdicts`,
+    and the first time a line on standard error says so.
+
+    On a pool, `prepare` lets all devices measure at the same time. Files are converted and results stored in the
+    caller's thread; each structure is measured, in turns with the reference, on one of the devices.
 
     A context manager: leaving it closes the device if it was given as a string.
 
@@ -62,6 +74,7 @@ class Latency:
         folder: where the .tflite files of structures are kept; None takes a temporary folder.
         store: an open store; None remembers measurements as long as this object lives.
         reference: the .tflite file to measure against; None takes the full network.
+        device_options: how to reach the device of a string.
 
     Raises:
         UserError: the reference cannot be read.
@@ -82,6 +95,7 @@ class Latency:
         store: Store | None = None,
         *,
         reference: str | os.PathLike[str] | None = None,
+        device_options: tflite_bench.DeviceOptions | None = None,
     ) -> None:
         self._graph = graph
         self._options = options or LatencyOptions()
@@ -92,10 +106,15 @@ class Latency:
             self._reference_key = _hash_of_file(self._given)
         self.verdicts: collections.Counter[str] = collections.Counter()
         self._warned = False
+        self._ahead: Ahead | None = None
+        self._waiting: dict[str, tuple[Structure, Path]] = {}
         with contextlib.ExitStack() as stack:
-            self._device = stack.enter_context(opened(device))
+            self._device = stack.enter_context(opened(device, device_options))
             self._files = stack.enter_context(contextlib.closing(ModelFiles(folder)))
             self._store = store if store is not None else stack.enter_context(Store())
+            if self._device.slots > 1:
+                stack.callback(self._collect_the_rest)
+                self._ahead = stack.enter_context(Ahead(self._device))
             self._owned = stack.pop_all()
 
     def __call__(self, structures: Sequence[Structure]) -> list[float]:
@@ -106,7 +125,33 @@ class Latency:
             tflite_bench.BenchError: the device fails.
             StoreError: the store cannot be read or written.
         """
+        self.prepare(structures)
         return [self._latency_ms(structure) for structure in structures]
+
+    def prepare(self, structures: Sequence[Structure]) -> None:
+        """Begins to measure what is not stored yet, on all devices of a pool; does nothing on a single device.
+
+        Returns when every file is converted. What a device fails with is raised where its result is asked for.
+
+        Raises:
+            ExportError, StoreError: as above.
+            tflite_bench.BenchError: a device failed, and no other could take its work.
+        """
+        if self._ahead is None:
+            return
+        for structure in dict.fromkeys(structures):
+            key = self._key(structure)
+            if key in self._ahead or self._stored(key) is not None:
+                continue
+            baseline_ms = self.baseline_ms
+            while self._files.full and self._waiting:
+                self._ahead.wait_for_one()
+                self._collect()
+            path = self._file(structure)
+            self._files.hold(path)
+            self._waiting[key] = structure, path
+            self._ahead.submit(key, self._job(path, baseline_ms))
+            self._collect()
 
     def __enter__(self) -> Self:
         return self
@@ -127,6 +172,7 @@ class Latency:
             "method": _METHOD,
             "device": self._info.fingerprint,
             "options": self._options.to_json(),
+            "converter": _converter(),
             "reference": self._reference_key,
         }
 
@@ -137,7 +183,11 @@ class Latency:
         stored = self._stored(key)
         if stored is None:
             # Against itself: the ratio then tells how far equal models may differ here.
-            found = [self._measure(self._reference) for _ in range(_BASELINE_MEASUREMENTS)]
+            job = self._job(self._reference, None)
+            with contextlib.closing(run_jobs(self._device, [job] * _BASELINE_MEASUREMENTS)) as measured:
+                found = [payload for _, payload in sorted(measured, key=operator.itemgetter(0))]
+            for payload in found:
+                self._warn(payload)
             baseline = float(np.median([one["reference"]["median_ms"] for one in found]))
             stored = {"kind": "reference", "baseline_ms": baseline, "measurements": found}
             self._add(key, stored)
@@ -145,27 +195,51 @@ class Latency:
 
     def _latency_ms(self, structure: Structure) -> float:
         key = self._key(structure)
+        if self._stored(key) is None:
+            if self._ahead is not None:
+                self._collect(until=key)
+            else:
+                baseline_ms = self.baseline_ms
+                self._keep(structure, self._device.run_job(self._job(self._file(structure), baseline_ms)))
         payload = self._stored(key)
         if payload is None:
-            baseline = self.baseline_ms
-            payload = self._measure(self._file(structure))
-            payload |= {
-                "kind": "structure",
-                "widths": list(structure.widths),
-                "baseline_ms": baseline,
-                "latency_ms": payload["ratio"] * baseline,
-            }
-            self._add(key, payload)
+            raise UserError(f"The store did not keep the latency of the structure {structure.widths}.")
         self.verdicts[payload["verdict"]] += 1
         return float(payload["latency_ms"])
 
-    def _measure(self, path: Path) -> dict[str, Any]:
-        found = measure_pair(self._device, path, self._reference, self._options)
-        if found.verdict != tflite_bench.Verdict.OK and not self._warned:
+    def _job(self, path: Path, baseline_ms: float | None) -> Callable[[tflite_bench.Device], dict[str, Any]]:
+        reference, options = self._reference, self._options
+        return lambda device: measure_pair(device, path, reference, options, baseline_ms).to_json()
+
+    def _collect(self, until: str | None = None) -> None:
+        """Stores what was measured meanwhile; waits for one structure where its key is given."""
+        if self._ahead is not None:
+            for key, payload in self._ahead.finished(until):
+                structure, path = self._waiting.pop(key)
+                self._files.release(path)
+                self._keep(structure, payload)
+
+    def _collect_the_rest(self) -> None:
+        # A search that was stopped need not measure again what is there.
+        with contextlib.suppress(tflite_bench.BenchError):
+            self._collect()
+
+    def _keep(self, structure: Structure, found: Mapping[str, Any]) -> None:
+        self._warn(found)
+        payload = {
+            **found,
+            "kind": "structure",
+            "widths": list(structure.widths),
+            "baseline_ms": self.baseline_ms,
+            "latency_ms": found["ratio"] * self.baseline_ms,
+        }
+        self._add(self._key(structure), payload)
+
+    def _warn(self, found: Mapping[str, Any]) -> None:
+        if found["verdict"] != tflite_bench.Verdict.OK and not self._warned:
             self._warned = True
-            text = f"latency: {found.verdict} after {len(found.attempts)} attempts: {found.reason}"
-            tqdm.write(f"{text} It is taken as it is; further ones are stored and counted only.", file=sys.stderr)
-        return found.to_json()
+            text = f"latency: {found['verdict']} after {len(found['attempts'])} attempts: {found['reason']}"
+            tell(f"{text} It is taken as it is; further ones are stored and counted only.")
 
     @property
     def _reference(self) -> Path:
@@ -180,7 +254,9 @@ class Latency:
         return _hash({"method": _METHOD, "options": self._options.to_json(), "reference": self._reference_key})
 
     def _key(self, structure: Structure) -> str:
-        return _hash([self._graph.fingerprint, list(structure.widths)])
+        """Stands for the hash of the structure's file: a function of all that the file is made of."""
+        made_of = [self._graph.fingerprint, list(structure.widths), self._options.scheme, _converter()]
+        return _hash(made_of)
 
     def _file(self, structure: Structure) -> Path:
         scheme = self._options.scheme
@@ -192,6 +268,11 @@ class Latency:
 
     def _add(self, model: str, payload: Mapping[str, Any]) -> None:
         self._store.add_measurement(model, self._info.fingerprint, self._options_key, payload)
+
+
+@functools.cache
+def _converter() -> str:
+    return ", ".join(f"{package} {metadata.version(package)}" for package in _CONVERTERS)
 
 
 def _hash(value: Any) -> str:

@@ -15,6 +15,26 @@ _FEWEST_RUNS = 10
 
 
 @dataclasses.dataclass(frozen=True)
+class Place:
+    """Where latency is measured.
+
+    Attributes:
+        device: a device string of tflite_bench, such as "host" or "adb:SERIAL".
+        options: how to reach that device.
+    """
+
+    device: str = "host"
+    options: tflite_bench.DeviceOptions = dataclasses.field(default_factory=tflite_bench.DeviceOptions)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what measured numbers depend on, as plain data; how long to wait for a phone is not part of it."""
+        return {"device": self.device, "fixed_performance": self.options.fixed_performance}
+
+
+HOST = Place()
+
+
+@dataclasses.dataclass(frozen=True)
 class LatencyOptions:
     """How one model is measured beside the reference.
 
@@ -30,6 +50,8 @@ class LatencyOptions:
         warmup_secs: how long a model runs before, in seconds; phones need longer than the default to reach their
             steady clock.
         retries: how often a measurement whose verdict is not OK is repeated before it is taken as it is.
+        pin: cores to run on, as in `tflite_bench.BenchOptions`.
+        delegate: what runs the operators, likewise.
 
     Raises:
         UserError: an unknown scheme, or a number out of its range.
@@ -42,6 +64,8 @@ class LatencyOptions:
     min_secs: float = 0.3
     warmup_secs: float = 0.1
     retries: int = 2
+    pin: str = tflite_bench.BenchOptions.pin
+    delegate: str = tflite_bench.BenchOptions.delegate
 
     def __post_init__(self) -> None:
         if self.scheme not in SCHEMES:
@@ -66,6 +90,8 @@ class LatencyOptions:
             num_runs=self.num_runs,
             min_secs=self.min_secs,
             warmup_min_secs=self.warmup_secs,
+            pin=self.pin,
+            delegate=self.delegate,
         )
 
     def to_json(self) -> dict[str, Any]:

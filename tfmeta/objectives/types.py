@@ -55,6 +55,15 @@ class ClosedForm(Objective, Protocol):
         ...
 
 
+@runtime_checkable
+class Prepared(Objective, Protocol):
+    """An objective that can begin with many structures at once, and is asked for them one by one later."""
+
+    def prepare(self, structures: Sequence[Structure]) -> None:
+        """Begins to evaluate ``structures``; may do nothing."""
+        ...
+
+
 @dataclass(frozen=True)
 class Constraint:
     """Limits on the values of one objective, both inclusive.

@@ -58,6 +58,7 @@ _FILE_HEADINGS = (
     "Same class as Keras",
     "Latency p50",
     "Latency p90",
+    "Verdict",
     "Oldest runtime",
 )
 
@@ -110,6 +111,7 @@ def _file_cells(row: FileRow) -> tuple[Cell, ...]:
         _cell(row.agreement, wording.percent(row.agreement)),
         _cell(row.latency, wording.p50(row.latency)),
         _cell(row.latency, wording.p90(row.latency)),
+        _cell(row.latency, wording.verdict(row.latency)),
         _cell(row.minimum_runtime, wording.text(row.minimum_runtime)),
     )
 

@@ -50,6 +50,11 @@ def p90(value: Latency | Missing) -> str:
     return _latency(value, lambda latency: latency.p90_ms)
 
 
+def verdict(value: Latency | Missing) -> str:
+    """Returns how far a latency can be trusted: "OK", "NOISY", "THROTTLED" or "STALE"."""
+    return value.reason if isinstance(value, Missing) else value.verdict
+
+
 def text(value: str | Missing) -> str:
     """Returns the text, or the reason why there is none."""
     return value.reason if isinstance(value, Missing) else value

@@ -100,7 +100,9 @@ class Run:
     def _probe(self, stored: Sequence[Trial]) -> list[Trial]:
         """Measures the extremes before anything is searched, unless they are stored."""
         found = list(stored)
-        for position, structure in enumerate(steering.probes(self.problem)):
+        wanted = steering.probes(self.problem)
+        self.problem.prepare(wanted[len(found) :])
+        for position, structure in enumerate(wanted):
             if position >= len(found):
                 found.append(self.problem.probe(structure, position))
                 self.store.add_trial(self.name, found[-1])
@@ -124,6 +126,7 @@ class Run:
             )
         brood = list(stored)
         best = outcome.best_of([*([best] if best else []), *brood])
+        self.problem.prepare(asked[len(stored) :])
         for position in range(len(stored), len(asked)):
             trial = self.problem.evaluate(asked[position], generation, position)
             self.store.add_trial(self.name, trial)

@@ -14,7 +14,7 @@ from tfmeta.errors import UserError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Bound, Structure
-from tfmeta.objectives import ClosedForm, Constraint, Objective
+from tfmeta.objectives import ClosedForm, Constraint, Objective, Prepared
 from tfmeta.registry import resolve
 from tfmeta.trial import Trial
 
@@ -104,6 +104,12 @@ class Problem:
             "objectives": [{"name": o.name, "unit": o.unit, "minimize": o.minimize} for o in self.objectives],
             "constraints": [constraint.to_json() for constraint, _ in self.limited],
         }
+
+    def prepare(self, structures: Sequence[Structure]) -> None:
+        """Lets the objectives that can do so begin with ``structures``, which are going to be evaluated in turn."""
+        for objective in self.columns:
+            if isinstance(objective, Prepared):
+                objective.prepare(structures)
 
     def evaluate(self, structure: Structure, generation: int, position: int, *, thorough: bool = False) -> Trial:
         """Returns the trial of ``structure``.

@@ -9,10 +9,9 @@ from tfmeta.errors import UserError
 from tfmeta.export import ship_run
 from tfmeta.export.ship_check import INFO, WARN, Finding, ShipOptions, ShipReport, ship_check
 from tfmeta.latency.measure import measure_files
-from tfmeta.latency.options import LatencyOptions
+from tfmeta.latency.options import HOST, LatencyOptions, Place
 
 NO_DEVICE = "none"
-_HOST = "host"
 
 
 @dataclass(frozen=True)
@@ -21,8 +20,8 @@ class CheckOptions:
 
     Attributes:
         ship: what the app asks for.
-        device: where it must run: "host" runs it once in this process, another device text of tflite_bench times it
-            there, "none" does not run it.
+        place: where it must run: the device "host" runs it once in this process, another device text of tflite_bench
+            times it there, "none" does not run it.
         latency: how it is timed.
         full_delegation: whether it fails when a delegate leaves operators out.
         reference: a float .tflite file that it must agree with; None compares with nothing.
@@ -34,7 +33,7 @@ class CheckOptions:
     """
 
     ship: ShipOptions = field(default_factory=ShipOptions)
-    device: str = _HOST
+    place: Place = HOST
     latency: LatencyOptions = field(default_factory=LatencyOptions)
     full_delegation: bool = False
     reference: str | None = None
@@ -58,9 +57,9 @@ def check(path: str | os.PathLike[str], options: CheckOptions) -> ShipReport:
     if any(finding.check == "file" for finding in report.findings):
         return report
     more: list[Finding] = []
-    if options.device == _HOST:
+    if options.place.device == HOST.device:
         more.append(ship_run.host_delegation(path, required=options.full_delegation))
-    elif options.device != NO_DEVICE:
+    elif options.place.device != NO_DEVICE:
         more += _timed(path, options)
     if options.reference is not None:
         more.append(ship_run.agreement(path, options.reference, samples, min_top1_agreement=options.min_top1_agreement))
@@ -68,16 +67,16 @@ def check(path: str | os.PathLike[str], options: CheckOptions) -> ShipReport:
 
 
 def _timed(path: str | os.PathLike[str], options: CheckOptions) -> list[Finding]:
-    (latency,) = measure_files(options.device, [path], path, options.latency)
+    device = options.place.device
+    (latency,) = measure_files(device, [path], path, options.latency, options.place.options)
     measured = latency.measurement
-    text = f"{options.device}: median {measured.median_ms:.3f} ms, p90 {measured.p90_ms:.3f} ms, {latency.verdict}"
+    text = f"{device}: median {measured.median_ms:.3f} ms, p90 {measured.p90_ms:.3f} ms, {latency.verdict}"
     found = [Finding("latency", INFO, text)]
     told = measured.delegation
     if told is None:
-        return [*found, Finding("delegate", WARN, f"{options.device} does not tell what a delegate took over")]
+        return [*found, Finding("delegate", WARN, f"{device} does not tell what a delegate took over")]
+    counts = (told.nodes_delegated, told.nodes_total, told.partitions)
     return [
         *found,
-        ship_run.delegation(
-            told.name, told.nodes_delegated, told.nodes_total, told.partitions, required=options.full_delegation
-        ),
+        ship_run.delegation(told.name, told.complete, *counts, required=options.full_delegation),
     ]

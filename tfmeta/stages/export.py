@@ -17,7 +17,7 @@ from tfmeta.export.tflite import export_tflite
 from tfmeta.export.verify import split_accuracy
 from tfmeta.graph.structure import Structure
 from tfmeta.latency.measure import measure_files
-from tfmeta.latency.options import FINAL, LatencyOptions
+from tfmeta.latency.options import FINAL, HOST, LatencyOptions, Place
 from tfmeta.progress import bar
 from tfmeta.project import Project
 from tfmeta.stages.retrain import load_model
@@ -35,7 +35,7 @@ class ExportOptions:
         calibration_images: training images, balanced by class, that quantization ranges are taken from.
         verify_images: images of the search split that file and model are compared on.
         min_top1_agreement: share of them that both must give the same class, 0 to 1; the scheme's own by default.
-        device: where the files are timed, a device text of tflite_bench.
+        place: where the files are timed.
         latency: how.
         name: name of the search.
     """
@@ -45,9 +45,13 @@ class ExportOptions:
     calibration_images: int = 300
     verify_images: int = 300
     min_top1_agreement: float | None = None
-    device: str = "host"
+    place: Place = HOST
     latency: LatencyOptions = FINAL
     name: str = MAIN
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what the files and their numbers depend on, as plain data."""
+        return {**asdict(self), "place": self.place.to_json()}
 
 
 def export(project: Project, options: ExportOptions, command: str = "") -> dict[str, Any]:
@@ -67,11 +71,11 @@ def export(project: Project, options: ExportOptions, command: str = "") -> dict[
     section, instead = f"export {options.name} {options.init}", f"delete {manifest} to export anew"
     models = _models(project, options)
     if manifest.exists():
-        project.workdir.claim(section, asdict(options), begun=True, instead=instead)
+        project.workdir.claim(section, options.to_json(), begun=True, instead=instead)
         made = read_manifest(manifest)
         if sources(made) == {row: files.sha256(path) for row, path in models.items()}:
             return made
-    project.workdir.claim(section, asdict(options), begun=False)
+    project.workdir.claim(section, options.to_json(), begun=False)
     preprocessing = Preprocessing.of(project.splits)
     with files.replacing_folder(folder) as new:
         written, refused = write_files(project, options, models, new, preprocessing)
@@ -86,7 +90,8 @@ def measured(
     """Returns the files with their accuracy on the test split, their latency and the structure of their model."""
     # Every file is timed in turns with one of them, the full network where it is there.
     reference = next((item.result.path for item in written if item.model == "full"), written[0].result.path)
-    latencies = measure_files(options.device, [item.result.path for item in written], reference, options.latency)
+    paths, place = [item.result.path for item in written], options.place
+    latencies = measure_files(place.device, paths, reference, options.latency, place.options)
     return [
         replace(
             item,

@@ -61,7 +61,8 @@ def export_front(project: Project, options: ParetoOptions, command: str = "") ->
     paths = {row: project.workdir.model(export.name, row, PARETO) for row in front}
     made = [path for path in (*paths.values(), folder / MANIFEST) if path.exists()]
     instead = f"delete {', '.join(str(path) for path in made)} to export anew"
-    project.workdir.claim(f"{PARETO} {export.name}", asdict(options), begun=bool(made), instead=instead)
+    asked = {**asdict(options), "export": export.to_json()}
+    project.workdir.claim(f"{PARETO} {export.name}", asked, begun=bool(made), instead=instead)
     _train(project, options, front, paths)
     if (folder / MANIFEST).exists():
         manifest = read_manifest(folder / MANIFEST)

@@ -52,7 +52,6 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
     files = manifest["files"]
     config = project.workdir.config
     retrained = config.get(f"retrain {options.name} {options.init}", {})
-    exported = config.get(f"export {options.name} {options.init}", {})
     scheme = "int8" if any(file["scheme"] == "int8" for file in files) else None
     scheme = scheme or (files[0]["scheme"] if files else "int8")
     rows = tuple(_row(project, options, name, chosen[name], found, files, scheme) for name in ROWS if name in chosen)
@@ -65,12 +64,12 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
         front=tuple(_file_row(file) for file in _manifest(project, options.name, PARETO)["files"]),
         trials=_trials(project, options.name),
         groups=_groups(project, chosen["searched"]),
-        how=_how(project, found, retrained, exported, manifest["refused"]),
+        how=_how(project, found, retrained, manifest),
         versions=installed_versions(),
         command=command,
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         file_label=f"{scheme} .tflite",
-        latency_label=_latency_label(exported),
+        latency_label=_latency_label(files),
         search_images=project.splits.search.size,
         test_images=project.splits.test.size,
     )
@@ -123,6 +122,12 @@ def _latency(file: Mapping[str, Any]) -> Latency | Missing:
     return Latency(found["median_ms"], found["p90_ms"], found["verdict"])
 
 
+def _measured(file: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The `tflite_bench.Measurement` of a file as plain data, or None."""
+    found = file["latency"]
+    return None if found is None else found["measurement"]
+
+
 def _manifest(project: Project, name: str, init: str) -> dict[str, Any]:
     path = project.workdir.export(name, init) / MANIFEST
     return read_manifest(path) if path.exists() else {"files": [], "refused": []}
@@ -147,19 +152,40 @@ def _groups(project: Project, structure: Structure) -> tuple[GroupWidth, ...]:
     return tuple(GroupWidth(group.name, group.size, width) for group, width in pairs)
 
 
-def _latency_label(exported: Mapping[str, Any]) -> str:
-    if not exported:
+def _latency_label(files: Sequence[Mapping[str, Any]]) -> str:
+    measured = next((one for file in files if (one := _measured(file)) is not None), None)
+    if measured is None:
         return "not measured"
-    threads = exported["latency"]["threads"]
-    return f"{exported['device']}, {threads} thread{'s' if threads > 1 else ''}"
+    device = measured["device"]
+    # The name of a processor is long, and says less than that it is not a phone.
+    place = "host" if device["kind"] == "host" else device["name"]
+    return f"{place}, {_threads(measured)}"
+
+
+def _threads(measured: Mapping[str, Any]) -> str:
+    threads = measured["options"]["threads"]
+    return f"{threads} thread{'s' if threads > 1 else ''}"
+
+
+def _device(measured: Mapping[str, Any]) -> str:
+    """Device and options of a measurement in words."""
+    device, options = measured["device"], measured["options"]
+    words = [
+        f"{device['name']} ({device['arch']}, {device['cores']} cores, {device['os_version']})",
+        f"{device['runtime']} {device['runtime_version']}",
+        _threads(measured),
+        f"cores: {options['pin']}" if options["pin"] != "none" else "",
+        f"delegate: {options['delegate']}",
+        device["mode"],
+    ]
+    return ", ".join(word for word in words if word)
 
 
 def _how(
     project: Project,
     found: Mapping[str, Any],
     retrained: Mapping[str, Any],
-    exported: Mapping[str, Any],
-    refused: Sequence[Mapping[str, Any]],
+    manifest: Mapping[str, Any],
 ) -> tuple[tuple[str, str], ...]:
     splits = project.splits
     how = [
@@ -183,15 +209,23 @@ def _how(
                 "training moves every accuracy as well",
             )
         )
-    if exported:
+    measured = [(file, one) for file in manifest["files"] if (one := _measured(file)) is not None]
+    devices = dict.fromkeys(_device(one) for _, one in measured)
+    if devices:
         how.append(
             (
                 "Latency",
-                "median and 90th percentile of one inference, all files measured in turns on the same device "
-                f"({exported['device']})",
+                "median and 90th percentile of one inference, each file measured in turns with one of them; on "
+                + "; and on ".join(devices),
             )
         )
-    how += [(f"No {file['scheme']} file of {file['model']}", file["reason"]) for file in refused]
+    # A verdict is of file and reference, so it may have another reason than the file's own measurement.
+    how += [
+        (f"Latency of {file['file']}: {file['latency']['verdict']}", file["latency"]["reason"])
+        for file, _ in measured
+        if file["latency"]["verdict"] != "OK"
+    ]
+    how += [(f"No {file['scheme']} file of {file['model']}", file["reason"]) for file in manifest["refused"]]
     how += [(f"The {name} control is missing", reason) for name, reason in found["missing"].items()]
     if found["note"]:
         how.append(("Search", found["note"]))

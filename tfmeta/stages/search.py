@@ -12,7 +12,7 @@ from tfmeta import files
 from tfmeta import search as search_package
 from tfmeta.errors import UserError
 from tfmeta.graph.structure import Structure
-from tfmeta.latency.options import LatencyOptions
+from tfmeta.latency.options import HOST, LatencyOptions, Place
 from tfmeta.objectives import CLOSED_FORM, OBJECTIVES, Constraint
 from tfmeta.project import Project
 from tfmeta.registry import resolve
@@ -39,7 +39,7 @@ class SearchOptions:
         generations: how many times to propose and evaluate.
         population: structures a generation.
         calibration_images: training images for the batch-norm statistics of each structure.
-        device: where latency is measured, a device text of tflite_bench; used when a limit is on latency.
+        place: where latency is measured; used when a limit is on latency.
         latency: how it is measured.
         seed: of the search.
         name: name of the result, to keep several searches in one work directory.
@@ -50,10 +50,14 @@ class SearchOptions:
     generations: int = 20
     population: int = 50
     calibration_images: int = 2000
-    device: str = "host"
+    place: Place = HOST
     latency: LatencyOptions = field(default_factory=LatencyOptions)
     seed: int = 0
     name: str = MAIN
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what the result depends on, as plain data."""
+        return {**asdict(self), "place": self.place.to_json()}
 
 
 def search(project: Project, options: SearchOptions) -> dict[str, Any]:
@@ -68,8 +72,12 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
         UserError: a limit that cannot be understood.
     """
     workdir, path = project.workdir, project.workdir.search(options.name)
+    section = f"search {options.name}"
     claim = functools.partial(
-        workdir.claim, f"search {options.name}", asdict(options), instead="give another --name to this search"
+        workdir.claim,
+        section,
+        _claimed(options, workdir.config.get(section), finished=path.exists()),
+        instead="give another --name to this search",
     )
     if path.exists():
         claim(begun=True)
@@ -141,7 +149,28 @@ def _objectives(project: Project, options: SearchOptions, closed: Mapping[str, A
 
 def _latency(project: Project, options: SearchOptions, store: Store) -> Any:
     kind = resolve(OBJECTIVES, "latency", "objective")
-    return kind(project.graph, options.device, options.latency, project.workdir.path / "latency", store)
+    return kind(
+        project.graph,
+        options.place.device,
+        options.latency,
+        project.workdir.path / "latency",
+        store,
+        device_options=options.place.options,
+    )
+
+
+def _claimed(options: SearchOptions, begun: Any, *, finished: bool) -> dict[str, Any]:
+    """The options that bind a search; until it is finished, any device like the one it began on may go on with it.
+
+    The same phone has another name on another cable or network, and a pool of such phones does as well. Whether it is
+    one of the same model, the store checks by its fingerprint.
+    """
+    values = options.to_json()
+    place = begun.get("place") if isinstance(begun, dict) else None
+    began = place.get("device") if isinstance(place, dict) else None
+    if not finished and isinstance(began, str) and began.split(":")[0] == options.place.device.split(":")[0]:
+        values["place"]["device"] = began
+    return values
 
 
 def _searcher_options(options: SearchOptions) -> Any:

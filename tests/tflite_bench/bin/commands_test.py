@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
 import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
+import types
+from collections.abc import Iterator
 
 import pytest
 
+from tests.tflite_bench.devices import Fake
 from tflite_bench.__main__ import main
-from tflite_bench.bin import VERBS
-from tflite_bench.types import Measurement
+from tflite_bench.bin import VERBS, app, option_flags
+from tflite_bench.conditions import Conditions
+from tflite_bench.device import DEVICES, Device
+from tflite_bench.device_options import DeviceOptions
+from tflite_bench.errors import OutputError
+from tflite_bench.pool import Pool
+from tflite_bench.types import BenchOptions, Delegation, Measurement
 
 Models = dict[str, pathlib.Path]
 Captured = pytest.CaptureFixture[str]
@@ -104,7 +115,7 @@ def test_more_threads_than_cores_are_noted(models: Models, capsys: Captured) -> 
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["measure"], 2, "Expected a verb among: compare, run. Received: 'measure'"),
+        (["measure"], 2, "Expected a verb among: compare, devices, fetch, profile, run. Received: 'measure'"),
         (["rum"], 2, "Did you mean 'run'?"),
         (["--threads=2"], 2, "Expected a verb before the flags"),
         (["run"], 2, "at least one .tflite file"),
@@ -113,7 +124,20 @@ def test_more_threads_than_cores_are_noted(models: Models, capsys: Captured) -> 
         (["run", "a.tflite", "--threads=0"], 2, "Received: threads=0"),
         (["run", "a.tflite", "--num_runs=0"], 2, "Received: num_runs=0"),
         (["run", "a.tflite", "--min_secs=nan"], 2, "Received: min_secs=nan"),
-        (["run", "a.tflite", "--device=adb"], 2, "Received: 'adb'"),
+        (["run", "MODEL", "--device=phone"], 2, "Expected a device among: adb, binary, host"),
+        (["run", "MODEL", "--pin=huge"], 2, "Received: pin='huge'"),
+        (["run", "MODEL", "--pin=0x80000000000000000000"], 2, "among those that this process may use"),
+        (["run", "MODEL", "--delegate=gpu"], 2, "Received: delegate='gpu'"),
+        (["run", "MODEL", "--retries=-1"], 2, "retries"),
+        (["run", "MODEL", "--max_thermal_status=9"], 2, "max_thermal_status from 0 to 6"),
+        (["run", "MODEL", "--reference=none.tflite"], 1, "No such model file: none.tflite"),
+        (["run", "MODEL", "--reference=MODEL", "--reference_every=0"], 2, "reference_every to be 1 or more"),
+        (["run", "MODEL", "--sustained=soon"], 2, "a duration such as 90s, 10m or 1h. Received: 'soon'"),
+        (["run", "MODEL", "--sustained=0s"], 2, "Received: '0s'"),
+        (["run", "MODEL", "--sustained=1s", "--reference=MODEL"], 2, "either --sustained or --reference"),
+        (["run", "MODEL", "--plot=a.png"], 2, "give --sustained=10m too"),
+        (["run", "MODEL", "--sustained=1s", "--plot=a.gif"], 2, "Received: a.gif"),
+        (["run", "MODEL", "--sustained=1s", "--plot=no/such/a.png"], 2, "There is none at"),
         (["run", "a.tflite", "--flagfile=none"], 2, "none"),
         (["run", "no such.tflite"], 1, "No such model file: no such.tflite"),
         (["run", "."], 1, "Received a folder"),
@@ -123,8 +147,10 @@ def test_more_threads_than_cores_are_noted(models: Models, capsys: Captured) -> 
         (["compare", "a.tflite", "b.tflite"], 1, "No such model file: a.tflite"),
     ],
 )
-def test_a_mistake_is_told_in_two_lines(arguments: list[str], code: int, text: str, capsys: Captured) -> None:
-    assert main(arguments) == code
+def test_a_mistake_is_told_in_two_lines(
+    models: Models, arguments: list[str], code: int, text: str, capsys: Captured
+) -> None:
+    assert main([argument.replace("MODEL", str(models["small"])) for argument in arguments]) == code
     captured = capsys.readouterr()
     assert captured.out == ""
     assert text in captured.err
@@ -144,9 +170,133 @@ def test_help_shows_every_flag_with_its_default(verb: str, capsys: Captured) -> 
     assert main([verb, "--help", "--nonsense"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"tflite-bench {verb} ")
-    for flag in ("--device", "--threads", "--num_runs", "--[no]json", "--flagfile"):
-        assert f"  {flag}\n" in out
-    assert "default: 50" in out
+    assert all(f"  {flag}\n" in out for flag in ("--[no]json", "--flagfile"))
+    assert "default: false" in out
+    assert "None" not in out
+
+
+@pytest.mark.parametrize("verb", ["run", "compare", "profile"])
+def test_every_option_has_a_flag_that_reaches_it(verb: str) -> None:
+    values = importlib.import_module(f"tflite_bench.bin.{verb}").FLAGS
+    changed = {bool: "true", int: "3", float: "4.5", tuple: "/a/b", str: "little", type(None): "/a/b"}
+    named = {"delegate": "none"}
+    for kind, read in ((BenchOptions, option_flags.options), (DeviceOptions, option_flags.device_options)):
+        for field in dataclasses.fields(kind):
+            typed = named.get(field.name, changed[type(field.default)])
+            if field.default is True:
+                typed = "false"
+            app._parse(values, verb, [f"--{field.name}={typed}"])
+            assert getattr(read(values), field.name) != field.default, field.name
+    app._parse(values, verb, ["--benchmark_model=/a", "--benchmark_model=/b"])
+    assert option_flags.device_options(values).benchmark_model == ("/a", "/b")
+    app._parse(values, verb, [])
+    assert option_flags.options(values) == BenchOptions()
+    assert option_flags.device_options(values) == DeviceOptions()
+
+
+# On a device that does as it is told
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Device]]:
+    """The device ``fake`` of the command line: the only one in the list."""
+    opened: list[Device] = []
+    module = types.ModuleType("fake_device")
+    module.open = lambda argument, options: opened[0]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "fake_device", module)
+    monkeypatch.setitem(DEVICES, "fake", "fake_device:open")
+    yield opened
+
+
+SHORT = ["--device=fake", "--num_runs=40", "--min_secs=0"]
+
+
+def test_a_throttled_measurement_is_repeated_and_told(models: Models, fake: list[Device], capsys: Captured) -> None:
+    device = Fake(kind="statistics")
+    device.level_ms = lambda name, _: 1.5 if name == "small" and device.runs >= 20 else 1.0
+    fake.append(device)
+    assert main(["run", str(models["small"]), str(models["large"]), *SHORT, "--retries=1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3].startswith("small.tflite") and lines[3].endswith("THROTTLED (attempt 2)")
+    assert lines[4].startswith("large.tflite") and lines[4].endswith("OK")
+    assert lines[6].startswith("small.tflite: The end of the run was 50% slower than its beginning")
+
+
+def test_what_the_device_tells_of_itself_is_shown(models: Models, fake: list[Device], capsys: Captured) -> None:
+    states = [Conditions(thermal_status=0, temperature_c=30.25), Conditions(thermal_status=1, temperature_c=36.5)]
+    told = Delegation("gpu", False, 7, 9, 2)
+    fake.append(Fake(states=states, delegation=told, serial="S1"))
+    assert main(["run", str(models["small"]), *SHORT, "--delegate=gpu", "--pin=big", "--retries=0"]) == 0
+    head, _, titles, row, _, reason = capsys.readouterr().out.splitlines()
+    assert head.endswith("; threads: 1, cores: big, delegate: gpu") and "Paper (S1)" in head
+    assert all(word in titles.split() for word in ("delegated", "°C", "thermal"))
+    assert all(text in row for text in ("7/9", "30.2 to 36.5", "none to light", "THROTTLED"))
+    assert reason == "small.tflite: The thermal status rose from none to light."
+    assert "battery" not in titles  # nobody told
+
+
+def test_a_pool_measures_several_models_at_once(models: Models, fake: list[Device], capsys: Captured) -> None:
+    together = threading.Barrier(2, timeout=10)
+
+    class Meeting(Fake):
+        def settle(self) -> None:
+            super().settle()
+            together.wait()  # both phones measure at the same time, or this breaks
+
+    phones = [Meeting(serial="A"), Meeting(serial="B")]
+    fake.append(Pool(phones))
+    paths = [str(models[name]) for name in ("small", "large", "indices", "bytes")]
+    assert main(["run", *paths, *SHORT, "--json"]) == 0
+    measured = [Measurement.from_json(data) for data in json.loads(capsys.readouterr().out)["measurements"]]
+    assert [one.model_name for one in measured] == [pathlib.Path(path).name for path in paths]
+    assert sorted(one.device.serial for one in measured) == ["A", "A", "B", "B"]
+    assert all(phone.closed for phone in phones)
+
+
+def test_the_reference_shows_drift(models: Models, fake: list[Device], capsys: Captured) -> None:
+    arguments = ["run", str(models["small"]), str(models["bytes"]), *SHORT, f"--reference={models['large']}"]
+    arguments += ["--reference_every=1", "--retries=0"]
+
+    def device() -> Fake:
+        made = Fake()
+        made.level_ms = lambda name, _: 1.2 if made.notes.count("settle") > 3 else 1.0
+        return made
+
+    fake.append(device())
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[-2:] for line in out.splitlines()[3:5]] == [["+0.0%", "OK"], ["+20.0%", "THROTTLED"]]
+    assert out.splitlines()[-1] == "reference large.tflite, median ms in turn: 1.000, 1.000, 1.200"
+    fake[0] = device()
+    assert main([*arguments, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert [one["drift"] for one in data["measurements"]] == pytest.approx([1.0, 1.2])
+    assert [one["model_name"] for one in data["references"]] == ["large.tflite"] * 3
+
+
+def test_sustained_draws_latency_over_time(models: Models, tmp_path: pathlib.Path, capsys: Captured) -> None:
+    plot = tmp_path / "curve.svg"
+    arguments = ["run", str(models["large"]), "--warmup_min_secs=0", "--sustained=1s", f"--plot={plot}"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert " ms  ####" in out and "0:01: " in out
+    assert out.endswith(f"Plot: {plot}\n")
+    assert plot.read_text().startswith("<?xml")
+    assert main([*arguments, "--json"]) == 0
+    (run,) = json.loads(capsys.readouterr().out)["sustained"]
+    assert run["model_name"] == "large.tflite" and run["num_runs"] > 0 and run["points"][0]["median_ms"] > 0
+
+
+def test_a_device_that_fails_has_its_own_exit_code_and_is_closed(
+    models: Models, fake: list[Device], capsys: Captured
+) -> None:
+    device = Fake(faults=[None] * 11 + [OutputError("Garbage.")])
+    fake.append(device)
+    assert main(["run", str(models["small"]), str(models["large"]), *SHORT, "--json"]) == 3
+    captured = capsys.readouterr()
+    assert [one["model_name"] for one in json.loads(captured.out)["measurements"]] == ["small.tflite"]
+    assert captured.err == "tflite-bench run: Garbage.\n"
+    assert device.closed
 
 
 def test_a_process_for_help_imports_neither_tensorflow_nor_litert() -> None:
@@ -171,16 +321,17 @@ def test_a_device_that_cannot_be_used_has_its_own_exit_code(models: Models) -> N
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self/maps").exists(), reason="watches Linux's /proc")
-def test_ctrl_c_ends_in_one_line(models: Models) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_in_one_line(models: Models, number: signal.Signals, code: int) -> None:
     process = _start("run", str(models["small"]), "--min_secs=60")
     maps = pathlib.Path(f"/proc/{process.pid}/maps")
     for _ in range(600):
         if "small.tflite" in maps.read_text():  # the model is loaded: measuring has begun
             break
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert (out, err) == ("", "tflite-bench run: Stopped.\n")
 
 

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from tflite_bench import cache
+from tflite_bench.errors import BenchError
+
+
+def test_the_folder_is_that_of_the_environment(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a"))
+    assert cache.cache_folder("b", "c") == tmp_path / "a/tflite_bench/b/c"
+    assert (tmp_path / "a/tflite_bench/b/c").is_dir()
+
+
+@pytest.mark.parametrize("given", ["", "relative/path"])
+def test_what_is_no_absolute_path_does_not_count(
+    given: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", given)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.cache_folder() == tmp_path / ".cache/tflite_bench"
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(BenchError, match="Set XDG_CACHE_HOME"):
+        cache.cache_folder()
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "x.json"
+    cache.write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError, match="in the middle"), cache.written_whole(path) as file:
+        file.write(b"half")
+        raise RuntimeError("in the middle")
+    assert cache.read_json(path) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[1]", b"{", b"\xff\xfe"])
+def test_what_cannot_be_read_is_nothing(tmp_path: pathlib.Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "x").write_bytes(content)
+    assert cache.read_json(tmp_path / "x") is None

@@ -1,0 +1,65 @@
+"""The user's cache folder: what is worth keeping between calls, and can be made again."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from tflite_bench.errors import BenchError
+
+
+def cache_folder(*parts: str) -> pathlib.Path:
+    """Returns ``$XDG_CACHE_HOME/tflite_bench``, or ``~/.cache/tflite_bench``, or a folder below it.
+
+    The folder is made where it is missing. Of the environment only an absolute path counts, as the XDG
+    specification has it: https://specifications.freedesktop.org/basedir-spec/latest/
+
+    Raises:
+        BenchError: it cannot be made.
+    """
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    base = pathlib.Path(given) if os.path.isabs(given) else pathlib.Path(os.path.expanduser("~")) / ".cache"
+    folder = base.joinpath("tflite_bench", *parts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(
+            f"Cannot make the cache folder {folder}: {error.strerror}. "
+            "Set XDG_CACHE_HOME to a folder that can be written."
+        ) from error
+    return folder
+
+
+@contextmanager
+def written_whole(path: pathlib.Path) -> Iterator[BinaryIO]:
+    """Context manager: a file that takes the place of ``path`` on leaving, whole and on the disk, or not at all."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        pathlib.Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: pathlib.Path, data: Mapping[str, Any]) -> None:
+    """Writes ``data`` to ``path``, whole or not at all."""
+    with written_whole(path) as file:
+        file.write((json.dumps(data, indent=2, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any] | None:
+    """Returns what `write_json` wrote, or None where there is nothing that can be read."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
