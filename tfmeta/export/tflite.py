@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from tfmeta.export import SCHEMES, converter, flatbuffer, verify
 from tfmeta.export import calibration as calibration_images
 from tfmeta.export.interface import Scheme, Tolerance
 from tfmeta.export.runtime_version import MinimumRuntime, minimum_runtime
+from tfmeta.export.tuning import Trained
 from tfmeta.registry import resolve
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class ExportResult:
         agreement: how near it is to its Keras model on the samples.
         contents: operators, inputs and outputs.
         minimum_runtime: the oldest TFLite runtime that can run it.
+        training: what the training of the scheme reached, where it trains.
     """
 
     path: Path
@@ -42,10 +45,11 @@ class ExportResult:
     agreement: verify.Agreement
     contents: flatbuffer.FlatModel
     minimum_runtime: MinimumRuntime
+    training: Mapping[str, Any] | None = None
 
 
 def export_tflite(
-    model: keras.Model,
+    model: keras.Model | Trained,
     path: str | os.PathLike[str],
     scheme: str = "int8",
     calibration: np.ndarray | None = None,
@@ -63,7 +67,8 @@ def export_tflite(
     before stays as it was when anything fails.
 
     Args:
-        model: a built Functional or Sequential Keras model with one image input and one output.
+        model: a built Functional or Sequential Keras model with one image input and one output; for
+            schemes that train, what their ``train`` gave.
         path: the .tflite file to write.
         scheme: a name in ``tfmeta.export.SCHEMES``.
         calibration: `[N, H, W, C]` float32 from the training split, prepared as in training; tells
@@ -82,7 +87,8 @@ def export_tflite(
         UserError: no such scheme.
     """
     chosen: Scheme = resolve(SCHEMES, scheme, "quantization scheme")
-    named = converter.with_batch_one(model)
+    model, training = _checked(chosen, model)
+    named = converter.with_batch_one(model) if chosen.train is None else model
     calibration, samples = _images(model, chosen, calibration, reference_samples, min_calibration_images)
     tolerance = _tolerance(chosen, min_top1_agreement, max_relative_error)
     data = chosen.convert(named, calibration)
@@ -100,7 +106,19 @@ def export_tflite(
         agreement=agreement,
         contents=contents,
         minimum_runtime=minimum_runtime(contents),
+        training=training,
     )
+
+
+def _checked(scheme: Scheme, model: keras.Model | Trained) -> tuple[keras.Model, Mapping[str, Any] | None]:
+    """The model, and what its training reached."""
+    if isinstance(model, Trained) != (scheme.train is not None):
+        raise ExportError(
+            f"Expected {'what its train() gives' if scheme.train else 'a Keras model'} for the scheme {scheme.name!r}. "
+            f"Received: {type(model).__name__}. "
+            + ("It trains the network before it is converted: tfmeta export does both." if scheme.train else "")
+        )
+    return (model.model, model.details) if isinstance(model, Trained) else (model, None)
 
 
 def _images(

@@ -35,11 +35,16 @@ def _convert(model: keras.Model, calibration: np.ndarray | None) -> bytes:
     conversion.representative_dataset = samples
     conversion.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     data = converter.run(model, conversion)
-    _refuse_float_islands(data, model)
+    refuse_float_islands(data, model)
     return data
 
 
-def _refuse_float_islands(data: bytes, model: keras.Model) -> None:
+def refuse_float_islands(data: bytes, model: keras.Model) -> None:
+    """Refuses a file with operators that were left in float.
+
+    Raises:
+        ExportError: there are some; the text names the layer.
+    """
     # An operator without an int8 kernel does not fail the converter, not even with BUILTINS_INT8:
     # it is left in float between a DEQUANTIZE and a QUANTIZE (TF 2.21: ELU, SIN, CUMSUM). That file
     # is neither full int8 nor fast.
