@@ -29,7 +29,7 @@ from tfmeta.errors import UserError, WorkdirError
 
 MAIN = "main"  # the name of a search unless told otherwise
 
-_FOLDERS = ("checkpoints", "searches", "models/*", "export/*", "reports/*", "latency")
+_FOLDERS = ("checkpoints", "checkpoints/*", "searches", "models/*", "export/*", "reports/*", "latency")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -148,6 +148,10 @@ class Workdir:
     def checkpoint(self, name: str) -> Path:
         """Returns the place of a checkpoint."""
         return self.path / "checkpoints" / f"{name}.weights.h5"
+
+    def tuned(self, name: str) -> Path:
+        """Returns the folder of the steps that schemes with a training have taken with one network."""
+        return self.path / "checkpoints" / f"tuned-{name}"
 
     @property
     def store(self) -> Path:

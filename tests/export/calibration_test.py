@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from keras import layers
 
+from tfmeta.data.sources import ArraySource
+from tfmeta.data.splits import Split
 from tfmeta.errors import ExportError
-from tfmeta.export.calibration import check_calibration, checked_images
+from tfmeta.export.calibration import check_calibration, checked_images, from_split
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,11 @@ def model() -> keras.Model:
 
 @pytest.fixture
 def images() -> np.ndarray:
-    return np.random.default_rng(1).random((100, 6, 6, 1), dtype=np.float32)
+    # Ramps in random directions: neighbouring pixels are alike, as in pictures.
+    rng = np.random.default_rng(1)
+    slopes = rng.random((2, 100, 1, 1, 1))
+    rows, columns = np.arange(6).reshape(1, 6, 1, 1), np.arange(6).reshape(1, 1, 6, 1)
+    return ((slopes[0] * rows + slopes[1] * columns) / 10).astype(np.float32)
 
 
 def test_good_images_pass_and_become_float32(model, images):
@@ -56,6 +62,52 @@ def test_images_that_do_not_fit_the_model(model, images, spoil, message):
 def test_images_that_mislead_the_quantizer(model, images, spoil, message):
     with pytest.raises(ExportError, match=message):
         check_calibration(model, spoil(images).astype(np.float32), reference=images)
+
+
+@pytest.mark.parametrize("draw", ["random", "standard_normal"])
+def test_random_numbers_are_no_images(model, images, draw):
+    numbers = getattr(np.random.default_rng(1), draw)((100, 6, 6, 1), dtype=np.float32)
+    with pytest.raises(ExportError, match=r"neighbouring pixels.*random numbers\. Take images from the training split"):
+        check_calibration(model, numbers)
+    with pytest.raises(ExportError, match="random numbers"):
+        check_calibration(model, numbers, reference=images)
+    check_calibration(model, numbers, reference=numbers)  # where real images are like that, so may calibration be
+
+
+# A network that knows from training what comes in: digits in 0..1.
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda images: images / 255, r"'\w+' they spread 0\.00\d+ times as far.*Received: images from 0 to 0\.0039"),
+        (lambda images: images * 255, "spread .* times as far as the training images"),
+        (lambda images: images + 3, r"mean is \S+ standard deviations off.*scaled as there and once only"),
+    ],
+)
+def test_images_that_the_first_layer_was_not_trained_on(reader, digits, spoil, message):
+    images = digits[0][:100]
+    check_calibration(reader, images)
+    with pytest.raises(ExportError, match=message):
+        check_calibration(reader, spoil(images).astype(np.float32))
+
+
+def _split(sizes):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    images = np.zeros((len(labels), 6, 6, 1), np.uint8)
+    images[:, 0, 0, 0] = labels
+    return Split(ArraySource(images, labels.astype(np.int32)))
+
+
+def test_images_from_a_split_are_balanced_and_cover_every_class():
+    # 120 of three classes is 40 of each; 150 classes get one each although 100 images were asked for.
+    _, counts = np.unique(from_split(_split([400, 60, 50]), 120, seed=0)[:, 0, 0, 0], return_counts=True)
+    assert counts.tolist() == [40, 40, 40]
+    assert len(np.unique(from_split(_split([2] * 150), 100, seed=0)[:, 0, 0, 0])) == 150
+
+
+def test_far_too_few_images_of_a_split():
+    with pytest.raises(ExportError, match=r"at least 100 calibration images\. Received: 20, of 510 training images"):
+        from_split(_split([400, 60, 50]), 20, seed=0)
+    assert len(from_split(_split([20, 10]), 30, seed=0)) == 30  # there are no more
 
 
 def test_fewer_images_when_the_caller_says_so(model, images):

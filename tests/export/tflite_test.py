@@ -43,8 +43,14 @@ def test_fp32_file_computes_what_the_model_computes(name, tiny, noise, tmp_path)
     assert result.agreement.top1_agreement == 1.0
 
 
-@pytest.mark.parametrize("scheme", sorted(SCHEMES))
-@pytest.mark.parametrize("name", NETS)
+# Every scheme on one network, and every network in the schemes that take the longest ways through the converter.
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [
+        *(("squeeze_excite", scheme) for scheme in SCHEMES),
+        *((name, "int8") for name in NETS if name != "squeeze_excite"),
+    ],
+)
 def test_file_is_clean_and_fixed(name, scheme, tiny, noise, tmp_path):
     path = tmp_path / "m.tflite"
     # Random weights answer with near ties, so agreement says little here; the digits test tells it.
@@ -65,7 +71,7 @@ def test_file_is_clean_and_fixed(name, scheme, tiny, noise, tmp_path):
     assert list(contents.inputs) == ["image"] and list(contents.outputs) == ["output"]
     ends = contents.inputs["image"], contents.outputs["output"]
     assert [end.shape_signature for end in ends] == [(1, 12, 12, 3), (1, 10)]
-    assert [end.dtype for end in ends] == ["FLOAT32", "FLOAT32"]
+    assert [end.dtype for end in ends] == ["INT8" if scheme == "int8_io" else "FLOAT32"] * 2
 
 
 @pytest.mark.parametrize("scheme", sorted(SCHEMES))
@@ -84,13 +90,48 @@ def test_int8_agrees_on_a_trained_network(reader, digits, tmp_path):
     assert abs(verify.accuracy(result.path, test_images, test_labels) - float_accuracy) < 0.03
 
 
-def test_int8_is_a_third_of_fp32(reader, digits, tmp_path):
-    # A quarter for the weights; the graph itself costs a few kB in both.
-    sizes = [
-        export_tflite(reader, tmp_path / f"{scheme}.tflite", scheme, digits[0][:100]).size_bytes
-        for scheme in ("int8", "fp32")
-    ]
-    assert sizes[0] < 0.4 * sizes[1]
+@pytest.fixture(scope="module")
+def of_reader(reader, digits, tmp_path_factory):
+    """The file of the network that reads digits in every scheme that needs no training."""
+    folder = tmp_path_factory.mktemp("files")
+    return {
+        scheme: export_tflite(reader, folder / f"{scheme}.tflite", scheme, digits[0][:200])
+        for scheme in ("fp32", "fp16", "dynamic_int8", "int8", "int8_io", "int16x8")
+    }
+
+
+def test_every_scheme_reads_digits_as_well_as_the_model(of_reader, reader, digits):
+    _, _, images, labels = digits
+    _, float_accuracy = reader.evaluate(images, labels, verbose=0)
+    for scheme, result in of_reader.items():
+        assert abs(verify.accuracy(result.path, images, labels) - float_accuracy) < 0.03, scheme
+
+
+def test_schemes_are_as_small_as_they_say(of_reader):
+    # A half or a quarter for the weights; the graph itself costs a few kB in all.
+    size = {scheme: result.size_bytes for scheme, result in of_reader.items()}
+    assert size["fp16"] < 0.65 * size["fp32"]
+    for scheme in ("dynamic_int8", "int8", "int8_io", "int16x8"):
+        assert size[scheme] < 0.45 * size["fp32"], scheme
+
+
+def test_types_inside_and_at_the_ends(of_reader):
+    def types(scheme):
+        contents = of_reader[scheme].contents
+        inner = [one for one in contents.operators if one.op not in ("QUANTIZE", "DEQUANTIZE")]
+        weights = {one.inputs[1].dtype for one in inner if one.op == "CONV_2D"}
+        ends = {end.dtype for end in (*contents.inputs.values(), *contents.outputs.values())}
+        return ends, {end.dtype for one in inner for end in one.outputs}, weights
+
+    floats = {"FLOAT32"}
+    assert types("fp32") == (floats, floats, floats)
+    assert types("fp16") == (floats, floats, floats)  # behind a DEQUANTIZE of halves
+    assert "FLOAT16" in {end.dtype for one in of_reader["fp16"].contents.operators for end in one.inputs}
+    # Kernels of less than 1024 numbers are left in float.
+    assert types("dynamic_int8") == (floats, floats, {"INT8", "FLOAT32"})
+    assert types("int8") == (floats, {"INT8"}, {"INT8"})
+    assert types("int8_io") == ({"INT8"}, {"INT8"}, {"INT8"})
+    assert types("int16x8") == (floats, {"INT16"}, {"INT8"})
 
 
 def test_int8_inside_float_outside(reader, digits, tmp_path):
@@ -127,6 +168,12 @@ def test_operator_without_int8_kernel_names_its_layer(noise, tmp_path):
         export_tflite(model, tmp_path / "m.tflite", "int8", noise)
 
 
+def test_operator_without_16_bit_kernel_names_its_layer(noise, tmp_path):
+    model = _with_layer(layers.Activation("hard_swish", name="smooth"))
+    with pytest.raises(ExportError, match=r"HARD_SWISH \(layer 'smooth'\).*or export with scheme=\"int8\""):
+        export_tflite(model, tmp_path / "m.tflite", "int16x8", noise)
+
+
 def test_file_that_fails_verification_is_not_written(reader, digits, tmp_path):
     path = tmp_path / "m.tflite"
     path.write_bytes(b"the file of the last run")
@@ -145,7 +192,7 @@ def test_conversion_is_silent(tiny, noise, tmp_path, capfd):
 
 
 def test_unknown_scheme_lists_the_known(tiny, noise, tmp_path):
-    with pytest.raises(UserError, match=r"Unknown quantization scheme 'int7'.*fp32, int8"):
+    with pytest.raises(UserError, match=r"Unknown quantization scheme 'int7'.*fp32, int16x8, int8"):
         export_tflite(tiny("plain"), tmp_path / "m.tflite", "int7", noise)
 
 

@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 from absl import flags
 
+from tfmeta.bin import tune_flags
 from tfmeta.data import DATASETS
 from tfmeta.data.options import FITS, INPUT_RANGES, DataOptions
-from tfmeta.export import SCHEMES
+from tfmeta.export import ALL_SCHEMES, SCHEMES, TRAINED_SCHEMES
 from tfmeta.latency.options import LatencyOptions
 from tfmeta.networks import NETWORKS
 from tfmeta.project import ProjectOptions
@@ -283,9 +284,13 @@ def retrain(values: flags.FlagValues) -> Callable[[TrainOptions, str, str], Retr
 def export(values: flags.FlagValues) -> Callable[[str, str, str, LatencyOptions], ExportOptions]:
     """Defines the quantization schemes."""
     schemes = flags.DEFINE_multi_enum(
-        "scheme", list(SCHEMES), sorted(SCHEMES), "Quantization scheme; repeat it for several.", flag_values=values
+        "scheme",
+        list(ExportOptions.schemes),
+        sorted(ALL_SCHEMES),
+        f"Quantization scheme; repeat it for several. These train first: {', '.join(TRAINED_SCHEMES)}.",
+        flag_values=values,
     )
-
+    tuning = tune_flags.tune(values)
     agreement = flags.DEFINE_float(
         "min_top1_agreement",
         None,
@@ -300,6 +305,7 @@ def export(values: flags.FlagValues) -> Callable[[str, str, str, LatencyOptions]
             min_top1_agreement=agreement.value,
             device=device,
             latency=latency,
+            tune=tuning(),
             name=name,
         )
 

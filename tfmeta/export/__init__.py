@@ -2,8 +2,15 @@
 
 SCHEMES = {
     "fp32": "tfmeta.export.schemes.fp32:SCHEME",
+    "fp16": "tfmeta.export.schemes.fp16:SCHEME",
+    "dynamic_int8": "tfmeta.export.schemes.dynamic_int8:SCHEME",
     "int8": "tfmeta.export.schemes.int8:SCHEME",
-    # These train the network first.
+    "int8_io": "tfmeta.export.schemes.int8_io:SCHEME",
+    "int16x8": "tfmeta.export.schemes.int16x8:SCHEME",
+}
+
+# Schemes that train the network before it is converted.
+TRAINED_SCHEMES = {
     "int8_qat": "tfmeta.export.schemes.int8_qat:SCHEME",
     "sparse": "tfmeta.export.schemes.sparse:SCHEME",
     "sparse_2_4": "tfmeta.export.schemes.sparse_2_4:SCHEME",
@@ -14,4 +21,9 @@ SCHEMES = {
     "sparse_clustered_qat": "tfmeta.export.schemes.sparse_clustered_qat:SCHEME",
 }
 
-__all__ = ["SCHEMES"]
+ALL_SCHEMES = {**SCHEMES, **TRAINED_SCHEMES}
+
+# What is exported unless the user says otherwise: the reference, and the smallest and fastest that loses little.
+DEFAULT_SCHEMES = ("fp32", "int8")
+
+__all__ = ["ALL_SCHEMES", "DEFAULT_SCHEMES", "SCHEMES", "TRAINED_SCHEMES"]

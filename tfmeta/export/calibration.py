@@ -1,4 +1,9 @@
-"""Checks the calibration images: wrong ones are the usual cause of an int8 file that guesses."""
+"""Calibration images: taken from the training pipeline, and checked; wrong ones are the usual cause of a bad int8 file.
+
+Three things tell real images from others. A model's first layers know what they were trained on: a Rescaling wants raw
+pixels, and the first batch norm has kept mean and spread of what it saw. Neighbouring pixels of pictures are alike,
+those of random numbers are not. And reference samples, where they are given, have the range that calibration must have.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +12,49 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfmeta.errors import ExportError
+from tfmeta.export import converter
 from tfmeta.lazy import keras
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tfmeta.data.splits import Split
+
 MIN_IMAGES = 100
 _MAX_SPREAD_RATIO = 8.0
 _UNIT_RANGE = 1.0 + 1e-3
+# Scaled twice by 255 or 127.5 is a factor of 100 and more. A network that was trained for a few steps only has
+# statistics that are still off by up to 8 (they begin at 1, and the spread of its first layer may be far from that).
+_MAX_FIRST_LAYER_RATIO = 16.0
+# In standard deviations, of the median channel: 0.1 for images of the training set, 0.8 for those in 0..1 where the
+# network was trained on -1..1.
+_MAX_FIRST_LAYER_SHIFT = 0.5
+# Correlation of pixels with their neighbours: 0.4 and more in pictures, 0.01 in random numbers.
+_MIN_NEIGHBOUR_CORRELATION = 0.1
+_MIN_SIDE = 4  # smaller images have too few neighbours
+
+
+def from_split(split: Split, count: int, seed: int) -> np.ndarray:
+    """Returns about ``count`` images float32 `[N, H, W, C]` of the training split, as many of every class as possible.
+
+    At least one of every class is taken, since one that was never seen may need a wider range; all images, where the
+    split has no more.
+
+    Args:
+        split: the *training* split: what the model was trained on, scaled as in training, without augmentation.
+        count: how many, at least 100 unless the split is smaller.
+        seed: draws them.
+
+    Raises:
+        ExportError: far too few are asked for.
+    """
+    classes = len(np.unique(split.labels))
+    if count < min(MIN_IMAGES, split.size):
+        raise ExportError(
+            f"Expected at least {MIN_IMAGES} calibration images. Received: {count}, of {split.size:,} training images. "
+            "Ask for more; 300 take a second or two."
+        )
+    return split.sample(max(count, classes), seed)[0]
 
 
 def checked_images(model: keras.Model, images: np.ndarray, what: str) -> np.ndarray:
@@ -65,8 +105,8 @@ def check_calibration(
         reference: other real images `[M, H, W, C]` float32, to compare the range with.
 
     Raises:
-        ExportError: too few images, all alike, scaled twice or differently from ``reference``, or
-            the model answers them with values that are no numbers.
+        ExportError: too few images, all alike, random, scaled twice or otherwise than what the model was trained
+            on or than ``reference``, or the model answers them with values that are no numbers.
     """
     if len(images) < min_images:
         raise ExportError(
@@ -79,6 +119,8 @@ def check_calibration(
             "Expected calibration images that differ. Received: copies of one image. Take them from the training split."
         )
     _check_range(model, images, reference)
+    _check_neighbours(images, reference)
+    _check_first_layer(model, images)
     # The quantizer ends the whole process, without an exception, when a range is not a number.
     for batch in _batches(images):
         if not np.all(np.isfinite(keras.ops.convert_to_numpy(model(batch, training=False)))):
@@ -106,6 +148,71 @@ def _check_range(model: keras.Model, images: np.ndarray, reference: np.ndarray |
             f"({reference.min():.3g} to {reference.max():.3g}). Received: {low:.3g} to "
             f"{high:.3g}. Prepare both as in training."
         )
+
+
+def _check_neighbours(images: np.ndarray, reference: np.ndarray | None) -> None:
+    if min(images.shape[1:3]) < _MIN_SIDE:
+        return
+    correlation = _neighbour_correlation(images)
+    if correlation >= _MIN_NEIGHBOUR_CORRELATION:
+        return
+    # Data that is like noise by nature is let through when the reference samples are too.
+    if reference is None or _neighbour_correlation(reference) >= _MIN_NEIGHBOUR_CORRELATION:
+        raise ExportError(
+            "Expected real images for calibration. Received: neighbouring pixels that have nothing to do with each "
+            f"other (correlation {correlation:.2f}), as in random numbers. Take images from the training split; if "
+            "your data is like that, pass some of it as reference_samples too."
+        )
+
+
+def _neighbour_correlation(images: np.ndarray) -> float:
+    """The mean correlation of each pixel with the one below and the one to the right."""
+    centred = images - images.mean(axis=(0, 1, 2), dtype=np.float64)
+    variance = float(np.mean(np.square(centred)))
+    if variance == 0.0:
+        return 1.0
+    below = float(np.mean(centred[:, 1:] * centred[:, :-1]))
+    right = float(np.mean(centred[:, :, 1:] * centred[:, :, :-1]))
+    return (below + right) / (2.0 * variance)
+
+
+def _check_first_layer(model: keras.Model, images: np.ndarray) -> None:
+    """Compares what the first batch norm would see with what it saw in training."""
+    norm = _first_batch_norm(model)
+    if norm is None:
+        return
+    mean, variance = (
+        np.asarray(keras.ops.convert_to_numpy(value)) for value in (norm.moving_mean, norm.moving_variance)
+    )
+    if np.all(mean == 0.0) and np.all(variance == 1.0):
+        return  # as Keras made it: it was not trained
+    tap = converter.tapped(model, [norm.input])
+    answers = [keras.ops.convert_to_numpy(tap(batch, training=False)[0]) for batch in _batches(images[:MIN_IMAGES])]
+    seen = np.concatenate(answers).reshape(-1, len(mean)).astype(np.float64)
+    spread = np.sqrt(variance + norm.epsilon)
+    ratio = float(np.median(seen.std(axis=0) / spread))
+    shift = float(np.median(np.abs(seen.mean(axis=0) - mean) / spread))
+    advice = (
+        f"Received: images from {images.min():.3g} to {images.max():.3g}. Take them from the training pipeline, scaled "
+        "as there and once only."
+    )
+    if not 1.0 / _MAX_FIRST_LAYER_RATIO <= ratio <= _MAX_FIRST_LAYER_RATIO:
+        raise ExportError(
+            f"Expected calibration images of the range that the model was trained on: before layer {norm.name!r} they "
+            f"spread {ratio:.2g} times as far as the training images did. {advice}"
+        )
+    if shift > _MAX_FIRST_LAYER_SHIFT:
+        raise ExportError(
+            f"Expected calibration images of the range that the model was trained on: before layer {norm.name!r} "
+            f"their mean is {shift:.2g} standard deviations off that of the training images. {advice}"
+        )
+
+
+def _first_batch_norm(model: keras.Model) -> keras.layers.BatchNormalization | None:
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.axis in (-1, len(layer.input.shape) - 1):
+            return layer
+    return None
 
 
 def _pixel_scaling(model: keras.Model) -> str | None:

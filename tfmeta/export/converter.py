@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,8 @@ OUTPUT_NAME = "output"
 # What Keras calls an Input that was given no name; the number depends on what else the process has
 # built.
 _GENERATED_NAME = re.compile(r"^(keras_tensor|input_layer|input)(_\d+)?$")
+# What the converter says of an operator that has no kernel for 16-bit activations.
+_NO_16X8 = re.compile(r"Quantization to 16x8-bit not yet supported for op: '(\w+)'")
 _HINT = "TFLite files made here hold builtin operators only, so that every phone can run them."
 
 
@@ -61,6 +63,28 @@ def with_batch_one(model: keras.Model) -> keras.Model:
     name = INPUT_NAME if _GENERATED_NAME.match(source.name) else source.name
     image = keras.Input(batch_shape=(1, *shape[1:]), name=name, dtype=source.dtype)
     return keras.Model(image, {OUTPUT_NAME: model(image, training=False)})
+
+
+def layer_tensors(model: keras.Model) -> dict[str, tuple[KerasTensor, KerasTensor]]:
+    """Returns layer name → (what it reads, what it gives), for layers of ``model`` itself with one of each.
+
+    Layers that are called twice, or that read several tensors, give what they give for both.
+    """
+    found = {}
+    for layer in model.layers:
+        try:
+            given = layer.output
+            read = layer.input if not isinstance(layer.input, list | dict) else given
+        except (AttributeError, ValueError):  # called several times, or never
+            continue
+        if not isinstance(given, list | dict):
+            found[str(layer.name)] = (read, given)
+    return found
+
+
+def tapped(model: keras.Model, tensors: Sequence[KerasTensor]) -> keras.Model:
+    """Returns a model from the image of ``model`` to the ``tensors`` in it; weights are shared."""
+    return keras.Model(model.inputs[0], list(tensors))
 
 
 def _only_tensor(model: keras.Model, kind: str) -> KerasTensor:
@@ -118,7 +142,16 @@ def layer_of(model: keras.Model, location: str) -> str | None:
         model: the model that was converted.
         location: a name that the converter gives to a node or tensor, "model/block/conv_1/Relu".
     """
+    return _layer_of({layer.name for layer in _layers(model) if not hasattr(layer, "layers")}, location)
+
+
+def layers_of(model: keras.Model, tensor: str) -> set[str]:
+    """Returns the layers whose work is in ``tensor``: the converter joins the names of what it fuses with ";"."""
     names = {layer.name for layer in _layers(model) if not hasattr(layer, "layers")}
+    return {layer for location in tensor.split(";") if (layer := _layer_of(names, location))}
+
+
+def _layer_of(names: set[str], location: str) -> str | None:
     found = None
     for part in location.split("/"):
         # Keras adds "_1" to the scope when a layer is called for the second time, which is always
@@ -155,7 +188,25 @@ def _explained(error: Exception, model: keras.Model) -> ExportError:
             f"{'; '.join(unsupported)}. {_HINT} Replace the layer."
         )
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    operator = _NO_16X8.search(first_line)
+    if operator:
+        layers = sorted(set(_layers_with(operator.group(1), model)))
+        where = f" (layer {', '.join(map(repr, layers))})" if layers else ""
+        return ExportError(
+            f"Expected operators that TFLite has 16-bit kernels for. Received: {operator.group(1)}{where}. Use relu, "
+            'relu6, leaky_relu, sigmoid or tanh there, or export with scheme="int8".'
+        )
     return ExportError(f"The TFLite converter failed on model {model.name!r}: {first_line[:500]}")
+
+
+def _layers_with(operator: str, model: keras.Model) -> Iterator[str]:
+    # The converter names the operator alone; the layers whose type or activation is called alike are told.
+    wanted = operator.replace("_", "").lower()
+    wanted = {"hardswish": "hardsilu"}.get(wanted, wanted)  # Keras' own name
+    for layer in _layers(model):
+        activation = getattr(getattr(layer, "activation", None), "__name__", "")
+        if wanted in (type(layer).__name__.lower(), activation.replace("_", "").lower()):
+            yield str(layer.name)
 
 
 def _unsupported(error: Exception, model: keras.Model) -> Iterator[str]:

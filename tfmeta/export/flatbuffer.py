@@ -37,7 +37,7 @@ class Quantization:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One tensor: ``shape`` as allocated; ``shape_signature`` has -1 where a size is open."""
+    """One tensor: ``shape`` as allocated; ``shape_signature`` has -1 where a size is open; ``index`` in its graph."""
 
     name: str
     shape: tuple[int, ...]
@@ -45,6 +45,7 @@ class TensorInfo:
     dtype: str
     constant: bool
     quantization: Quantization | None
+    index: int = -1
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class _Reader:
         if len(model.subgraphs) != 1:
             raise ExportError(f"Expected one graph in the file. Received: {len(model.subgraphs)}.")
         self._graph = model.subgraphs[0]
-        self._tensors = [self._tensor(tensor) for tensor in self._graph.tensors]
+        self._tensors = [self._tensor(index, tensor) for index, tensor in enumerate(self._graph.tensors)]
 
     def read(self, size_bytes: int) -> FlatModel:
         inputs, outputs = self._ends()
@@ -141,7 +142,7 @@ class _Reader:
             size_bytes=size_bytes,
         )
 
-    def _tensor(self, tensor: Any) -> TensorInfo:
+    def _tensor(self, index: int, tensor: Any) -> TensorInfo:
         shape = _ints(tensor.shape)
         buffer = self._model.buffers[tensor.buffer]
         return TensorInfo(
@@ -153,6 +154,7 @@ class _Reader:
             # data.
             constant=(buffer.data is not None and len(buffer.data) > 0) or bool(buffer.offset),
             quantization=_quantization(tensor.quantization),
+            index=index,
         )
 
     def _operator(self, operator: Any) -> OperatorInfo:

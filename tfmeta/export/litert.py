@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -48,14 +49,39 @@ class Pool:
             return np.concatenate(list(answers))
 
 
+def tensors(path: str | os.PathLike[str], images: np.ndarray, indices: Sequence[int]) -> list[np.ndarray]:
+    """Returns what is computed inside the file for ``images`` `[N, H, W, C]`: `[N, ...]` float32 for each tensor.
+
+    Integers are dequantized. No delegate takes part, since it would hide what is between its operators.
+
+    Args:
+        path: as for `Pool`.
+        images: as for `Pool.run`.
+        indices: of the tensors in the file.
+
+    Raises:
+        ExportError: LiteRT cannot load the file, or the images do not fit it.
+    """
+    with quiet():
+        runner = _Runner(path, every_tensor=True)
+    runner.check(images)
+    return runner.run_inside(images, indices)
+
+
 class _Runner:
     """One interpreter with its scales; fed one image at a time."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+    def __init__(self, path: str | os.PathLike[str], *, every_tensor: bool = False) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+        kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if every_tensor else OpResolverType.AUTO
         try:
-            self._interpreter = Interpreter(str(path), num_threads=1)
+            self._interpreter = Interpreter(
+                str(path),
+                num_threads=1,
+                experimental_preserve_all_tensors=every_tensor,
+                experimental_op_resolver_type=kernels,
+            )
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise ExportError(f"LiteRT cannot load {str(path)!r}: {error}. Export the model again.") from error
@@ -78,6 +104,16 @@ class _Runner:
             answers[number] = self._interpreter.get_tensor(self._output["index"])[0]
         return _dequantize(answers, self._output)
 
+    def run_inside(self, images: np.ndarray, indices: Sequence[int]) -> list[np.ndarray]:
+        details = {detail["index"]: detail for detail in self._interpreter.get_tensor_details()}
+        found: list[list[np.ndarray]] = [[] for _ in indices]
+        for image in _quantize(images, self._input):
+            self._interpreter.set_tensor(self._input["index"], image[np.newaxis])
+            self._interpreter.invoke()
+            for values, index in zip(found, indices, strict=True):
+                values.append(_dequantize(self._interpreter.get_tensor(index), details[index]))
+        return [np.concatenate(values) for values in found]
+
 
 def _only(details: list[dict[str, Any]], path: str | os.PathLike[str]) -> dict[str, Any]:
     if len(details) != 1:
@@ -96,6 +132,6 @@ def _quantize(images: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
 
 def _dequantize(answers: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
     scale, zero_point = tensor["quantization"]
-    if np.issubdtype(answers.dtype, np.floating):
+    if np.issubdtype(answers.dtype, np.floating) or scale == 0.0:  # 0: these integers stand for themselves
         return answers.astype(np.float32, copy=False)
     return np.asarray((answers.astype(np.float32) - zero_point) * scale, np.float32)

@@ -167,7 +167,10 @@ def minimum_runtime(model: FlatModel) -> MinimumRuntime:
 
 def version_by_types(operator: OperatorInfo) -> int:
     """Returns the least version of ``operator`` that handles the types of its tensors."""
-    computed = [tensor for tensor in operator.inputs if not tensor.constant]
+    if operator.op == "QUANTIZE":  # the type of what it makes counts, not of what it reads
+        return 2 if any(tensor.dtype == "INT16" for tensor in operator.outputs) else 1
+    # Weights of 16-bit floats are constants that a DEQUANTIZE widens.
+    computed = [tensor for tensor in operator.inputs if not tensor.constant or operator.op == "DEQUANTIZE"]
     if not computed:
         return 1
     activation = computed[0].dtype

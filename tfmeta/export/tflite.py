@@ -6,21 +6,23 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tfmeta import files
 from tfmeta.errors import ExportError
-from tfmeta.export import SCHEMES, converter, flatbuffer, verify
+from tfmeta.export import ALL_SCHEMES, converter, flatbuffer, layer_errors, verify
 from tfmeta.export import calibration as calibration_images
 from tfmeta.export.interface import Scheme, Tolerance
 from tfmeta.export.runtime_version import MinimumRuntime, minimum_runtime
 from tfmeta.export.tuning import Trained
+from tfmeta.lazy import keras
 from tfmeta.registry import resolve
 
-if TYPE_CHECKING:
-    import keras
+# Below the former, or with a larger error where there are no classes, one wants to know which layers it is.
+_CLEAR_TOP1 = 0.97
+_CLEAR = 0.05
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class ExportResult:
         agreement: how near it is to its Keras model on the samples.
         contents: operators, inputs and outputs.
         minimum_runtime: the oldest TFLite runtime that can run it.
+        layer_errors: what each layer adds to the error, the worst first; only where the agreement is low.
         training: what the training of the scheme reached, where it trains.
     """
 
@@ -45,6 +48,7 @@ class ExportResult:
     agreement: verify.Agreement
     contents: flatbuffer.FlatModel
     minimum_runtime: MinimumRuntime
+    layer_errors: tuple[layer_errors.LayerError, ...] = ()
     training: Mapping[str, Any] | None = None
 
 
@@ -70,7 +74,7 @@ def export_tflite(
         model: a built Functional or Sequential Keras model with one image input and one output; for
             schemes that train, what their ``train`` gave.
         path: the .tflite file to write.
-        scheme: a name in ``tfmeta.export.SCHEMES``.
+        scheme: a name in ``tfmeta.export.ALL_SCHEMES``.
         calibration: `[N, H, W, C]` float32 from the training split, prepared as in training; tells
             a quantizer the ranges. Schemes without quantized activations need none.
         reference_samples: `[M, H, W, C]` float32 to compare file and model on; the calibration
@@ -86,7 +90,7 @@ def export_tflite(
             layer), the images are unfit, or the file does not compute what the model computes.
         UserError: no such scheme.
     """
-    chosen: Scheme = resolve(SCHEMES, scheme, "quantization scheme")
+    chosen: Scheme = resolve(ALL_SCHEMES, scheme, "quantization scheme")
     model, training = _checked(chosen, model)
     named = converter.with_batch_one(model) if chosen.train is None else model
     calibration, samples = _images(model, chosen, calibration, reference_samples, min_calibration_images)
@@ -97,7 +101,8 @@ def export_tflite(
     with files.replacing(path) as temporary:
         temporary.write_bytes(data)
         agreement = verify.compare(temporary, model, samples)
-        verify.require(agreement, tolerance, chosen.name)
+        layers = _doubtful(agreement, temporary, model, samples)
+        verify.require(agreement, tolerance, chosen.name, lambda: layer_errors.worst(layers))
     return ExportResult(
         path=Path(path),
         scheme=chosen.name,
@@ -106,8 +111,21 @@ def export_tflite(
         agreement=agreement,
         contents=contents,
         minimum_runtime=minimum_runtime(contents),
+        layer_errors=layers,
         training=training,
     )
+
+
+def _doubtful(
+    agreement: verify.Agreement, path: Path, model: keras.Model, samples: np.ndarray
+) -> tuple[layer_errors.LayerError, ...]:
+    """The error of each layer where the agreement is low, which is when one wants to know; else nothing."""
+    if not isinstance(model, keras.Model):
+        return ()  # of tf_keras, whose layers are wrapped
+    top1 = agreement.top1_agreement
+    if agreement.max_relative_error <= _CLEAR if top1 is None else top1 >= _CLEAR_TOP1:
+        return ()
+    return layer_errors.layer_errors(path, model, samples)
 
 
 def _checked(scheme: Scheme, model: keras.Model | Trained) -> tuple[keras.Model, Mapping[str, Any] | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from tfmeta.errors import ExportError
-from tfmeta.export import litert
+from tfmeta.export import SCHEMES, litert
 from tfmeta.export.interface import Tolerance
 from tfmeta.lazy import keras
 from tfmeta.progress import bar
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 _CHUNK = 256
 # Where no top-1 exists (one output, or a map), a quantized file is judged by its error alone.
 _RELATIVE_ERROR_WITHOUT_CLASSES = 0.2
+# Scheme → what to try when it loses too much, the smallest file first.
+_FINER = {
+    "int8": ("int8_qat", "int16x8", "fp16"),
+    "int8_io": ("int8_qat", "int16x8", "fp16"),
+    "dynamic_int8": ("int8", "fp16"),
+    "int16x8": ("fp16",),
+    "fp32": (),
+}
 
 
 @dataclass(frozen=True)
@@ -152,8 +160,14 @@ def agreement(expected: np.ndarray, received: np.ndarray) -> Agreement:
     )
 
 
-def require(agreement: Agreement, tolerance: Tolerance, scheme: str) -> None:
+def require(agreement: Agreement, tolerance: Tolerance, scheme: str, explain: Callable[[], str] | None = None) -> None:
     """Raises unless ``agreement`` is within ``tolerance``.
+
+    Args:
+        agreement: what was found.
+        tolerance: what is allowed.
+        scheme: the file's, for the text.
+        explain: gives a sentence about where the error comes from; asked only when there is something to explain.
 
     Raises:
         ExportError: the text has the numbers and what to try.
@@ -170,14 +184,21 @@ def require(agreement: Agreement, tolerance: Tolerance, scheme: str) -> None:
     if bound is not None and not agreement.max_relative_error <= bound:
         problems.append(f"a relative error of {agreement.max_relative_error:.2g} (at most {bound:.2g})")
     if problems:
+        where = explain() if explain is not None else ""
         raise ExportError(
             f"The {scheme} file does not compute what its Keras model computes, and was not "
             f"written. On {agreement.num_samples} samples: {' and '.join(problems)}; largest "
-            f"error {agreement.max_abs_error:.3g}, mean {agreement.mean_abs_error:.3g}. Try more "
-            "calibration images from the training split, samples that are prepared as in "
-            "training, a model that is trained longer (one that guesses has no clear classes), "
-            'scheme="fp32", or allow more with min_top1_agreement.'
+            f"error {agreement.max_abs_error:.3g}, mean {agreement.mean_abs_error:.3g}. "
+            f"{where + ' ' if where else ''}Try {_finer(scheme)}more calibration images from the training split, "
+            "samples that are prepared as in training, a model that is trained longer (one that guesses has no clear "
+            "classes), or allow more with min_top1_agreement."
         )
+
+
+def _finer(scheme: str) -> str:
+    """What is nearer to floats than ``scheme``, as the beginning of a list."""
+    nearer = [f'scheme="{name}"' for name in _FINER.get(scheme, ("fp32",)) if name in SCHEMES and name != scheme]
+    return f"{' or '.join(nearer)}, " if nearer else ""
 
 
 def _top1(values: np.ndarray) -> np.ndarray:

@@ -21,9 +21,9 @@ from tfmeta.export.legacy.rebuild import built, given, require_same
 from tfmeta.graph.channel_graph import ChannelGraph, Node, Value
 
 # They do nothing in a file. The short training that follows does without them.
-_TRAINING_ONLY = frozenset(
-    "Dropout SpatialDropout2D GaussianNoise GaussianDropout Identity "
-    "RandomFlip RandomTranslation RandomRotation RandomZoom RandomContrast".split()
+_TRAINING_ONLY = (
+    *("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "Identity"),
+    *("RandomFlip", "RandomTranslation", "RandomRotation", "RandomZoom", "RandomContrast"),
 )
 _WITH_KERNEL = ("Conv2D", "DepthwiseConv2D", "Dense")
 # Activations that TFMOT quantizes inside the layer that ends with them.
@@ -67,7 +67,7 @@ class _Walk:
         self._model = model
         self._readers = Counter(value for node in graph.nodes for value in node.inputs)
         self._readers.update(graph.outputs)
-        self._nodes = graph.nodes
+        self._calls = graph.nodes
 
     def apply(self, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Returns the output tensor of ``node``."""
@@ -112,20 +112,20 @@ class _Walk:
         return _activate(node, f"{node.layer}_{name}", x, name) if ending else x
 
     def _relu_follows(self, node: Node) -> bool:
-        value = Value(self._nodes.index(node))
-        readers = [other for other in self._nodes if value in other.inputs]
+        value = Value(self._calls.index(node))
+        readers = [other for other in self._calls if value in other.inputs]
         while len(readers) == 1 and readers[0].op in _TRAINING_ONLY:
-            value = Value(self._nodes.index(readers[0]))
-            readers = [other for other in self._nodes if value in other.inputs]
+            value = Value(self._calls.index(readers[0]))
+            readers = [other for other in self._calls if value in other.inputs]
         return len(readers) == 1 and (readers[0].op == "ReLU" or _activation_name(readers[0]) in ("relu", "relu6"))
 
     def _follows_kernel(self, node: Node) -> bool:
         """Whether a batch normalisation belongs to the layer before it, which TFMOT then quantizes with it."""
         (source,) = node.inputs
-        before = self._nodes[source.node]
+        before = self._calls[source.node]
         while before.op in _TRAINING_ONLY and self._readers[source] == 1:
             (source,) = before.inputs
-            before = self._nodes[source.node]
+            before = self._calls[source.node]
         return before.op in _WITH_KERNEL and self._readers[source] == 1 and _activation_name(before) == "linear"
 
 

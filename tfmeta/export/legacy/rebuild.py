@@ -59,8 +59,8 @@ def built(graph: ChannelGraph, apply: Apply) -> Any:
 
 
 def given(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Returns the keyword arguments of a call that were given."""
-    return {name: value for name, value in kwargs.items() if value is not None}
+    """Returns the keyword arguments of a call that were given, without "training": what the layer was built with."""
+    return {name: value for name, value in kwargs.items() if value is not None and name != "training"}
 
 
 def from_legacy(legacy: Any, model: Any) -> Any:

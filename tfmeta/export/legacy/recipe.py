@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfmeta.export import converter
+from tfmeta.export import calibrated, converter
 from tfmeta.export.interface import Scheme, Tolerance
 from tfmeta.export.legacy import kernels, qat
 from tfmeta.export.legacy.convert import convert
@@ -53,7 +53,7 @@ def _convert(model: Any, calibration: np.ndarray | None) -> bytes:
 def _convert_quantized(model: Any, calibration: np.ndarray | None) -> bytes:
     del calibration
     data = convert(model)
-    int8.refuse_float_islands(data, model)
+    calibrated.refuse_float_islands(data, model, "int8")
     return data
 
 
