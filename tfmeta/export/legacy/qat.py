@@ -68,8 +68,35 @@ def quantized(
 def _scheme(keep_zeros: bool, keep_clusters: bool) -> Any:
     combine = tfmot().experimental.combine
     if keep_clusters:
-        return combine.Default8BitClusterPreserveQuantizeScheme(preserve_sparsity=keep_zeros)
+        return _each_on_its_own(combine.Default8BitClusterPreserveQuantizeScheme)(preserve_sparsity=keep_zeros)
     return combine.Default8BitPrunePreserveQuantizeScheme() if keep_zeros else None
+
+
+def _each_on_its_own(base: Any) -> Any:
+    """A scheme that makes a quantizer a layer.
+
+    TFMOT's shares one between all, and the first layer without zeros turns off for all that zeros are kept.
+    """
+
+    class Registry:
+        """Asks a registry that no other layer has asked."""
+
+        def __init__(self, make: Callable[[], Any]) -> None:
+            self._make = make
+
+        def supports(self, layer: Any) -> bool:
+            return bool(self._make().supports(layer))
+
+        def get_quantize_config(self, layer: Any) -> Any:
+            return self._make().get_quantize_config(layer)
+
+    class Scheme(base):  # type: ignore[misc]
+        """``base`` with such a registry."""
+
+        def get_quantize_registry(self) -> Any:
+            return Registry(super().get_quantize_registry)
+
+    return Scheme
 
 
 def _strip(keep_clusters: bool) -> Callable[[Any], Any]:

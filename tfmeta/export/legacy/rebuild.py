@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -105,7 +106,9 @@ def _outputs(graph: ChannelGraph, model: Any, images: np.ndarray) -> dict[str, A
     found: dict[str, Any] = {}
 
     def apply(node: Node, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        found[node.name] = model.get_layer(node.layer)(*args, **given(kwargs))
+        layer = model.get_layer(node.layer)
+        inference = {"training": False} if "training" in inspect.signature(layer.call).parameters else {}
+        found[node.name] = layer(*args, **given(kwargs), **inference)
         return found[node.name]
 
     walk(graph, [images], apply)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,7 @@ def fit(
         augment=splits.augmentation.changed(options.augmentation) if options.augment else None,
     ).map(lambda images, labels: (images, tf.one_hot(labels, splits.num_classes)))
     watch = _Watch(description, total)
+    tf.get_logger().addFilter(_expected)
     try:
         legacy.fit(
             dataset,
@@ -77,6 +79,12 @@ def fit(
         )
     finally:
         watch.close()
+        tf.get_logger().removeFilter(_expected)
+
+
+def _expected(record: logging.LogRecord) -> bool:
+    """Lets all through but what is said of every clustered kernel, in whose place its clusters learn."""
+    return "Gradients do not exist" not in record.getMessage()
 
 
 def gives_probabilities(model: Any) -> bool:
