@@ -236,6 +236,14 @@ def test_only_the_legacy_door_knows_tf_keras(path):
 
 
 @each_module
+def test_only_the_mixed_quantizer_knows_litert_quantizer(path):
+    if path != "tfmeta/export/mixed/quantizer.py":
+        assert "litert_quantizer" not in (ROOT / path).read_text(encoding="utf-8"), (
+            f"{path} names litert_quantizer: go through tfmeta.export.mixed.quantizer."
+        )
+
+
+@each_module
 def test_no_assert_in_the_library(path):
     asserts = [node for node in _walk(_parse(path)) if isinstance(node, ast.Assert)]
     _fail(path, asserts, "Raise an error of errors.py: what was expected, received, what to do.")

@@ -45,11 +45,9 @@ def quantized(
     """
     images, _ = splits.train.sample(_RANGE_IMAGES, options.train.seed)
     legacy = to_quantizable(model, images[:_COMPARED], _scheme(keep_zeros, keep_clusters))
-    strip = _strip(keep_clusters)
     if weights is not None and weights.exists():
-        legacy = strip(legacy)
         legacy.load_weights(weights)
-        return legacy
+        return _stripped(legacy, keep_clusters)
     ranges.settle(legacy, images)
     fit(
         legacy,
@@ -58,11 +56,10 @@ def quantized(
         probabilities=gives_probabilities(model),
         description="Quantization-aware training",
     )
-    legacy = strip(legacy)
     if weights is not None:
         with replacing(weights) as temporary:
             legacy.save_weights(temporary)
-    return legacy
+    return _stripped(legacy, keep_clusters)
 
 
 def _scheme(keep_zeros: bool, keep_clusters: bool) -> Any:
@@ -99,7 +96,7 @@ def _each_on_its_own(base: Any) -> Any:
     return Scheme
 
 
-def _strip(keep_clusters: bool) -> Callable[[Any], Any]:
+def _stripped(legacy: Any, keep_clusters: bool) -> Any:
     if not keep_clusters:
-        return lambda legacy: legacy
-    return lambda legacy: made(tfmot().experimental.combine.strip_clustering_cqat(legacy), "strip_clustering_cqat")
+        return legacy
+    return made(tfmot().experimental.combine.strip_clustering_cqat(legacy), "strip_clustering_cqat")
