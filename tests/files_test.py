@@ -89,6 +89,42 @@ def test_a_full_disk_leaves_no_file(tmp_path):
     assert names(tmp_path) == []
 
 
+def test_a_folder_takes_the_place_of_another(tmp_path):
+    for text in ("old", "new"):
+        with files.replacing_folder(tmp_path / "export" / "main") as folder:
+            assert folder.name == "main" and names(folder) == []
+            files.write_text(folder / "sub" / f"{text}.txt", text)
+    assert names(tmp_path / "export") == ["main"]
+    assert names(tmp_path / "export" / "main" / "sub") == ["new.txt"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_that_fails_leaves_what_was(there, tmp_path):
+    if there:
+        files.write_text(tmp_path / "main" / "a.txt", "old")
+    with pytest.raises(OSError, match="No space left"), files.replacing_folder(tmp_path / "main") as folder:
+        files.write_text(folder / "b.txt", "new")
+        with open("/dev/full", "wb", buffering=0) as full:
+            full.write(b"x")
+    assert names(tmp_path) == (["main"] if there else [])
+    assert not there or names(tmp_path / "main") == ["a.txt"]
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_what_was(tmp_path, monkeypatch):
+    files.write_text(tmp_path / "main" / "a.txt", "old")
+    rename = os.rename
+
+    def fail_for_the_new_one(source, target):
+        if str(target) == str(tmp_path / "main") and not str(source).endswith(".old"):
+            raise OSError(28, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail_for_the_new_one)
+    with pytest.raises(OSError, match="No space left"), files.replacing_folder(tmp_path / "main") as folder:
+        files.write_text(folder / "b.txt", "new")
+    assert names(tmp_path) == ["main"] and names(tmp_path / "main") == ["a.txt"]
+
+
 def test_a_process_killed_while_writing_leaves_the_file_as_it_was(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")

@@ -45,6 +45,39 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)  # a saver that failed may leave more than the file
 
 
+@contextlib.contextmanager
+def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives an empty folder that takes the place of ``path`` when the block ends without an error.
+
+    When the block raises, a full disk included, nothing of what it wrote is left, and ``path`` stays as it was.
+
+    Args:
+        path: the folder to write or replace; the one above it is made if needed.
+
+    Yields:
+        The folder to write to. It has the name of ``path``.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    above = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))
+    new, old = above / target.name, above / f"{target.name}.old"
+    try:
+        new.mkdir()
+        yield new
+        for file in new.rglob("*"):
+            _sync(file)
+        if target.exists():
+            os.rename(target, old)
+        os.rename(new, target)
+        _sync(target.parent)
+    except BaseException:
+        if old.exists() and not target.exists():
+            os.rename(old, target)
+        raise
+    finally:
+        shutil.rmtree(above, ignore_errors=True)
+
+
 def remove_partial(*folders: Path) -> None:
     """Removes from ``folders`` what `replacing` left there when its process was killed in the middle."""
     for folder in folders:

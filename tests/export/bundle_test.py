@@ -2,13 +2,230 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from tfmeta import files
 from tfmeta.errors import ExportError
-from tfmeta.export import bundle
-from tfmeta.export.bundle import Shipped
+from tfmeta.export import bundle, verify
+from tfmeta.export.bundle import Origin, Refused, Shipped
+from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.tflite import export_tflite
+
+LABELS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine $")
+PREPROCESSING = Preprocessing(8, 8, 1, "resize", (1 / 255, 0.0), LABELS)
+ORIGIN = Origin("reader", "two_convolutions", "digits", "0.5 of the MACs", {"searcher": "genetic", "seed": 3})
+SCHEMES = ("fp32", "int8", "int8_io")
+
+
+@pytest.fixture(scope="module")
+def shipped(reader, digits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shipped")
+    return [
+        Shipped(
+            "searched",
+            export_tflite(
+                reader, folder / f"searched-{scheme}.tflite", scheme, digits[0][:100], preprocessing=PREPROCESSING
+            ),
+            0.93,
+            397,
+        )
+        for scheme in SCHEMES
+    ]
+
+
+def write(folder, shipped):
+    """Writes the bundle of ``shipped`` as the stage does it."""
+    with files.replacing_folder(folder) as new:
+        placed = []
+        for item in shipped:
+            path = new / item.result.path.name
+            files.write_bytes(path, item.result.path.read_bytes())
+            placed.append(dataclasses.replace(item, result=dataclasses.replace(item.result, path=path)))
+        refused = [Refused("full", "int8", "It computes something else.", "abc")]
+        return bundle.write_bundle(
+            new, placed, refused, preprocessing=PREPROCESSING, origin=ORIGIN, command="tfmeta export --workdir=w"
+        )
+
+
+@pytest.fixture(scope="module")
+def made(shipped, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export") / "main"
+    write(folder, shipped)
+    return folder
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def load(path):
+    """The module at ``path``, as a program would import it."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_everything_that_an_app_needs_is_there(made):
+    expected = {f"searched-{scheme}.tflite" for scheme in SCHEMES}
+    expected |= {f"snippets/searched_{scheme}.py" for scheme in SCHEMES}
+    expected |= {"snippets/SearchedFp32.kt", "snippets/SearchedInt8.kt", "snippets/SearchedInt8Io.kt"}
+    expected |= {"labels.txt", "preprocessing.json", "MODEL_CARD.md", "manifest.json"}
+    assert contents(made) == expected
+    assert (made / "labels.txt").read_text().splitlines() == list(LABELS)
+    assert json.loads((made / "preprocessing.json").read_text())["normalization"] == {"scale": 1 / 255, "offset": 0.0}
+
+
+def test_the_manifest_vouches_for_every_other_file(made):
+    manifest = bundle.read_manifest(made / "manifest.json")
+    listed = {entry["file"]: entry for entry in (*manifest["files"], *manifest["sidecars"])}
+    assert set(listed) == contents(made) - {"manifest.json"}
+    for name, entry in listed.items():
+        assert (files.sha256(made / name), (made / name).stat().st_size) == (entry["sha256"], entry["size_bytes"])
+    assert manifest["origin"]["search"] == {"searcher": "genetic", "seed": 3}
+
+
+def test_the_card_says_what_the_manifest_says(made, shipped):
+    card = (made / "MODEL_CARD.md").read_text()
+    assert card.startswith("---\nlibrary_name: tflite\n") and 'datasets: ["digits"]' in card
+    # 1.96 * sqrt(0.93 * 0.07 / 397) = 0.0251.
+    assert "| `searched-int8.tflite` | int8 | 93.00 ± 2.51 % |" in card
+    assert f"`{shipped[1].result.sha256[:16]}…`" in card
+    assert "No int8 file of full: It computes something else." in card
+    assert "image: int8 [1, 8, 8, 1], scale 0.00392157, zero point -128" in card
+    assert "tfmeta export --workdir=w" in card and "searcher: genetic" in card
+    assert "Images of 8 × 8, grey, stretched to that size" in card
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_python_snippet_answers_as_the_file_does(made, digits, scheme):
+    module = load(made / "snippets" / f"searched_{scheme}.py")
+    pixels = np.round(digits[2][:50] * 255).astype(np.uint8)
+    # 0..255 becomes 0..1, which the network was trained on; then the file's own answer, as probabilities.
+    logits = verify.outputs(made / f"searched-{scheme}.tflite", pixels.astype(np.float32) / np.float32(255))
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    classifier = module.Classifier()
+    received = np.stack([classifier.probabilities(image) for image in pixels])
+    np.testing.assert_allclose(received, powers / powers.sum(axis=1, keepdims=True), atol=2e-3)
+    best = classifier.classify(pixels[0], count=2)
+    assert best[0][0] == LABELS[int(received[0].argmax())] and best[0][1] > best[1][1]
+    right = np.mean([received[i].argmax() == digits[3][i] for i in range(50)])
+    assert right > 0.8
+
+
+def test_the_python_snippet_runs_as_a_program(made, digits, tmp_path):
+    picture = np.kron(np.round(digits[2][0, ..., 0] * 255).astype(np.uint8), np.ones((5, 5), np.uint8))
+    Image.fromarray(picture).save(tmp_path / "digit.png")  # five times as large: it is shrunk again
+    command = [sys.executable, str(made / "snippets" / "searched_int8.py"), str(tmp_path / "digit.png")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    classifier = load(made / "snippets" / "searched_int8.py").Classifier()
+    label, probability = classifier.classify(np.round(digits[2][0] * 255).astype(np.uint8))[0]
+    assert done.stdout.startswith(f"{tmp_path / 'digit.png'}: {label} {probability:.1%}, ")
+
+
+def test_the_python_snippet_refuses_what_is_not_its_own(made, tmp_path):
+    module = load(made / "snippets" / "searched_int8.py")
+    with pytest.raises(ValueError, match="is not the file that this program was written for"):
+        module.Classifier(made / "searched-fp32.tflite")
+    with pytest.raises(ValueError, match=r"Expected uint8 \[8, 8, 1\], grey\. Received: float32 \[8, 8, 1\]"):
+        module.Classifier().classify(np.zeros((8, 8, 1), np.float32))
+
+
+def test_pictures_are_padded_where_they_were_in_training(made, tmp_path):
+    from tfmeta.export import flatbuffer
+    from tfmeta.export.python_snippet import python_snippet
+
+    padded = dataclasses.replace(PREPROCESSING, fit="pad")
+    file = made / "searched-int8.tflite"
+    (tmp_path / "padded.py").write_text(python_snippet(file.name, files.sha256(file), flatbuffer.read(file), padded))
+    Image.new("L", (4, 6), 200).save(tmp_path / "small.png")
+    expected = np.zeros((8, 8), np.uint8)
+    expected[1:7, 2:6] = 200
+    np.testing.assert_array_equal(load(tmp_path / "padded.py").read_picture(tmp_path / "small.png")[..., 0], expected)
+
+
+def test_the_kotlin_snippet_has_the_numbers_of_its_file(made, shipped):
+    text = (made / "snippets" / "SearchedInt8Io.kt").read_text()
+    assert "class SearchedInt8Io(context: Context" in text
+    assert (
+        f'const val SHA256 = "{shipped[2].result.sha256}"' in text
+        and 'const val FILE = "searched-int8_io.tflite"' in text
+    )
+    (image,), (output,) = shipped[2].result.contents.inputs.values(), shipped[2].result.contents.outputs.values()
+    scale, zero = image.quantization.scale[0], image.quantization.zero_point[0]
+    stored = f"((scaled / {scale:.9g}f).roundToInt() + ({zero})).coerceIn(-128, 127)"
+    assert f"input.put({stored}.toByte())" in text
+    scale, zero = output.quantization.scale[0], output.quantization.zero_point[0]
+    assert f"(output.get() - ({zero})) * {scale:.9g}f" in text
+    assert "val scaled = value * 0.00392156863f" in text
+    assert '"nine \\$",' in text  # else it would begin a template
+    assert "softmax(answer)" in text and "input.putFloat" not in text
+    assert "input.putFloat(scaled)" in (made / "snippets" / "SearchedInt8.kt").read_text()
+    for name in ("SearchedInt8.kt", "SearchedInt8Io.kt"):
+        text = (made / "snippets" / name).read_text()
+        assert all(text.count(left) == text.count(right) for left, right in ("{}", "()", "[]"))
+
+
+def test_a_full_disk_at_any_moment_leaves_no_half_bundle(shipped, tmp_path, monkeypatch):
+    old, new = shipped[:1], shipped[1:2]
+    write(tmp_path / "whole", new)
+    whole = contents(tmp_path / "whole")
+    synced = files._sync
+    left = [0]
+
+    def full(path):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        synced(path)
+
+    write(tmp_path / "main", old)
+    before = contents(tmp_path / "main")
+    monkeypatch.setattr(files, "_sync", full)
+    for count in range(100):
+        left[0] = count
+        try:
+            write(tmp_path / "main", new)
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+        else:
+            break
+        # Only the last sync, of the folder above, comes when the new bundle has taken its place already.
+        assert contents(tmp_path / "main") in (before, whole)
+        assert sorted(os.listdir(tmp_path)) == ["main", "whole"]
+    assert 15 < count < 99 and contents(tmp_path / "main") == whole
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (LABELS[:9], r"the network answers \[10\]\. Received: 9 labels \(zero, one, two …\)"),
+        ((), "Expected a label of one line for each class. Received: none"),
+        ((*LABELS[:9], "two\nlines"), "Received: 'two"),
+    ],
+)
+def test_labels_that_do_not_fit_the_classes(labels, message, reader, digits, tmp_path):
+    with pytest.raises(ExportError, match=message):
+        preprocessing = dataclasses.replace(PREPROCESSING, labels=labels)
+        export_tflite(reader, tmp_path / "m.tflite", "fp32", digits[0][:100], preprocessing=preprocessing)
+    assert not list(tmp_path.iterdir())
+
+
+def test_images_of_another_size_than_the_network_takes(reader, digits, tmp_path):
+    preprocessing = dataclasses.replace(PREPROCESSING, height=9)
+    with pytest.raises(ExportError, match=r"images of \[9, 8, 1\]\. Received: \[8, 8, 1\]"):
+        export_tflite(reader, tmp_path / "m.tflite", "fp32", digits[0][:100], preprocessing=preprocessing)
 
 
 @pytest.fixture

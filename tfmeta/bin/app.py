@@ -9,7 +9,8 @@
 | 130 | stopped with Ctrl-C |
 
 A verb is a module with two names. ``FLAGS`` is an ``absl.flags.FlagValues`` of its own, so that two
-verbs may each have an ``--epochs``. ``main(argv)`` returns nothing, or an exit code. An exception
+verbs may each have an ``--epochs``. ``main(argv)`` returns nothing, or an exit code. A verb that takes
+more than flags says in ``ARGUMENTS`` what, and finds it behind the program's name in ``argv``. An exception
 that is none of the above is a bug and keeps its traceback.
 """
 
@@ -48,7 +49,7 @@ class Verb(Protocol):
     FLAGS: flags.FlagValues
 
     def main(self, argv: Sequence[str]) -> int | None:
-        """Does the work. ``FLAGS`` is parsed, ``argv`` holds the name of the program alone."""
+        """Does the work. ``FLAGS`` is parsed, ``argv`` holds the name of the program, and what ``ARGUMENTS`` told."""
 
 
 def run(verb: Verb, name: str, arguments: Sequence[str], description: str = "") -> int:
@@ -107,22 +108,29 @@ def command_line(flag_values: flags.FlagValues, verb: str) -> str:
 def _answer(verb: Verb, name: str, arguments: Sequence[str], description: str) -> int:
     # Asked for before parsing: --help must work where a required flag is missing.
     if not _HELP.isdisjoint(arguments):
-        print(_help_page(verb.FLAGS, name, description))
+        expected = getattr(verb, "ARGUMENTS", "")
+        print(_help_page(verb.FLAGS, f"{name} {expected}".strip(), description))
         return DONE
     try:
-        _parse(verb.FLAGS, name, arguments)
+        rest = _parse(verb.FLAGS, name, arguments, getattr(verb, "ARGUMENTS", ""))
     except flags.Error as error:
         _tell(name, f"{error}\nAll flags: {name} --help")
         return BAD_FLAGS
-    return verb.main([name]) or DONE
+    return verb.main([name, *rest]) or DONE
 
 
-def _parse(flag_values: flags.FlagValues, name: str, arguments: Sequence[str]) -> None:
+def _parse(flag_values: flags.FlagValues, name: str, arguments: Sequence[str], expected: str) -> list[str]:
+    """Returns what was typed besides flags: something where ``expected`` names it, else nothing."""
     if flag_values.is_parsed():  # a second run in this process starts from the defaults again
         flag_values.unparse_flags()
+    if expected:
+        flag_values.set_gnu_getopt(True)  # flags may follow
     _, *rest = flag_values([name, *arguments])
-    if rest:
+    if rest and not expected:
         raise flags.Error(f"Expected flags only, like --name=value. Received: {rest[0]!r}.")
+    if expected and not rest:
+        raise flags.Error(f"Expected {expected}. Received: flags only.")
+    return rest
 
 
 def _help_page(flag_values: flags.FlagValues, name: str, description: str) -> str:

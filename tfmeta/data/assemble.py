@@ -26,6 +26,7 @@ def assemble(
     class_names: tuple[str, ...],
     search: Source | None = None,
     augmentation: Augmentation = NONE,
+    fit: str = "resize",
 ) -> Splits:
     """Returns the three splits, each image in one of them at most.
 
@@ -37,6 +38,7 @@ def assemble(
         class_names: one name a class.
         search: images for the search split; ``None``: carved from ``train``.
         augmentation: what the data set recommends.
+        fit: how its images got their size where the options leave it to the data set.
 
     Raises:
         DataError: a class is too small to be divided, or a size asks for too much.
@@ -65,6 +67,7 @@ def assemble(
         class_names,
         train.image_shape,
         augmentation,
+        fit if options.fit == "auto" else options.fit,
     )
 
 

@@ -71,6 +71,7 @@ def load(options: DataOptions) -> Splits:
         options,
         class_names=_CLASSES,
         augmentation=Augmentation(flip=True, pad_crop=2),
+        fit=fit,
     )
 
 

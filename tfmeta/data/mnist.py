@@ -44,6 +44,7 @@ def load(options: DataOptions) -> Splits:
         options,
         class_names=tuple("0123456789"),
         augmentation=Augmentation(pad_crop=2),  # a mirrored digit is another sign: no flip
+        fit=fit,
     )
 
 

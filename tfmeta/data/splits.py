@@ -53,6 +53,11 @@ class Split:
         """(H, W, C)."""
         return self.source.image_shape
 
+    @property
+    def pixel_scale(self) -> tuple[float, float] | None:
+        """(scale, offset) with which pixels of 0..255 become what the model gets; None: they are used as given."""
+        return _SCALES[self.input_range] if self.source.dtype == np.uint8 else None
+
     def steps(self, batch_size: int, *, drop_remainder: bool = False) -> int:
         """Returns the number of batches in one epoch."""
         return Order(batch_size, drop_remainder=drop_remainder).steps(self.size)
@@ -134,6 +139,7 @@ class Splits:
         class_names: one name a class; the label is the index.
         image_shape: (H, W, C) of every image.
         augmentation: what the data set recommends for training.
+        fit: how images got their size: "resize" or "pad", see :class:`tfmeta.data.options.DataOptions`.
     """
 
     name: str
@@ -143,6 +149,7 @@ class Splits:
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     augmentation: Augmentation = NONE
+    fit: str = "resize"
 
     def __post_init__(self) -> None:
         for part in ("train", "search", "test"):

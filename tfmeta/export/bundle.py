@@ -1,4 +1,12 @@
-"""``export/manifest.json``: every shipped file with the numbers that were measured of it."""
+"""``export/NAME/``: the files that an app takes, and everything that a careful reviewer asks for.
+
+*.tflite            the verified files, with labels and normalisation inside
+labels.txt          one class a line
+preprocessing.json  size of the images, scale of the pixels, labels
+snippets/           a Python program and a Kotlin class for each file
+MODEL_CARD.md       what it is, for people
+manifest.json       what it is, for programs: hashes, versions, measurements, the search that led here
+"""
 
 from __future__ import annotations
 
@@ -14,7 +22,14 @@ from typing import Any
 from tfmeta import files
 from tfmeta.errors import ExportError
 from tfmeta.export.flatbuffer import OperatorInfo, TensorInfo
+from tfmeta.export.kotlin_snippet import class_name, kotlin_snippet
+from tfmeta.export.model_card import model_card
+from tfmeta.export.model_metadata import LABELS_FILE, labels_text
+from tfmeta.export.preprocessing import Preprocessing
+from tfmeta.export.python_snippet import module_name, python_snippet
 from tfmeta.export.tflite import ExportResult
+
+MANIFEST = "manifest.json"
 
 _PACKAGES = ("tfmeta", "tensorflow", "keras", "ai-edge-litert", "numpy")
 
@@ -53,10 +68,64 @@ class Refused:
     model_sha256: str
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where the networks of a bundle come from.
+
+    Attributes:
+        name: of the bundle.
+        network: the one that was pruned.
+        data_set: what it was trained on.
+        budget: of the search, in words.
+        search: the search that led here, as plain data.
+    """
+
+    name: str
+    network: str
+    data_set: str
+    budget: str
+    search: Mapping[str, Any]
+
+
+def write_bundle(
+    folder: Path,
+    shipped: Sequence[Shipped],
+    refused: Sequence[Refused],
+    *,
+    preprocessing: Preprocessing,
+    origin: Origin,
+    command: str,
+) -> dict[str, Any]:
+    """Writes everything beside the .tflite files into ``folder`` and returns the manifest, which is written last.
+
+    Args:
+        folder: where the shipped files lie; one of `tfmeta.files.replacing_folder`, for a bundle that is whole or
+            absent.
+        shipped: the verified files.
+        refused: those that failed.
+        preprocessing: what an app must do before and after.
+        origin: where the networks come from.
+        command: the command line that made them.
+
+    Raises:
+        ExportError: a file is gone, or is not the one that was verified.
+    """
+    files.write_text(folder / LABELS_FILE, labels_text(preprocessing))
+    files.write_json(folder / "preprocessing.json", preprocessing.to_json())
+    for item in shipped:
+        _write_snippets(folder / "snippets", item.result, preprocessing)
+    manifest = {**_manifest(shipped, refused, folder, command), "origin": asdict(origin)}
+    files.write_text(folder / "MODEL_CARD.md", model_card(manifest, preprocessing))
+    others = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".tflite")
+    manifest["sidecars"] = [_sidecar(path, folder) for path in others]
+    files.write_json(folder / MANIFEST, manifest)
+    return manifest
+
+
 def write_manifest(
     path: str | os.PathLike[str], shipped: Sequence[Shipped], refused: Sequence[Refused] = (), *, command: str
 ) -> dict[str, Any]:
-    """Writes the manifest of ``shipped`` to ``path``, whole or not at all, and returns it.
+    """Writes the manifest of ``shipped`` alone to ``path``, whole or not at all, and returns it.
 
     Args:
         path: the manifest; the files should lie in its folder or below.
@@ -67,15 +136,34 @@ def write_manifest(
     Raises:
         ExportError: a file is gone, or is not the one that was verified.
     """
-    folder = Path(path).parent
-    manifest = {
+    manifest = _manifest(shipped, refused, Path(path).parent, command)
+    files.write_json(path, manifest)
+    return manifest
+
+
+def _manifest(shipped: Sequence[Shipped], refused: Sequence[Refused], folder: Path, command: str) -> dict[str, Any]:
+    return {
         "command": command,
         "versions": installed_versions(),
         "files": [_entry(item, folder) for item in shipped],
         "refused": [asdict(item) for item in refused],
     }
-    files.write_json(path, manifest)
-    return manifest
+
+
+def _write_snippets(folder: Path, result: ExportResult, preprocessing: Preprocessing) -> None:
+    name, facts = result.path.name, (result.sha256, result.contents, preprocessing)
+    files.write_text(folder / f"{module_name(name)}.py", python_snippet(name, *facts))
+    kotlin = kotlin_snippet(name, *facts)
+    if kotlin is not None:
+        files.write_text(folder / f"{class_name(name)}.kt", kotlin)
+
+
+def _sidecar(path: Path, folder: Path) -> dict[str, Any]:
+    return {
+        "file": str(path.relative_to(folder)),
+        "sha256": files.sha256(path),
+        "size_bytes": path.stat().st_size,
+    }
 
 
 def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ import numpy as np
 
 from tfmeta.errors import ExportError
 
-_IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite file
+IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite file
+# Bytes of one value, of the types whose buffers hold just that.
+_ITEM_BYTES = {"FLOAT32": 4, "FLOAT16": 2, "INT8": 1, "UINT8": 1, "INT16": 2, "INT32": 4, "INT64": 8, "BOOL": 1}
 _RUNTIME_METADATA = b"min_runtime_version"
 
 
@@ -68,6 +71,9 @@ class FlatModel:
         outputs: the same for the outputs.
         declared_runtime: the minimum runtime that the writer of the file noted in it, or None.
         size_bytes: the size of the file.
+        signatures: names of the signatures; none in a file that has only tensor names to offer.
+        metadata: names of the metadata buffers.
+        num_graphs: 1, or more where there are branches and loops, whose operators are told too.
     """
 
     operators: tuple[OperatorInfo, ...]
@@ -75,6 +81,9 @@ class FlatModel:
     outputs: dict[str, TensorInfo]
     declared_runtime: str | None
     size_bytes: int
+    signatures: tuple[str, ...] = ()
+    metadata: tuple[str, ...] = ()
+    num_graphs: int = 1
 
     def operator_counts(self) -> dict[tuple[str, int], int]:
         """Returns how often each (operator, version) occurs, sorted by name."""
@@ -107,8 +116,8 @@ def parse(data: bytes) -> FlatModel:
     # Imported here: it is 20,000 lines long and only exporting needs it.
     from ai_edge_litert import schema_py_generated as schema
 
-    if data[4:8] != _IDENTIFIER:
-        raise ExportError(f"Expected a TFLite model ({_IDENTIFIER!r} at byte 4). Received: {data[4:8]!r}.")
+    if data[4:8] != IDENTIFIER:
+        raise ExportError(f"Expected a TFLite model ({IDENTIFIER!r} at byte 4). Received: {data[4:8]!r}.")
     try:
         model = schema.ModelT.InitFromPackedBuf(data, 0)
         return _Reader(schema, model).read(len(data))
@@ -127,29 +136,44 @@ class _Reader:
         self._model = model
         self._op_names = _names(schema.BuiltinOperator)
         self._type_names = _names(schema.TensorType)
-        if len(model.subgraphs) != 1:
-            raise ExportError(f"Expected one graph in the file. Received: {len(model.subgraphs)}.")
+        if not model.subgraphs:
+            raise ExportError("Expected a graph in the file. Received: none.")
         self._graph = model.subgraphs[0]
-        self._tensors = [self._tensor(index, tensor) for index, tensor in enumerate(self._graph.tensors)]
+        self._tensors = self._tensors_of(self._graph)
 
     def read(self, size_bytes: int) -> FlatModel:
         inputs, outputs = self._ends()
+        operators = []
+        for graph in self._model.subgraphs:
+            tensors = self._tensors if graph is self._graph else self._tensors_of(graph)
+            operators += [self._operator(operator, tensors) for operator in graph.operators or ()]
         return FlatModel(
-            operators=tuple(self._operator(operator) for operator in self._graph.operators),
+            operators=tuple(operators),
             inputs=inputs,
             outputs=outputs,
             declared_runtime=self._declared_runtime(),
             size_bytes=size_bytes,
+            signatures=tuple(_text(signature.signatureKey) for signature in self._model.signatureDefs or ()),
+            metadata=tuple(_text(entry.name) for entry in self._model.metadata or ()),
+            num_graphs=len(self._model.subgraphs),
         )
+
+    def _tensors_of(self, graph: Any) -> list[TensorInfo]:
+        return [self._tensor(index, tensor) for index, tensor in enumerate(graph.tensors or ())]
 
     def _tensor(self, index: int, tensor: Any) -> TensorInfo:
         shape = _ints(tensor.shape)
-        buffer = self._model.buffers[tensor.buffer]
+        buffer, dtype = self._model.buffers[tensor.buffer], self._type_names.get(tensor.type, f"type {tensor.type}")
+        size = 0 if buffer.data is None else len(buffer.data)
+        if size and dtype in _ITEM_BYTES and not tensor.sparsity and size != _ITEM_BYTES[dtype] * int(np.prod(shape)):
+            raise ExportError(
+                f"Expected {list(shape)} {dtype} values of {_text(tensor.name)!r}. Received: {size} bytes."
+            )
         return TensorInfo(
             name=_text(tensor.name),
             shape=shape,
             shape_signature=shape if tensor.shapeSignature is None else _ints(tensor.shapeSignature),
-            dtype=self._type_names.get(tensor.type, f"type {tensor.type}"),
+            dtype=dtype,
             # Large constants may lie behind the flatbuffer, at an offset instead of in the buffer's
             # data.
             constant=(buffer.data is not None and len(buffer.data) > 0) or bool(buffer.offset),
@@ -157,7 +181,7 @@ class _Reader:
             index=index,
         )
 
-    def _operator(self, operator: Any) -> OperatorInfo:
+    def _operator(self, operator: Any, tensors: Sequence[TensorInfo]) -> OperatorInfo:
         code = self._model.operatorCodes[operator.opcodeIndex]
         # Files from before 2020 have the number in the older, smaller field; the larger of the two
         # counts.
@@ -168,8 +192,8 @@ class _Reader:
         return OperatorInfo(
             op=name,
             version=int(code.version),
-            inputs=tuple(self._tensors[i] for i in operator.inputs if i >= 0),
-            outputs=tuple(self._tensors[i] for i in operator.outputs if i >= 0),
+            inputs=tuple(tensors[i] for i in _ints(operator.inputs) if i >= 0),
+            outputs=tuple(tensors[i] for i in _ints(operator.outputs) if i >= 0),
         )
 
     def _ends(self) -> tuple[dict[str, TensorInfo], dict[str, TensorInfo]]:
@@ -177,11 +201,11 @@ class _Reader:
             signature = self._model.signatureDefs[0]
             sides = (signature.inputs, signature.outputs)
             inputs, outputs = (
-                {_text(entry.name): self._tensors[entry.tensorIndex] for entry in side} for side in sides
+                {_text(entry.name): self._tensors[entry.tensorIndex] for entry in side or ()} for side in sides
             )
             return inputs, outputs
         inputs, outputs = (
-            {self._tensors[i].name: self._tensors[i] for i in side}
+            {self._tensors[i].name: self._tensors[i] for i in _ints(side)}
             for side in (self._graph.inputs, self._graph.outputs)
         )
         return inputs, outputs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,64 @@ class Pool:
             return np.concatenate(list(answers))
 
 
+@dataclass(frozen=True)
+class Coverage:
+    """What XNNPACK took over of a file on this machine.
+
+    Attributes:
+        nodes: operators that it runs.
+        total: operators of the file.
+        partitions: pieces in which it runs them.
+        left: operators that it leaves to TFLite's own kernels, each once.
+    """
+
+    nodes: int
+    total: int
+    partitions: int
+    left: tuple[str, ...]
+
+
+def coverage(path: str | os.PathLike[str]) -> Coverage | None:
+    """Runs the file at ``path`` once on zeros and returns what XNNPACK took over; None where LiteRT does not tell.
+
+    Raises:
+        ExportError: LiteRT cannot load or run it.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    with quiet():
+        try:
+            interpreter = Interpreter(str(path), num_threads=1)
+            interpreter.allocate_tensors()
+            for tensor in interpreter.get_input_details():
+                if tensor["dtype"] not in (np.bytes_, np.str_):
+                    interpreter.set_tensor(tensor["index"], np.zeros(tensor["shape"], tensor["dtype"]))
+            interpreter.invoke()
+            told = getattr(interpreter, "_get_ops_details", None)
+            return None if told is None else _coverage(told())
+        except (RuntimeError, ValueError) as error:
+            text = " ".join(str(error).split())
+            raise ExportError(f"LiteRT cannot run {str(path)!r}: {text[:300]}") from error
+
+
+def _coverage(operators: list[dict[str, Any]]) -> Coverage:
+    # A delegate's node comes after the file's own and tells only what goes in and out: what is computed in between is
+    # what it took over.
+    own = [operator for operator in operators if operator["op_name"] != "DELEGATE"]
+    delegates = [operator for operator in operators if operator["op_name"] == "DELEGATE"]
+    maker = {int(tensor): number for number, operator in enumerate(own) for tensor in operator["outputs"]}
+    taken: set[int] = set()
+    for delegate in delegates:
+        inputs, todo = {int(tensor) for tensor in delegate["inputs"]}, [int(tensor) for tensor in delegate["outputs"]]
+        while todo:
+            number = maker.get(todo.pop())
+            if number is not None and number not in taken:
+                taken.add(number)
+                todo += [int(tensor) for tensor in own[number]["inputs"] if int(tensor) not in inputs]
+    left = {operator["op_name"]: None for number, operator in enumerate(own) if number not in taken}
+    return Coverage(len(taken), len(own), len(delegates), tuple(left))
+
+
 def tensors(path: str | os.PathLike[str], images: np.ndarray, indices: Sequence[int]) -> list[np.ndarray]:
     """Returns what is computed inside the file for ``images`` `[N, H, W, C]`: `[N, ...]` float32 for each tensor.
 
@@ -83,10 +142,10 @@ class _Runner:
                 experimental_op_resolver_type=kernels,
             )
             self._interpreter.allocate_tensors()
+            ends = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         except (RuntimeError, ValueError) as error:
             raise ExportError(f"LiteRT cannot load {str(path)!r}: {error}. Export the model again.") from error
-        self._input = _only(self._interpreter.get_input_details(), path)
-        self._output = _only(self._interpreter.get_output_details(), path)
+        self._input, self._output = (_only(details, path) for details in ends)
 
     def check(self, images: np.ndarray) -> None:
         expected = [int(size) for size in self._input["shape"]]

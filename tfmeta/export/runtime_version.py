@@ -161,7 +161,7 @@ def minimum_runtime(model: FlatModel) -> MinimumRuntime:
     if model.declared_runtime:
         asked.append((model.declared_runtime, "the converter's note in the file"))
     # max keeps the first of equals, so the operator is told before the note that follows from it.
-    version_text, reason = max(asked, key=lambda item: _key(item[0]), default=(None, "nothing"))
+    version_text, reason = max(asked, key=lambda item: version_key(item[0]), default=(None, "nothing"))
     return MinimumRuntime(version_text, tuple(sorted(unknown)), reason)
 
 
@@ -184,8 +184,10 @@ def version_by_types(operator: OperatorInfo) -> int:
 
 def latest(versions: Iterable[str]) -> str | None:
     """Returns the latest of version numbers like "2.9.0", or None for none."""
-    return max(versions, key=_key, default=None)
+    return max(versions, key=version_key, default=None)
 
 
-def _key(version: str) -> tuple[int, ...]:
-    return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
+def version_key(version: str) -> tuple[int, ...]:
+    """Returns what versions like "2.9.0" are compared by; "2.9" is equal to it."""
+    numbers = [int(part) if part.isdigit() else 0 for part in version.split(".")]
+    return tuple((*numbers, 0, 0)[:3])

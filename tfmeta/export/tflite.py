@@ -15,6 +15,8 @@ from tfmeta.errors import ExportError
 from tfmeta.export import ALL_SCHEMES, converter, flatbuffer, layer_errors, verify
 from tfmeta.export import calibration as calibration_images
 from tfmeta.export.interface import Scheme, Tolerance
+from tfmeta.export.model_metadata import embedded
+from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.runtime_version import MinimumRuntime, minimum_runtime
 from tfmeta.export.tuning import Trained
 from tfmeta.lazy import keras
@@ -62,6 +64,7 @@ def export_tflite(
     min_top1_agreement: float | None = None,
     max_relative_error: float | None = None,
     min_calibration_images: int = calibration_images.MIN_IMAGES,
+    preprocessing: Preprocessing | None = None,
 ) -> ExportResult:
     """Writes ``model`` to ``path`` as a .tflite file and returns what was written.
 
@@ -84,6 +87,7 @@ def export_tflite(
         max_relative_error: the largest difference of an output, as a part of the largest output;
             the scheme's by default.
         min_calibration_images: the least number of calibration images that is enough.
+        preprocessing: labels and normalisation, written into the file as metadata.
 
     Raises:
         ExportError: the model has operators that TFLite has no builtin for (the text names the
@@ -93,9 +97,13 @@ def export_tflite(
     chosen: Scheme = resolve(ALL_SCHEMES, scheme, "quantization scheme")
     model, training = _checked(chosen, model)
     named = converter.with_batch_one(model) if chosen.train is None else model
+    if preprocessing is not None:
+        preprocessing.require_fit(model.inputs[0].shape[1:], model.outputs[0].shape[1:])
     calibration, samples = _images(model, chosen, calibration, reference_samples, min_calibration_images)
     tolerance = _tolerance(chosen, min_top1_agreement, max_relative_error)
     data = chosen.convert(named, calibration)
+    if preprocessing is not None:
+        data = embedded(data, preprocessing, str(model.name))
     contents = flatbuffer.parse(data)
     _require_shippable(contents)
     with files.replacing(path) as temporary:

@@ -12,8 +12,9 @@ from typing import Any
 from tfmeta import files
 from tfmeta.errors import ExportError, WorkdirError
 from tfmeta.export import ALL_SCHEMES, DEFAULT_SCHEMES
-from tfmeta.export.bundle import Refused, Shipped, read_manifest, write_manifest
+from tfmeta.export.bundle import MANIFEST, Origin, Refused, Shipped, read_manifest, write_bundle
 from tfmeta.export.calibration import MIN_IMAGES, from_split
+from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.tflite import export_tflite
 from tfmeta.export.tuning import TuneOptions
 from tfmeta.export.verify import split_accuracy
@@ -23,7 +24,7 @@ from tfmeta.progress import bar
 from tfmeta.project import Project
 from tfmeta.registry import resolve
 from tfmeta.stages.retrain import load_model
-from tfmeta.stages.search import ROWS, structures
+from tfmeta.stages.search import ROWS, result, structures
 from tfmeta.training import TrainOptions
 from tfmeta.workdir import MAIN
 
@@ -56,10 +57,11 @@ class ExportOptions:
 
 
 def export(project: Project, options: ExportOptions, command: str = "") -> dict[str, Any]:
-    """Writes ``export/NAME/*.tflite`` and ``manifest.json``, and returns the manifest.
+    """Writes the bundle ``export/NAME/`` and returns its manifest.
 
     A file is written only after it computed what its Keras model computes, on real samples. The accuracy in the
-    manifest is the file's own, on the test split.
+    manifest is the file's own, on the test split. The folder appears when everything in it is there, and
+    stays as it was until then.
 
     Raises:
         WorkdirError: nothing is retrained yet.
@@ -67,7 +69,7 @@ def export(project: Project, options: ExportOptions, command: str = "") -> dict[
         BenchError: the device does not answer.
     """
     folder = project.workdir.export(options.name, options.init)
-    manifest = folder / "manifest.json"
+    manifest = folder / MANIFEST
     section, instead = f"export {options.name} {options.init}", f"delete {manifest} to export anew"
     models = _models(project, options)
     if manifest.exists():
@@ -76,12 +78,20 @@ def export(project: Project, options: ExportOptions, command: str = "") -> dict[
         if _sources(made) == {row: files.sha256(path) for row, path in models.items()}:
             return made
     project.workdir.claim(section, asdict(options), begun=False)
-    written, refused = _write(project, options, models, folder)
+    preprocessing = Preprocessing.of(project.splits)
+    with files.replacing_folder(folder) as new:
+        written, refused = _write(project, options, models, new, preprocessing)
+        shipped = _measured(project, options, written)
+        origin = _origin(project, options)
+        return write_bundle(new, shipped, refused, preprocessing=preprocessing, origin=origin, command=command)
+
+
+def _measured(project: Project, options: ExportOptions, written: list[Shipped]) -> list[Shipped]:
     # Every file is timed in turns with one of them, the full network where it is there.
     reference = next((item.result.path for item in written if item.model == "full"), written[0].result.path)
     latencies = measure_files(options.device, [item.result.path for item in written], reference, options.latency)
     found = structures(project, options.name)
-    shipped = [
+    return [
         replace(
             item,
             test_accuracy=split_accuracy(item.result.path, project.splits.test),
@@ -91,7 +101,23 @@ def export(project: Project, options: ExportOptions, command: str = "") -> dict[
         )
         for item, latency in zip(written, latencies, strict=True)
     ]
-    return write_manifest(manifest, shipped, refused, command=command)
+
+
+def _origin(project: Project, options: ExportOptions) -> Origin:
+    found, config = result(project, options.name), project.workdir.config
+    asked = config.get(f"search {options.name}", {})
+    training = config.get(f"retrain {options.name} {options.init}", {}).get("train", {})
+    search = {
+        "searcher": asked.get("searcher", ""),
+        "evaluations": found["evaluations"],
+        "seed": asked.get("seed", ""),
+        "retrained from": options.init,
+        "epochs": training.get("epochs", ""),
+        "budget": found["budget"],
+        "structures": found["structures"],
+    }
+    name = options.name if options.name != MAIN else Path(project.options.model).stem
+    return Origin(name, project.options.model, project.options.dataset, found["budget"], search)
 
 
 def _models(project: Project, options: ExportOptions) -> dict[str, Path]:
@@ -111,7 +137,7 @@ def _sources(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _write(
-    project: Project, options: ExportOptions, models: dict[str, Path], folder: Path
+    project: Project, options: ExportOptions, models: dict[str, Path], folder: Path, preprocessing: Preprocessing
 ) -> tuple[list[Shipped], list[Refused]]:
     """Writes what verifies. A control that does not is left out with its reason; the searched network must not fail."""
     calibration = from_split(project.splits.train, options.calibration_images, project.options.seed)
@@ -123,7 +149,7 @@ def _write(
         model, digest = load_model(path), files.sha256(path)
         target = folder / f"{row}-{scheme}.tflite"
         try:
-            result = export_tflite(
+            exported = export_tflite(
                 _trained(project, options, scheme, model, digest),
                 target,
                 scheme,
@@ -131,14 +157,14 @@ def _write(
                 samples,
                 min_top1_agreement=options.min_top1_agreement,
                 min_calibration_images=min(MIN_IMAGES, len(calibration)),
+                preprocessing=preprocessing,
             )
         except ExportError as error:
             if row == "searched" or len(models) == 1:
                 raise
-            target.unlink(missing_ok=True)  # a file of an earlier model must not pass for this one's
             refused.append(Refused(row, scheme, str(error), digest))
             continue
-        written.append(Shipped(row, result, model_sha256=digest))
+        written.append(Shipped(row, exported, model_sha256=digest))
     return written, refused
 
 

@@ -68,7 +68,7 @@ class MixedOptions:
 
 
 def mixed(project: Project, options: MixedOptions) -> dict[str, Any]:
-    """Writes ``export/NAME/ROW-mixed.tflite`` and ``ROW-mixed.json``, and returns the latter.
+    """Writes ``mixed/NAME/ROW-KEPT.tflite`` and ``ROW-KEPT.json``, and returns the latter.
 
     Layers are judged, and a number of them chosen, on the search split. The test split tells the accuracy that is
     reported of every file.
@@ -84,7 +84,7 @@ def mixed(project: Project, options: MixedOptions) -> dict[str, Any]:
     model, seed = load_model(path), project.options.seed
     calibration = from_split(project.splits.train, options.calibration_images, seed)
     images, labels = project.splits.search.sample(options.judge_images, seed)
-    target = project.workdir.export(options.name, options.init) / f"{options.row}-mixed.tflite"
+    target = project.workdir.mixed(options.name, options.init) / f"{options.row}-{options.kept}.tflite"
     with tempfile.TemporaryDirectory() as folder:
         reference = Path(folder) / "float.tflite"
         export_tflite(model, reference, "fp32", calibration, images)

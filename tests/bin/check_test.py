@@ -1,0 +1,67 @@
+"""`tfmeta check` on the command line: what it prints, and the exit code for build servers."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from tfmeta import __main__ as program
+from tfmeta.export.tflite import export_tflite
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    image = keras.Input((8, 8, 1), name="image")
+    model = keras.Model(image, layers.Dense(3)(layers.Flatten()(layers.Conv2D(4, 3, activation="relu")(image))))
+    ramps = np.linspace(0, 1, 64 * 20, dtype=np.float32).reshape(20, 8, 8, 1)
+    return export_tflite(model, folder / "m.tflite", "fp32", reference_samples=ramps).path
+
+
+def test_a_file_that_fits(path, capsys):
+    assert program.main(["check", str(path), "--min_runtime=2.16", "--max_size_mb=4", "--device=host"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "m.tflite: fit to ship"
+    assert any(line.startswith("OK    delegate   XNNPACK runs") for line in lines)
+
+
+def test_one_that_does_not(path, tmp_path, capsys):
+    (tmp_path / "cut.tflite").write_bytes(path.read_bytes()[:300])
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    files = [str(path), str(tmp_path / "cut.tflite")]
+    labels = f"--labels={tmp_path / 'labels.txt'}"
+    assert program.main(["check", *files, "--json", "--device=none", labels]) == 1
+    first, second = json.loads(capsys.readouterr().out)
+    assert not first["fits"] and not second["fits"]
+    assert [finding["level"] for finding in first["findings"] if finding["check"] == "labels"] == ["fail"]
+    assert [finding["check"] for finding in second["findings"]] == ["file"]
+    assert second["file"].endswith("cut.tflite")
+
+
+def test_a_reference_and_a_device_that_is_not_there(path, capsys):
+    assert program.main(["check", str(path), f"--reference={path}"]) == 0
+    assert "OK    agreement  same class as the float file on 100.0%" in capsys.readouterr().out
+    assert program.main(["check", str(path), "--device=nowhere"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        ([], 2, "Expected MODEL.tflite ..."),
+        (["none.tflite"], 1, "none.tflite', which is not there"),
+        (["PATH", "--min_runtime=latest"], 1, "Expected a runtime version such as 2.16"),
+        (["PATH", "--samples=none.npy"], 1, "Cannot read the samples"),
+        (["PATH", "--min_top1_agreement=90"], 1, "between 0 and 1"),
+    ],
+)
+def test_mistakes(arguments, code, text, path, capsys):
+    arguments = [str(path) if argument == "PATH" else argument for argument in arguments]
+    assert program.main(["check", *arguments]) == code
+    assert text in capsys.readouterr().err
+
+
+def test_help_names_what_it_takes(capsys):
+    assert program.main(["check", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("tfmeta check MODEL.tflite ...: Tell whether")

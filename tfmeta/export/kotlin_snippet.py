@@ -1,0 +1,195 @@
+"""A Kotlin class that runs exactly one shipped file in an Android app, with the pre- and post-processing it needs."""
+
+from __future__ import annotations
+
+import json
+from string import Template
+
+from tfmeta.export.flatbuffer import FlatModel, TensorInfo
+from tfmeta.export.preprocessing import PROBABILITIES, Preprocessing, answers
+
+_TEMPLATE = Template("""\
+// Classifies pictures with $file (SHA-256 $sha256).
+// Put the file into src/main/assets and, in build.gradle.kts:
+//     implementation("com.google.ai.edge.litert:litert:1.4.0")  // 1.4 or later: 16 KB pages
+//     android { androidResources { noCompress += "tflite" } }
+
+import android.content.Context
+import android.graphics.Bitmap
+import android.graphics.Canvas
+import android.graphics.Color
+import android.graphics.Rect
+import java.io.FileInputStream
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.nio.MappedByteBuffer
+import java.nio.channels.FileChannel
+import java.security.MessageDigest
+import kotlin.math.exp
+import kotlin.math.min
+import kotlin.math.roundToInt
+import org.tensorflow.lite.Interpreter
+
+class $name(context: Context, threads: Int = 1) : AutoCloseable {
+
+    private val interpreter = Interpreter(load(context), Interpreter.Options().setNumThreads(threads))
+    private val input = buffer(HEIGHT * WIDTH * CHANNELS * $input_bytes)
+    private val output = buffer(LABELS.size * $output_bytes)
+
+    /** The likeliest classes with their probabilities, the likeliest first. Not for several threads at once. */
+    fun classify(bitmap: Bitmap, count: Int = 5): List<Pair<String, Float>> {
+        fill(fitted(bitmap))
+        output.rewind()
+        interpreter.run(input, output)
+        output.rewind()
+        val answer = FloatArray(LABELS.size) { $read }
+        return LABELS.zip($answer.toList()).sortedByDescending { it.second }.take(count)
+    }
+
+    override fun close() = interpreter.close()
+
+    private fun fill(image: Bitmap) {
+        val pixels = IntArray(WIDTH * HEIGHT)
+        image.getPixels(pixels, 0, WIDTH, 0, 0, WIDTH, HEIGHT)
+        input.rewind()
+        for (pixel in pixels) {
+$channels_of_pixel
+        }
+        input.rewind()
+    }
+
+    // $scaling
+    private fun put(value: Float) {
+        val scaled = $scaled
+        $write
+    }
+
+$fit
+$softmax    private companion object {
+        const val FILE = "$file"
+        const val SHA256 = "$sha256"
+        const val HEIGHT = $height
+        const val WIDTH = $width
+        const val CHANNELS = $channels
+        val LABELS = listOf(
+$labels
+        )
+
+        fun buffer(bytes: Int): ByteBuffer = ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder())
+
+        fun load(context: Context): MappedByteBuffer {
+            val asset = context.assets.openFd(FILE)
+            val model = FileInputStream(asset.fileDescriptor).use { stream ->
+                stream.channel.map(FileChannel.MapMode.READ_ONLY, asset.startOffset, asset.declaredLength)
+            }
+            val digest = MessageDigest.getInstance("SHA-256").apply { update(model.duplicate()) }.digest()
+            check(digest.joinToString("") { "%02x".format(it) } == SHA256) { "$$FILE is not the file of this class." }
+            return model
+        }
+    }
+}
+""")
+
+_RESIZE = """\
+    private fun fitted(bitmap: Bitmap): Bitmap = Bitmap.createScaledBitmap(bitmap, WIDTH, HEIGHT, true)
+"""
+_PAD = """\
+    // Black borders; shrunk only where the picture is too large.
+    private fun fitted(bitmap: Bitmap): Bitmap {
+        val scale = min(1f, min(WIDTH / bitmap.width.toFloat(), HEIGHT / bitmap.height.toFloat()))
+        val width = (bitmap.width * scale).roundToInt().coerceAtLeast(1)
+        val height = (bitmap.height * scale).roundToInt().coerceAtLeast(1)
+        val whole = Bitmap.createBitmap(WIDTH, HEIGHT, Bitmap.Config.ARGB_8888).apply { eraseColor(Color.BLACK) }
+        val left = (WIDTH - width) / 2
+        val top = (HEIGHT - height) / 2
+        Canvas(whole).drawBitmap(bitmap, null, Rect(left, top, left + width, top + height), null)
+        return whole
+    }
+"""
+_SOFTMAX = """
+    private fun softmax(logits: FloatArray): FloatArray {
+        val largest = logits.max()
+        val powers = FloatArray(logits.size) { exp(logits[it] - largest) }
+        val sum = powers.sum()
+        return FloatArray(logits.size) { powers[it] / sum }
+    }
+
+"""
+_GREY = """\
+            // ITU-R 601 luma, as image libraries have it.
+            put(0.299f * Color.red(pixel) + 0.587f * Color.green(pixel) + 0.114f * Color.blue(pixel))"""
+_RGB = """\
+            put(Color.red(pixel).toFloat())
+            put(Color.green(pixel).toFloat())
+            put(Color.blue(pixel).toFloat())"""
+_LIMITS = {"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (-32768, 32767)}
+_BYTES = {"INT8": 1, "UINT8": 1, "INT16": 2}
+
+
+def class_name(file: str) -> str:
+    """Returns a Kotlin class name: "SearchedInt8" for "searched-int8.tflite"."""
+    parts = file.removesuffix(".tflite").replace("_", "-").replace("+", "-").replace(".", "-").split("-")
+    return "".join(part[:1].upper() + part[1:] for part in parts)
+
+
+def kotlin_snippet(file: str, sha256: str, contents: FlatModel, preprocessing: Preprocessing) -> str | None:
+    """Returns the class for one file, or None where an app cannot prepare the image: see `Preprocessing.pixel_scale`.
+
+    Args:
+        file: its name.
+        sha256: its hash; the class refuses any other file.
+        contents: what is in it, with one input and one output.
+        preprocessing: what must be done before and after.
+    """
+    if preprocessing.pixel_scale is None or preprocessing.channels not in (1, 3):
+        return None
+    (source,), (answer,) = contents.inputs.values(), contents.outputs.values()
+    scale, offset = preprocessing.pixel_scale
+    probabilities = answers(contents) == PROBABILITIES
+    labels = (f"            {_text(label)}," for label in preprocessing.labels)
+    return _TEMPLATE.substitute(
+        file=file,
+        sha256=sha256,
+        name=class_name(file),
+        input_bytes=_BYTES.get(source.dtype, 4),
+        output_bytes=_BYTES.get(answer.dtype, 4),
+        read=_read(answer),
+        answer="answer" if probabilities else "softmax(answer)",
+        softmax="" if probabilities else _SOFTMAX,
+        channels_of_pixel=_GREY if preprocessing.channels == 1 else _RGB,
+        scaling=f"The network was trained on pixel * {scale:.8g} + {offset:.8g}.",
+        scaled=_scaled(scale, offset),
+        write=_write(source),
+        fit=_PAD if preprocessing.fit == "pad" else _RESIZE,
+        height=preprocessing.height,
+        width=preprocessing.width,
+        channels=preprocessing.channels,
+        labels="\n".join(labels),
+    )
+
+
+def _scaled(scale: float, offset: float) -> str:
+    text = "value" if scale == 1.0 else f"value * {scale:.9g}f"
+    return text if offset == 0.0 else f"{text} {'+' if offset > 0 else '-'} {abs(offset):.9g}f"
+
+
+def _write(tensor: TensorInfo) -> str:
+    if tensor.quantization is None or tensor.dtype not in _LIMITS:
+        return "input.putFloat(scaled)"
+    low, high = _LIMITS[tensor.dtype]
+    scale, zero = tensor.quantization.scale[0], tensor.quantization.zero_point[0]
+    stored = f"((scaled / {scale:.9g}f).roundToInt() + ({zero})).coerceIn({low}, {high})"
+    return f"input.putShort({stored}.toShort())" if tensor.dtype == "INT16" else f"input.put({stored}.toByte())"
+
+
+def _read(tensor: TensorInfo) -> str:
+    if tensor.quantization is None or tensor.dtype not in _LIMITS:
+        return "output.getFloat()"
+    stored = {"INT8": "output.get()", "UINT8": "(output.get().toInt() and 255)", "INT16": "output.getShort()"}
+    scale, zero = tensor.quantization.scale[0], tensor.quantization.zero_point[0]
+    return f"({stored[tensor.dtype]} - ({zero})) * {scale:.9g}f"
+
+
+def _text(label: str) -> str:
+    # JSON's escapes are Kotlin's, but for the dollar sign, which would begin a template.
+    return json.dumps(label).replace("$", "\\$")

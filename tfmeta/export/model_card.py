@@ -1,0 +1,151 @@
+"""``MODEL_CARD.md``: what a bundle holds, for people; made from its manifest, so both say the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tfmeta.export.preprocessing import Preprocessing
+
+_Z = 1.96  # of a 95 % interval
+
+
+def model_card(manifest: Mapping[str, Any], preprocessing: Preprocessing) -> str:
+    """Returns the card, Markdown with a front matter as Hugging Face reads it.
+
+    Args:
+        manifest: what `tfmeta.export.bundle.write_bundle` writes.
+        preprocessing: what an app must do before and after.
+    """
+    origin = manifest["origin"]
+    sections = [
+        _front(origin),
+        f"# {origin['name']}\n\nAn image classifier of {len(preprocessing.labels)} classes for TFLite (LiteRT): "
+        f"{origin['network']}, channels pruned to {origin['budget']}, trained on {origin['data_set']}.",
+        "## Files\n\n" + _table(manifest),
+        "## Before and after\n\n" + _use(preprocessing),
+        "## In an app\n\n" + _app(manifest),
+        "## Evidence\n\n" + _evidence(manifest),
+        "## How it was made\n\n" + _made(manifest),
+        "## Limits\n\nAccuracy is that on the test split of the data set named above and says nothing of other "
+        "pictures. Latency is that of the device named above. No check for bias between groups was made.",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _front(origin: Mapping[str, Any]) -> str:
+    lines = ["library_name: tflite", "pipeline_tag: image-classification", "tags: [tflite, litert, pruned, tfmeta]"]
+    return "\n".join(["---", *lines, f"datasets: [{_yaml(origin['data_set'])}]", "metrics: [accuracy]", "---"])
+
+
+def _table(manifest: Mapping[str, Any]) -> str:
+    lines = [
+        "| file | scheme | test accuracy | size | latency p50 / p90 | runtime from | SHA-256 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for file in manifest["files"]:
+        cells = (
+            f"`{file['file']}`",
+            file["scheme"],
+            _accuracy(file),
+            f"{file['size_bytes'] / 1024:,.1f} KiB",
+            _latency(file["latency"]),
+            file["minimum_runtime"]["version"] or "unknown",
+            f"`{file['sha256'][:16]}…`",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [f"\nNo {one['scheme']} file of {one['model']}: {one['reason']}" for one in manifest["refused"]]
+    return "\n".join(lines)
+
+
+def _accuracy(file: Mapping[str, Any]) -> str:
+    accuracy, images = file["test_accuracy"], file["test_images"]
+    if accuracy is None:
+        return "not measured"
+    margin = f" ± {100 * _Z * math.sqrt(accuracy * (1 - accuracy) / images):.2f}" if images else ""
+    return f"{100 * accuracy:.2f}{margin} %"
+
+
+def _latency(latency: Mapping[str, Any] | None) -> str:
+    if latency is None:
+        return "not measured"
+    return f"{latency['median_ms']:.3f} / {latency['p90_ms']:.3f} ms ({latency['verdict']})"
+
+
+def _use(preprocessing: Preprocessing) -> str:
+    size = f"{preprocessing.height} × {preprocessing.width}, {preprocessing.color}"
+    how = "stretched to that size" if preprocessing.fit == "resize" else "padded with black to that size"
+    if preprocessing.pixel_scale is None:
+        scaled = "Pixel values are those of the training data, which had a scale of its own."
+    else:
+        scale, offset = preprocessing.pixel_scale
+        scaled = f"The network reads pixel × {scale:.8g} + {offset:.8g}, of a pixel from 0 to 255."
+    labels = ", ".join(preprocessing.labels[:20]) + (" …" if len(preprocessing.labels) > 20 else "")
+    return (
+        f"Images of {size}, {how}. {scaled} The same is in `preprocessing.json`, and inside each file as metadata "
+        f"(`TFLITE_METADATA` and `tfmeta`). Classes, in the order of the outputs: {labels} (`labels.txt`)."
+    )
+
+
+def _app(manifest: Mapping[str, Any]) -> str:
+    lines = [
+        "`snippets/` has a Python program and a Kotlin class for each file. Take LiteRT 1.4 or later in new Android "
+        "apps, whose libraries fit 16 KB pages; older runtimes down to the one in the table run the files too.",
+        "",
+        "| file | input | output |",
+        "|---|---|---|",
+    ]
+    for file in manifest["files"]:
+        ends = ("; ".join(_end(*one) for one in file[side].items()) for side in ("inputs", "outputs"))
+        lines.append(f"| `{file['file']}` | {' | '.join(ends)} |")
+    return "\n".join(lines)
+
+
+def _end(name: str, tensor: Mapping[str, Any]) -> str:
+    text = f"{name}: {tensor['dtype']} {tensor['shape']}"
+    if tensor["quantization"] is None:
+        return text
+    scale, zero_point = tensor["quantization"]["scale"][0], tensor["quantization"]["zero_point"][0]
+    return f"{text}, scale {scale:.6g}, zero point {zero_point}"
+
+
+def _evidence(manifest: Mapping[str, Any]) -> str:
+    lines = [
+        "Every file was run against its Keras model before it got its name.",
+        "",
+        "| file | same class | largest error | mean error | on |",
+        "|---|---|---|---|---|",
+    ]
+    for file in manifest["files"]:
+        found = file["agreement"]
+        same = "no classes" if found["top1_agreement"] is None else f"{found['top1_agreement']:.1%}"
+        errors = f"{found['max_abs_error']:.3g} | {found['mean_abs_error']:.3g} | {found['num_samples']} images"
+        lines.append(f"| `{file['file']}` | {same} | {errors} |")
+    devices = {text: None for file in manifest["files"] if (text := _device(file["latency"]))}
+    return "\n".join([*lines, *(["", f"Latency: {'; '.join(devices)}."] if devices else [])])
+
+
+def _device(latency: Mapping[str, Any] | None) -> str:
+    measured = (latency or {}).get("measurement")
+    if not measured:
+        return ""
+    device, options = measured["device"], measured["options"]
+    runtime = f"{device.get('runtime', '')} {device.get('runtime_version', '')}".strip()
+    return f"{device.get('name', 'device')}, {runtime}, {options.get('threads', 1)} thread(s), {measured['started_at']}"
+
+
+def _made(manifest: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
+    search = ", ".join(f"{name}: {value}" for name, value in manifest["origin"]["search"].items() if _plain(value))
+    lines = [f"Search: {search}." if search else "", f"Versions: {versions}."]
+    command = manifest["command"]
+    return "\n\n".join([line for line in lines if line] + ([f"```sh\n{command}\n```"] if command else []))
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, str | int | float) and value != ""
+
+
+def _yaml(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

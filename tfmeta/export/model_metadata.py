@@ -1,0 +1,126 @@
+"""Writes into a .tflite file what an app must know of it: two metadata buffers, and the labels behind the flatbuffer.
+
+``TFLITE_METADATA`` is the standard one, which MediaPipe and Android Studio read: a flatbuffer of
+https://github.com/tensorflow/tflite-support (metadata_schema.fbs) with the normalisation, and a zip archive with the
+labels at the end of the file. ``tfmeta`` holds the same as JSON, for everyone without that schema.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flatbuffers
+
+from tfmeta.export.flatbuffer import FlatModel, parse
+from tfmeta.export.preprocessing import Preprocessing, answers
+from tfmeta.export.rewrite import rewritten, set_metadata
+
+STANDARD, OWN = "TFLITE_METADATA", "tfmeta"
+LABELS_FILE = "labels.txt"
+
+_IDENTIFIER = b"M001"
+_PARSER_VERSION = "1.0.0"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same file from the same model, whatever the day
+
+# Numbers of the schema: members of unions and enumerations.
+_IMAGE, _FEATURE, _NORMALIZATION, _AXIS_LABELS = 2, 1, 1, 2
+_COLOR_SPACE = {1: 2, 3: 1}
+
+
+def embedded(data: bytes, preprocessing: Preprocessing, name: str) -> bytes:
+    """Returns the .tflite file ``data`` with what ``preprocessing`` tells in it; nothing else of it changes.
+
+    Args:
+        data: the bytes of the file.
+        preprocessing: what an app must do before and after it.
+        name: of the network, for people.
+
+    Raises:
+        ExportError: not a TFLite model.
+    """
+    contents = parse(data)
+    standard = _standard(preprocessing, contents, name)
+    own = json.dumps({**preprocessing.to_json(), "answers": answers(contents)}, sort_keys=True).encode()
+
+    def change(model: Any) -> None:
+        set_metadata(model, STANDARD, standard)
+        set_metadata(model, OWN, own)
+
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as files:
+        files.writestr(zipfile.ZipInfo(LABELS_FILE, _EPOCH), labels_text(preprocessing))
+    return rewritten(data, change) + archive.getvalue()
+
+
+def labels_text(preprocessing: Preprocessing) -> str:
+    """Returns the labels, one a line."""
+    return "".join(f"{label}\n" for label in preprocessing.labels)
+
+
+def _standard(preprocessing: Preprocessing, contents: FlatModel, name: str) -> bytes:
+    table = _Tables(flatbuffers.Builder(1024))
+    image = table.made({0: table.byte(_COLOR_SPACE.get(preprocessing.channels, 0))})
+    units: list[int] = []
+    if preprocessing.pixel_scale is not None:
+        # The schema wants (pixel - mean) / std.
+        scale, offset = preprocessing.pixel_scale
+        options = table.made({0: table.floats([0.0 - offset / scale]), 1: table.floats([1.0 / scale])})
+        units = [table.made({0: table.byte(_NORMALIZATION), 1: options})]
+    text = f"Image, {preprocessing.color}"
+    inputs = [table.tensor(end, text, _IMAGE, image, units, None) for end in contents.inputs]
+    labels = table.made({0: table.text(LABELS_FILE), 2: table.byte(_AXIS_LABELS)})
+    feature = table.made({})
+    text = f"{answers(contents)} of the classes".capitalize()
+    outputs = [table.tensor(end, text, _FEATURE, feature, [], labels) for end in contents.outputs]
+    graph = table.made({2: table.vector(inputs), 3: table.vector(outputs)})
+    model = {0: table.text(name), 3: table.vector([graph]), 7: table.text(_PARSER_VERSION)}
+    table.builder.Finish(table.made(model), file_identifier=_IDENTIFIER)
+    return bytes(table.builder.Output())
+
+
+class _Tables:
+    """Writes tables of a schema by the numbers of their fields."""
+
+    def __init__(self, builder: flatbuffers.Builder) -> None:
+        self.builder = builder
+
+    def made(self, fields: dict[int, int | Callable[[int], None]]) -> int:
+        """Writes a table of ``fields``: places of what was written before, or numbers from `byte`."""
+        self.builder.StartObject(max(fields, default=-1) + 1)
+        for slot, value in fields.items():
+            if callable(value):
+                value(slot)
+            else:
+                self.builder.PrependUOffsetTRelativeSlot(slot, value, 0)
+        return int(self.builder.EndObject())
+
+    def tensor(self, name: str, text: str, kind: int, properties: int, units: list[int], labels: int | None) -> int:
+        content = self.made({0: self.byte(kind), 1: properties})
+        fields: dict[int, int | Callable[[int], None]] = {0: self.text(name), 1: self.text(text), 3: content}
+        if units:
+            fields[4] = self.vector(units)
+        if labels is not None:
+            fields[6] = self.vector([labels])
+        return self.made(fields)
+
+    def byte(self, value: int) -> Callable[[int], None]:
+        return lambda slot: self.builder.PrependUint8Slot(slot, value, 0)
+
+    def text(self, value: str) -> int:
+        return int(self.builder.CreateString(value))
+
+    def floats(self, values: Sequence[float]) -> int:
+        self.builder.StartVector(4, len(values), 4)
+        for value in reversed(values):
+            self.builder.PrependFloat32(value)
+        return int(self.builder.EndVector())
+
+    def vector(self, places: Sequence[int]) -> int:
+        self.builder.StartVector(4, len(places), 4)
+        for place in reversed(places):
+            self.builder.PrependUOffsetTRelative(place)
+        return int(self.builder.EndVector())

@@ -1,0 +1,91 @@
+"""What an app must do before and after a network: the size of images, the scale of pixels, the names of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tfmeta.errors import ExportError
+from tfmeta.export.flatbuffer import FlatModel
+
+if TYPE_CHECKING:
+    from tfmeta.data.splits import Splits
+
+PROBABILITIES, LOGITS = "probabilities", "logits"
+_BETWEEN_TYPES = ("QUANTIZE", "DEQUANTIZE")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From a picture to what a network reads, and from what it answers to a name.
+
+    Attributes:
+        height: of the image that the network takes.
+        width: likewise.
+        channels: 1 for grey, 3 for red, green, blue.
+        fit: how a picture gets that size: "resize" stretches it, "pad" puts black borders around it, having shrunk it
+            first where it is too large.
+        pixel_scale: (scale, offset): what the network reads is pixel * scale + offset, of a pixel from 0 to 255. None
+            where it was trained on numbers of the user's own.
+        labels: names of the classes, in the order of the outputs.
+
+    Raises:
+        ExportError: no labels, or some that cannot stand on a line of their own.
+    """
+
+    height: int
+    width: int
+    channels: int
+    fit: str
+    pixel_scale: tuple[float, float] | None
+    labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        bad = [label for label in self.labels if not label.strip() or "\n" in label]
+        if not self.labels or bad:
+            received = f"{bad[0]!r}" if bad else "none"
+            raise ExportError(f"Expected a label of one line for each class. Received: {received}.")
+
+    @classmethod
+    def of(cls, splits: Splits) -> Preprocessing:
+        """Returns what was done to the images that the networks of ``splits`` were trained on."""
+        height, width, channels = splits.image_shape
+        return cls(height, width, channels, splits.fit, splits.train.pixel_scale, splits.class_names)
+
+    @property
+    def color(self) -> str:
+        """ "grey", "RGB", or "N channels"."""
+        return {1: "grey", 3: "RGB"}.get(self.channels, f"{self.channels} channels")
+
+    def require_fit(self, inputs: Sequence[int | None], outputs: Sequence[int | None]) -> None:
+        """Raises unless a network of such input and output shapes, without the batch, is what this describes.
+
+        Raises:
+            ExportError: another image size, or labels that do not fit the classes.
+        """
+        image = (self.height, self.width, self.channels)
+        if tuple(inputs) != image:
+            raise ExportError(f"Expected a network that takes images of {list(image)}. Received: {list(inputs)}.")
+        if tuple(outputs) != (len(self.labels),):
+            raise ExportError(
+                f"Expected one label for each class: the network answers {list(outputs)}. Received: "
+                f"{len(self.labels)} labels ({', '.join(self.labels[:3])} …). Give those that it was trained with."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns everything as plain data, with a sentence for people."""
+        scaled = None if self.pixel_scale is None else {"scale": self.pixel_scale[0], "offset": self.pixel_scale[1]}
+        return {
+            "about": "model input = pixel * scale + offset, pixel from 0 to 255; no scale: as in training",
+            "image": {"height": self.height, "width": self.width, "channels": self.channels, "color": self.color},
+            "fit": self.fit,
+            "normalization": scaled,
+            "labels": list(self.labels),
+        }
+
+
+def answers(contents: FlatModel) -> str:
+    """Returns whether a classifier's file answers with "probabilities" or with "logits"."""
+    last = [operator.op for operator in contents.operators if operator.op not in _BETWEEN_TYPES][-1:]
+    return PROBABILITIES if last == ["SOFTMAX"] else LOGITS

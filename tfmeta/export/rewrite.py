@@ -1,0 +1,77 @@
+"""Changes a .tflite file without converting it again: what is not changed stays as it was, bit by bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flatbuffers
+import numpy as np
+
+from tfmeta.errors import ExportError
+from tfmeta.export import flatbuffer
+
+# The schema asks for it (Buffer.data, force_align), since kernels read weights in vectors of that size. The generated
+# Python code does not do it.
+_ALIGNMENT = 16
+
+
+def rewritten(data: bytes, change: Callable[[Any], None]) -> bytes:
+    """Returns the file ``data`` after ``change`` was made to it.
+
+    Args:
+        data: the bytes of a .tflite file.
+        change: gets the schema's ``ModelT`` and changes it in place.
+
+    Raises:
+        ExportError: not a TFLite model, or one with weights outside the flatbuffer (beyond 2 GB).
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    flatbuffer.parse(data)  # tells of damage
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    if any(buffer.offset for buffer in model.buffers):
+        raise ExportError("Expected a TFLite file below 2 GB, with its weights inside the flatbuffer.")
+    change(model)
+    for number, buffer in enumerate(model.buffers):
+        model.buffers[number] = _AlignedBuffer(schema, buffer)
+    builder = flatbuffers.Builder(len(data) + 1024)
+    builder.Finish(model.Pack(builder), file_identifier=flatbuffer.IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def set_metadata(model: Any, name: str, content: bytes) -> None:
+    """Puts the metadata ``name`` into the schema's ``ModelT``, in place of what it had under that name."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(content, np.uint8)
+    for entry in model.metadata or ():
+        if entry.name in (name, name.encode()):
+            model.buffers[entry.buffer] = buffer
+            return
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = name, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or ()), entry]
+
+
+class _AlignedBuffer:
+    """A buffer of the schema that packs its bytes at a multiple of 16."""
+
+    def __init__(self, schema: Any, buffer: Any) -> None:
+        self._schema = schema
+        self._data = None if buffer.data is None else np.asarray(buffer.data, np.uint8).tobytes()
+
+    def Pack(self, builder: Any) -> int:  # the name that the generated code calls
+        """Writes the buffer and returns its place."""
+        place = None
+        if self._data is not None:
+            builder.StartVector(1, len(self._data), _ALIGNMENT)
+            start = builder.head = builder.head - len(self._data)
+            builder.Bytes[start : start + len(self._data)] = self._data
+            place = builder.EndVector()
+        self._schema.BufferStart(builder)
+        if place is not None:
+            self._schema.BufferAddData(builder, place)
+        return int(self._schema.BufferEnd(builder))

@@ -1,0 +1,138 @@
+"""The part of the ship check that runs the file: does it load, who computes it, does it agree with a float file?"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from tfmeta.errors import ExportError, UserError
+from tfmeta.export import flatbuffer, litert, verify
+from tfmeta.export.flatbuffer import FlatModel
+from tfmeta.export.ship_check import FAIL, INFO, OK, WARN, Finding
+
+_RANDOM_IMAGES = 32
+_BLUR = 3  # passes; random pixels that are blurred look more like a picture to a network
+
+
+def host_delegation(path: str | os.PathLike[str], *, required: bool = False) -> Finding:
+    """Returns how much of the file XNNPACK runs on this machine, having run it once.
+
+    Args:
+        path: the file.
+        required: whether it fails when anything is left to other kernels.
+    """
+    try:
+        found = litert.coverage(path)
+    except ExportError as error:
+        return Finding("host", FAIL, str(error))
+    if found is None:
+        return Finding("host", INFO, "runs; this LiteRT does not tell what XNNPACK took over")
+    return delegation("XNNPACK", found.nodes, found.total, found.partitions, found.left, required=required)
+
+
+def delegation(
+    name: str, nodes: int, total: int, partitions: int, left: tuple[str, ...] = (), *, required: bool = False
+) -> Finding:
+    """Returns what a delegate took over as a finding.
+
+    Args:
+        name: of the delegate.
+        nodes: operators that it runs.
+        total: operators of the file.
+        partitions: pieces in which it runs them.
+        left: operators that it leaves out, where they are known.
+        required: whether it fails when anything is left.
+    """
+    text = f"{name} runs {nodes} of {total} operators ({nodes / max(total, 1):.0%}) in {partitions} piece"
+    text += "" if partitions == 1 else "s"
+    if nodes == total:
+        return Finding("delegate", OK, text)
+    rest = f"; left to slower kernels: {', '.join(left)}" if left else ""
+    return Finding("delegate", FAIL if required else WARN, f"{text}{rest}")
+
+
+def agreement(
+    path: str | os.PathLike[str],
+    reference: str | os.PathLike[str],
+    samples: np.ndarray | None,
+    *,
+    min_top1_agreement: float,
+) -> Finding:
+    """Returns whether the file names the classes that the float file ``reference`` names.
+
+    Args:
+        path: the file to ship.
+        reference: a float .tflite file of the same network.
+        samples: images `[N, H, W, C]` float32, prepared for the network; None draws random ones.
+        min_top1_agreement: share of them that must get the same class, 0 to 1.
+    """
+    try:
+        contents = flatbuffer.read(path)
+        _require_float(flatbuffer.read(reference), reference)
+        images = _random_images(contents) if samples is None else samples
+        found = verify.agreement(verify.outputs(reference, images), verify.outputs(path, images))
+    except ExportError as error:
+        return Finding("agreement", FAIL, str(error))
+    what = f"{found.num_samples} images"
+    if samples is None:
+        what = f"{len(images)} random images from {images.min():.3g} to {images.max():.3g} (give samples for real ones)"
+    text = f"largest difference {found.max_abs_error:.3g}, mean {found.mean_abs_error:.3g}, on {what}"
+    if found.top1_agreement is None:
+        return Finding("agreement", INFO, text)
+    text = f"same class as the float file on {found.top1_agreement:.1%}, {text}"
+    if found.top1_agreement >= min_top1_agreement:
+        return Finding("agreement", OK, text)
+    advice = "Check the calibration images, or keep more of the network in float."
+    return Finding("agreement", FAIL, f"{text}; at least {min_top1_agreement:.1%} is asked for. {advice}")
+
+
+def read_samples(path: str | os.PathLike[str]) -> np.ndarray:
+    """Returns the images `[N, H, W, C]` float32 in an .npy file.
+
+    Raises:
+        UserError: it holds anything else.
+    """
+    try:
+        samples = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"Cannot read the samples at {str(path)!r} ({error}). Expected an .npy file.") from error
+    if not isinstance(samples, np.ndarray) or samples.ndim != 4 or samples.dtype != np.float32 or not len(samples):
+        received = f"{samples.dtype} {list(samples.shape)}" if isinstance(samples, np.ndarray) else "an archive"
+        raise UserError(
+            f"Expected images [N, H, W, C] float32, prepared for the network, in {str(path)!r}. Received: {received}."
+        )
+    return samples
+
+
+def _require_float(contents: FlatModel, path: str | os.PathLike[str]) -> None:
+    integer = {tensor.dtype for one in contents.operators for tensor in one.outputs} & {"INT8", "UINT8", "INT16"}
+    if integer:
+        raise ExportError(
+            f"Expected a float file as the reference. Received: {str(path)!r}, which computes in "
+            f'{", ".join(sorted(integer)).lower()}. Export the network with scheme="fp32" and give that.'
+        )
+
+
+def _random_images(contents: FlatModel) -> np.ndarray:
+    if len(contents.inputs) != 1:
+        raise ExportError(f"Expected one input. Received: {len(contents.inputs)}. Compare such files by hand.")
+    (image,) = contents.inputs.values()
+    low, high = _range(contents)
+    values = np.random.default_rng(0).random((_RANDOM_IMAGES, *image.shape[1:]))
+    for axis in (1, 2) * _BLUR if values.ndim == 4 else ():
+        values = (values + np.roll(values, 1, axis)) / 2
+    spread = (values - values.min()) / max(float(np.ptp(values)), 1e-9)
+    return np.asarray(low + spread * (high - low), np.float32)
+
+
+def _range(contents: FlatModel) -> tuple[float, float]:
+    """What the file can tell apart at its input: the range it was calibrated for; 0 to 1 where it does not say."""
+    ends = [*contents.inputs.values()]
+    ends += [tensor for one in contents.operators[:1] if one.op == "QUANTIZE" for tensor in one.outputs]
+    for tensor in ends:
+        limits = {"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (-32768, 32767)}.get(tensor.dtype)
+        if limits and tensor.quantization is not None:
+            scale, zero = tensor.quantization.scale[0], tensor.quantization.zero_point[0]
+            return (limits[0] - zero) * scale, (limits[1] - zero) * scale
+    return 0.0, 1.0
