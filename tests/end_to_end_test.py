@@ -68,6 +68,8 @@ def test_every_file_of_the_project_is_there(work):
     expected = {"config.json", "space.json", "store.sqlite", "searches/main.json", "report.html", "report.md"}
     expected |= {f"models/main/{row}-scratch.keras" for row in ROWS}
     expected |= {f"export/main/{row}-{scheme}.tflite" for row in ROWS for scheme in ("fp32", "int8")}
+    expected |= {f"export/main/{name}" for name in ("labels.txt", "preprocessing.json", "MODEL_CARD.md")}
+    expected |= {"export/main/snippets/searched_int8.py", "export/main/snippets/SearchedInt8.kt"}
     expected |= {"export/main/manifest.json", "checkpoints/pruning_net.weights.h5"}
     assert expected <= names
     assert any(name.startswith("logs/train/") for name in names)
@@ -152,8 +154,31 @@ def test_generated_weights_and_a_teacher_reuse_the_search(work, capsys):
     assert "taught by the full network" in page
     now = projects.contents(work)
     assert {name: data for name, data in now.items() if name in kept} == kept, "what was there is left alone"
-    assert {name for name in now if name.startswith("export/main+generated/")} == {
-        "export/main+generated/full-fp32.tflite",
-        "export/main+generated/manifest.json",
-        "export/main+generated/searched-fp32.tflite",
-    }
+    files = {name for name in now if name.startswith("export/main+generated/") and name.endswith(".tflite")}
+    assert files == {f"export/main+generated/{row}-fp32.tflite" for row in ("full", "searched")}
+    assert "export/main+generated/manifest.json" in now
+
+
+def test_the_front_of_the_search_as_files(work, capsys):
+    kept = projects.contents(work, but=("config", ".lock", *REPORT))
+    command = ["export", f"--workdir={work}", "--pareto", "--pareto_count=2", "--scheme=fp32", *projects.EXPORT]
+    command.append("--min_top1_agreement=0.5")  # generated weights answer with near ties
+    assert program.main(command) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == f"Manifest: {work}/export/main+pareto/manifest.json"
+    manifest = projects.read(work / "export/main+pareto/manifest.json")
+    front = {tuple(entry["widths"]) for entry in projects.read(work / "searches/main.json")["pareto"]}
+    found = [tuple(entry["widths"]) for entry in manifest["files"]]
+    assert 1 <= len(found) <= 2 and set(found) <= front
+    sizes = [entry["size_bytes"] for entry in manifest["files"]]
+    assert sizes == sorted(sizes), "from the smallest network to the largest"
+    assert all(entry["test_accuracy"] > 0.1 and entry["latency"]["median_ms"] > 0 for entry in manifest["files"])
+    assert program.main(command) == 0  # nothing is left to do
+    assert capsys.readouterr().out == out
+    assert program.main(["export", f"--workdir={work}", "--pareto", "--pareto_count=1", *projects.EXPORT]) == 1
+    assert "begun with other options of 'pareto main': count was 2, is 1" in capsys.readouterr().err
+    assert program.main(["report", f"--workdir={work}"]) == 0
+    assert "## Files of the front" in (work / "report.md").read_text()
+    assert (work / "files.png").stat().st_size > 5000
+    now = projects.contents(work)
+    assert {name: data for name, data in now.items() if name in kept} == kept, "what was there is left alone"

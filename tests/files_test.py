@@ -110,6 +110,12 @@ def test_a_folder_that_fails_leaves_what_was(there, tmp_path):
     assert not there or names(tmp_path / "main") == ["a.txt"]
 
 
+def test_a_folder_that_fails_is_told_by_its_final_name(tmp_path):
+    with pytest.raises(OSError, match="No space left") as told, files.replacing_folder(tmp_path / "main") as folder:
+        raise OSError(28, "No space left on device", str(folder / "a.txt"))
+    assert told.value.filename == str(tmp_path / "main" / "a.txt")
+
+
 def test_a_folder_that_cannot_take_its_place_leaves_what_was(tmp_path, monkeypatch):
     files.write_text(tmp_path / "main" / "a.txt", "old")
     rename = os.rename

@@ -117,3 +117,11 @@ def test_names_stay_inside_the_folder(name, workdir):
     for place in (workdir.search, lambda name: workdir.export(name, "scratch")):
         with pytest.raises(UserError, match="Expected a --name of letters, digits"):
             place(name)
+
+
+def test_half_a_bundle_of_a_killed_export_is_removed(tmp_path):
+    half = tmp_path / "work" / "export" / ".partial-abc" / "main"
+    half.mkdir(parents=True)
+    (half / "searched-int8.tflite").write_text("half")
+    with Workdir(tmp_path / "work"):
+        assert list((tmp_path / "work" / "export").iterdir()) == []

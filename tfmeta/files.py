@@ -70,9 +70,13 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.rename(target, old)
         os.rename(new, target)
         _sync(target.parent)
-    except BaseException:
+    except BaseException as error:
         if old.exists() and not target.exists():
             os.rename(old, target)
+        if isinstance(error, OSError) and str(error.filename or "").startswith(str(new)):
+            # Told by the name that the user knows, not by one that is gone.
+            told = str(target) + str(error.filename).removeprefix(str(new))
+            raise OSError(error.errno, os.strerror(error.errno or 0), told) from error
         raise
     finally:
         shutil.rmtree(above, ignore_errors=True)

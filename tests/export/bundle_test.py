@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+import tensorflow as tf
 
 from tfmeta import files
 from tfmeta.errors import ExportError
@@ -66,6 +66,11 @@ def made(shipped, tmp_path_factory):
 
 def contents(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def save(grey, path):
+    """Writes a picture `[H, W]`."""
+    path.write_bytes(tf.io.encode_png(grey[..., np.newaxis]).numpy())
 
 
 def load(path):
@@ -125,7 +130,7 @@ def test_the_python_snippet_answers_as_the_file_does(made, digits, scheme):
 
 def test_the_python_snippet_runs_as_a_program(made, digits, tmp_path):
     picture = np.kron(np.round(digits[2][0, ..., 0] * 255).astype(np.uint8), np.ones((5, 5), np.uint8))
-    Image.fromarray(picture).save(tmp_path / "digit.png")  # five times as large: it is shrunk again
+    save(picture, tmp_path / "digit.png")  # five times as large: it is shrunk again
     command = [sys.executable, str(made / "snippets" / "searched_int8.py"), str(tmp_path / "digit.png")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -149,7 +154,7 @@ def test_pictures_are_padded_where_they_were_in_training(made, tmp_path):
     padded = dataclasses.replace(PREPROCESSING, fit="pad")
     file = made / "searched-int8.tflite"
     (tmp_path / "padded.py").write_text(python_snippet(file.name, files.sha256(file), flatbuffer.read(file), padded))
-    Image.new("L", (4, 6), 200).save(tmp_path / "small.png")
+    save(np.full((6, 4), 200, np.uint8), tmp_path / "small.png")
     expected = np.zeros((8, 8), np.uint8)
     expected[1:7, 2:6] = 200
     np.testing.assert_array_equal(load(tmp_path / "padded.py").read_picture(tmp_path / "small.png")[..., 0], expected)
@@ -205,6 +210,22 @@ def test_a_full_disk_at_any_moment_leaves_no_half_bundle(shipped, tmp_path, monk
         assert contents(tmp_path / "main") in (before, whole)
         assert sorted(os.listdir(tmp_path)) == ["main", "whole"]
     assert 15 < count < 99 and contents(tmp_path / "main") == whole
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to mount")
+def test_a_disk_that_is_full_indeed(shipped, tmp_path):
+    # Room for one of the three files and a half.
+    room = shipped[0].result.size_bytes + shipped[1].result.size_bytes // 2
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={room}", "tmpfs", tmp_path], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("cannot mount a small file system here")
+    try:
+        with pytest.raises(OSError, match="No space left on device") as told:
+            write(tmp_path / "main", shipped)
+        assert str(told.value.filename).startswith(str(tmp_path / "main"))
+        assert os.listdir(tmp_path) == []
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ import dataclasses
 import matplotlib.image
 import pytest
 
-from tfmeta.report.data import GroupWidth, ReportData
+from tfmeta.report.data import FileRow, GroupWidth, Latency, Missing, ReportData
 from tfmeta.report.html import to_html
 from tfmeta.report.markdown import to_markdown
-from tfmeta.report.plots import write_channels_png, write_pareto_png
+from tfmeta.report.plots import write_channels_png, write_files_png, write_pareto_png
+from tfmeta.report.tables import best_files, front_files
 from tfmeta.report.write import write_report
 
 
@@ -47,3 +48,30 @@ def test_plots_grow_with_the_groups(data, tmp_path):
         write_channels_png(dataclasses.replace(data, groups=groups), tmp_path / "plot.png")
         heights.append(matplotlib.image.imread(tmp_path / "plot.png").shape[0])
     assert heights[1] > 3 * heights[0]
+
+
+# Accuracy, p50, size: the second is beaten by the first in all three, the third is smaller, the fourth more accurate.
+FRONT = (
+    FileRow("front00", "int8", 10_000, 0.80, 0.99, Latency(0.10, 0.12), "1.14.0"),
+    FileRow("front00", "fp32", 40_000, 0.79, 1.0, Latency(0.20, 0.21), "1.5.0"),
+    FileRow("front01", "dynamic_int8", 9_000, 0.70, 0.99, Latency(0.30, 0.31), "2.3.0"),
+    FileRow("front01", "fp32", 50_000, 0.90, 1.0, Latency(0.40, 0.41), "1.5.0"),
+    FileRow("front02", "int8", 5_000, Missing("not measured"), 1.0, Latency(0.05, 0.05), "1.14.0"),
+)
+
+
+def test_files_that_none_other_beats():
+    assert best_files(FRONT) == (FRONT[0], FRONT[2], FRONT[3])
+    assert best_files(()) == ()
+
+
+def test_the_front_as_files(data, tmp_path):
+    data = dataclasses.replace(data, front=FRONT)
+    assert [line.winner for line in front_files(data).lines] == [True, False, True, True, False]
+    paths = write_report(data, tmp_path)
+    assert "files.png" in [path.name for path in paths]
+    assert "Files of the front" in paths[0].read_text("utf-8")
+    assert "## Files of the front" in paths[1].read_text("utf-8")
+    write_files_png(data, tmp_path / "plot.png")
+    pixels = matplotlib.image.imread(tmp_path / "plot.png")
+    assert pixels[..., :3].min() < 0.5 < pixels[..., :3].max()

@@ -108,8 +108,7 @@ def command_line(flag_values: flags.FlagValues, verb: str) -> str:
 def _answer(verb: Verb, name: str, arguments: Sequence[str], description: str) -> int:
     # Asked for before parsing: --help must work where a required flag is missing.
     if not _HELP.isdisjoint(arguments):
-        expected = getattr(verb, "ARGUMENTS", "")
-        print(_help_page(verb.FLAGS, f"{name} {expected}".strip(), description))
+        print(_help_page(verb, name, description))
         return DONE
     try:
         rest = _parse(verb.FLAGS, name, arguments, getattr(verb, "ARGUMENTS", ""))
@@ -133,9 +132,12 @@ def _parse(flag_values: flags.FlagValues, name: str, arguments: Sequence[str], e
     return rest
 
 
-def _help_page(flag_values: flags.FlagValues, name: str, description: str) -> str:
+def _help_page(verb: Verb, name: str, description: str) -> str:
     width = min(shutil.get_terminal_size().columns, 100)
-    lines = [f"{name}: {description}" if description else name, "", "Flags:"]
+    flag_values, expected = verb.FLAGS, getattr(verb, "ARGUMENTS", "")
+    lines = [f"{name}: {description}" if description else name, ""]
+    lines += [f"Usage: {name} {expected} --flag=value ...", ""] if expected else []
+    lines.append("Flags:")
     for key in flag_values:
         flag = flag_values[key]
         if key != flag.name:  # a one-letter alias

@@ -1,16 +1,18 @@
-"""`tfmeta export`: writes verified TFLite files and their manifest."""
+"""`tfmeta export`: writes verified TFLite files with everything that an app needs beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import flags
 
-from tfmeta.bin import option_flags, shared_flags
+from tfmeta.bin import export_flags, option_flags, shared_flags
 from tfmeta.bin.app import command_line
 from tfmeta.latency.options import FINAL
 from tfmeta.project import Project
 from tfmeta.stages.export import export
+from tfmeta.stages.pareto import PARETO, ParetoOptions, export_front
 from tfmeta.workdir import Workdir
 
 FLAGS = flags.FlagValues()
@@ -18,19 +20,35 @@ _WORKDIR = shared_flags.workdir(FLAGS)
 _NAME = option_flags.name(FLAGS)
 _INIT = option_flags.init(FLAGS)
 _DEVICE = option_flags.device(FLAGS)
-_EXPORT = option_flags.export(FLAGS)
+_EXPORT = export_flags.export(FLAGS)
+_PARETO = flags.DEFINE_bool("pareto", False, "Export the front of the search instead.", flag_values=FLAGS)
+_COUNT = flags.DEFINE_integer("pareto_count", ParetoOptions.count, "Networks of the front at most.", flag_values=FLAGS)
+_EPOCHS = flags.DEFINE_integer(
+    "pareto_epochs", ParetoOptions.epochs, "Training of each from its generated weights.", flag_values=FLAGS
+)
 
 
 def main(argv: Sequence[str]) -> None:
     """Exports, then prints one line a file."""
     options = _EXPORT(_NAME.value, _INIT.value, *_DEVICE(FINAL))
+    command = command_line(FLAGS, "export")
     with Workdir(_WORKDIR.value) as workdir:
-        manifest = export(Project(workdir), options, command_line(FLAGS, "export"))
+        project = Project(workdir)
+        if _PARETO.value:
+            manifest = export_front(project, ParetoOptions(options, _COUNT.value, _EPOCHS.value), command)
+        else:
+            manifest = export(project, options, command)
     for file in manifest["files"]:
-        latency = file["latency"]
-        print(
-            f"{file['file']:<24} {file['size_bytes'] / 1024:>9.1f} KiB   "
-            f"test accuracy {100 * file['test_accuracy']:.2f} %   "
-            f"{latency['median_ms']:.3f} ms (p90 {latency['p90_ms']:.3f}, {latency['verdict']})"
-        )
-    print(f"Manifest: {workdir.export(_NAME.value, _INIT.value) / 'manifest.json'}")
+        print(_line(file))
+    for one in manifest["refused"]:
+        print(f"{one['model']}-{one['scheme']}: not written. {one['reason']}")
+    print(f"Manifest: {workdir.export(_NAME.value, PARETO if _PARETO.value else _INIT.value) / 'manifest.json'}")
+
+
+def _line(file: Mapping[str, Any]) -> str:
+    latency = file["latency"]
+    return (
+        f"{file['file']:<24} {file['size_bytes'] / 1024:>9.1f} KiB   "
+        f"test accuracy {100 * file['test_accuracy']:.2f} %   "
+        f"{latency['median_ms']:.3f} ms (p90 {latency['p90_ms']:.3f}, {latency['verdict']})"
+    )

@@ -11,15 +11,13 @@ from collections.abc import Callable
 
 from absl import flags
 
-from tfmeta.bin import tune_flags
 from tfmeta.data import DATASETS
 from tfmeta.data.options import FITS, INPUT_RANGES, DataOptions
-from tfmeta.export import ALL_SCHEMES, SCHEMES, TRAINED_SCHEMES
+from tfmeta.export import SCHEMES
 from tfmeta.latency.options import LatencyOptions
 from tfmeta.networks import NETWORKS
 from tfmeta.project import ProjectOptions
 from tfmeta.search import SEARCHERS
-from tfmeta.stages.export import ExportOptions
 from tfmeta.stages.limits import Limit
 from tfmeta.stages.retrain import INITS, RetrainOptions
 from tfmeta.stages.search import ROWS, SearchOptions
@@ -277,36 +275,5 @@ def retrain(values: flags.FlagValues) -> Callable[[TrainOptions, str, str], Retr
     def options(training: TrainOptions, init: str, name: str) -> RetrainOptions:
         taught = dataclasses.replace(training, distill_weight=weight.value, temperature=temperature.value)
         return RetrainOptions(taught, init, distill.value, tuple(rows.value), name)
-
-    return options
-
-
-def export(values: flags.FlagValues) -> Callable[[str, str, str, LatencyOptions], ExportOptions]:
-    """Defines the quantization schemes."""
-    schemes = flags.DEFINE_multi_enum(
-        "scheme",
-        list(ExportOptions.schemes),
-        sorted(ALL_SCHEMES),
-        f"Quantization scheme; repeat it for several. These train first: {', '.join(TRAINED_SCHEMES)}.",
-        flag_values=values,
-    )
-    tuning = tune_flags.tune(values)
-    agreement = flags.DEFINE_float(
-        "min_top1_agreement",
-        None,
-        "Share of samples, 0 to 1, that file and Keras model must give the same class (the scheme's own).",
-        flag_values=values,
-    )
-
-    def options(name: str, init: str, device: str, latency: LatencyOptions) -> ExportOptions:
-        return ExportOptions(
-            schemes=tuple(schemes.value),
-            init=init,
-            min_top1_agreement=agreement.value,
-            device=device,
-            latency=latency,
-            tune=tuning(),
-            name=name,
-        )
 
     return options

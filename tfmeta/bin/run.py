@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from tfmeta.bin import option_flags, shared_flags
+from tfmeta.bin import export_flags, option_flags, shared_flags
 from tfmeta.bin.app import command_line
 from tfmeta.latency.options import FINAL, LatencyOptions
 from tfmeta.project import Project
@@ -24,7 +24,7 @@ _SEARCH = option_flags.search(FLAGS, own_seed=False)
 _INIT = option_flags.init(FLAGS)
 _RETRAIN_TRAIN = option_flags.train(FLAGS, "retrain_", "of the found networks")
 _RETRAIN = option_flags.retrain(FLAGS)
-_EXPORT = option_flags.export(FLAGS)
+_EXPORT = export_flags.export(FLAGS)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -123,6 +123,7 @@ class ReportData:
         budget: the constraint in words, "at most 10.4 M MACs (0.50 of the full network)".
         rows: the networks of the table; the one named ``winner`` is compared with the others.
         files: the shipped .tflite files.
+        front: the files of the search's front, from the smallest network to the largest, where they were exported.
         trials: every evaluated structure.
         groups: channels before and after.
         how: (what, how that number was made) in the order to tell it.
@@ -142,6 +143,7 @@ class ReportData:
     budget: str
     rows: tuple[Row, ...]
     files: tuple[FileRow, ...] = ()
+    front: tuple[FileRow, ...] = ()
     trials: tuple[TrialPoint, ...] = ()
     groups: tuple[GroupWidth, ...] = ()
     how: tuple[tuple[str, str], ...] = ()

@@ -23,7 +23,7 @@ def to_html(data: ReportData) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     source = resources.files("tfmeta.report").joinpath("template.html").read_text("utf-8")
-    all_tables = (tables.networks(data), tables.shipped_files(data))
+    all_tables = (tables.networks(data), tables.shipped_files(data), tables.front_files(data))
     charts = [("wide", pareto_chart(data, *_WIDE)), ("narrow", pareto_chart(data, *_NARROW))]
     return environment.from_string(source).render(
         data=data,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from tfmeta import files
-from tfmeta.report import wording
+from tfmeta.report import tables, wording
 from tfmeta.report.chart import front_points, plotted_rows
-from tfmeta.report.data import Missing, ReportData
+from tfmeta.report.data import FileRow, Missing, ReportData
 from tfmeta.report.html import searchers
 
 if TYPE_CHECKING:
@@ -52,6 +53,35 @@ def write_pareto_png(data: ReportData, path: str | os.PathLike[str]) -> None:
     _save(figure, path)
 
 
+def write_files_png(data: ReportData, path: str | os.PathLike[str]) -> None:
+    """Writes the accuracy of the front's files against their p50 latency and their size to ``path``."""
+    figure, first = _figure(9.6, 4.0, panels=2)
+    best = tables.best_files(data.front)
+    costs: tuple[tuple[str, Callable[[FileRow], float]], ...] = (
+        (f"latency p50, ms ({data.latency_label})", lambda row: row.latency.p50_ms),
+        ("size of the file, KiB", lambda row: row.size_bytes / 1024),
+    )
+    rows = [r for r in data.front if not isinstance(r.test_accuracy, Missing) and not isinstance(r.latency, Missing)]
+    for axes, (label, cost) in zip(first, costs, strict=True):
+        for place, scheme in enumerate(sorted({row.scheme for row in rows})):
+            color = _COLORS[place % len(_COLORS)]
+            ours = [row for row in rows if row.scheme == scheme]
+            axes.scatter(
+                [cost(row) for row in ours],
+                [100 * row.test_accuracy for row in ours],
+                s=[60 if row in best else 24 for row in ours],
+                facecolors=[color if row in best else "none" for row in ours],
+                edgecolors=color,
+                label=scheme,
+            )
+        axes.set_xlabel(label)
+        axes.grid(color=_LINE)
+    first[0].set_ylabel("accuracy of the file, test split, %")
+    first[0].set_title("Files of the front; filled: none is better in all", loc="left", fontsize=11)
+    first[0].legend(fontsize=8, frameon=False)
+    _save(figure, path)
+
+
 def write_channels_png(data: ReportData, path: str | os.PathLike[str]) -> None:
     """Writes the channels of each group, before and after, as bars to ``path``."""
     figure, axes = _figure(7.2, 1.2 + 0.24 * len(data.groups))
@@ -82,17 +112,19 @@ def write_channels_png(data: ReportData, path: str | os.PathLike[str]) -> None:
     _save(figure, path)
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def _figure(width: float, height: float, panels: int = 1) -> tuple[Figure, Any]:
+    """Returns a figure with its axes; with several panels, which share the vertical one, an array of them."""
     # Without pyplot: no window system, nothing global, and matplotlib is imported only when needed.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
-    return figure, axes
+    every = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
+    for axes in every:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_axisbelow(True)
+    return figure, every if panels > 1 else every[0]
 
 
 def _draw_rows(axes: Axes, data: ReportData) -> None:

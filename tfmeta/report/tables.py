@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tfmeta.report import wording
@@ -49,20 +50,42 @@ def networks(data: ReportData) -> Table:
     return Table("Networks", headings, lines)
 
 
+_FILE_HEADINGS = (
+    "File",
+    "Scheme",
+    "Size",
+    "Accuracy of the file, test split",
+    "Same class as Keras",
+    "Latency p50",
+    "Latency p90",
+    "Oldest runtime",
+)
+
+
 def shipped_files(data: ReportData) -> Table:
     """Returns the table of .tflite files."""
-    headings = (
-        "File",
-        "Scheme",
-        "Size",
-        "Accuracy of the file, test split",
-        "Same class as Keras",
-        "Latency p50",
-        "Latency p90",
-        "Oldest runtime",
-    )
     lines = tuple(Line(_file_cells(row), row.model == data.winner) for row in data.files)
-    return Table("Files", headings, lines)
+    return Table("Files", _FILE_HEADINGS, lines)
+
+
+def front_files(data: ReportData) -> Table:
+    """Returns the table of the front's files; marked are those that no other beats in accuracy, latency and size."""
+    best = best_files(data.front)
+    lines = tuple(Line(_file_cells(row), row in best) for row in data.front)
+    return Table("Files of the front", _FILE_HEADINGS, lines)
+
+
+def best_files(rows: Sequence[FileRow]) -> tuple[FileRow, ...]:
+    """Returns the files that no other one equals or beats in accuracy, p50 and size and beats in one of them."""
+    known = [row for row in rows if not isinstance(row.test_accuracy, Missing) and not isinstance(row.latency, Missing)]
+    values = {id(row): (-row.test_accuracy, row.latency.p50_ms, row.size_bytes) for row in known}
+
+    def beaten(ours: tuple[float, ...]) -> bool:
+        return any(
+            theirs != ours and all(a <= b for a, b in zip(theirs, ours, strict=True)) for theirs in values.values()
+        )
+
+    return tuple(row for row in known if not beaten(values[id(row)]))
 
 
 def _network_cells(row: Row) -> tuple[Cell, ...]:

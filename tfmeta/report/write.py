@@ -6,14 +6,15 @@ import os
 from pathlib import Path
 
 from tfmeta import files
+from tfmeta.report import tables
 from tfmeta.report.data import ReportData
 from tfmeta.report.html import to_html
 from tfmeta.report.markdown import to_markdown
-from tfmeta.report.plots import write_channels_png, write_pareto_png
+from tfmeta.report.plots import write_channels_png, write_files_png, write_pareto_png
 
 
 def write_report(data: ReportData, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Writes report.html, report.md, pareto.png and channels.png into ``folder``; returns their
+    """Writes report.html, report.md, pareto.png, files.png and channels.png into ``folder``; returns their
     paths.
 
     Each file is whole or absent. The plots are left out where there is nothing to plot.
@@ -25,6 +26,9 @@ def write_report(data: ReportData, folder: str | os.PathLike[str]) -> tuple[Path
     if data.trials:
         written.append(target / "pareto.png")
         write_pareto_png(data, written[-1])
+    if tables.best_files(data.front):
+        written.append(target / "files.png")
+        write_files_png(data, written[-1])
     if data.groups:
         written.append(target / "channels.png")
         write_channels_png(data, written[-1])

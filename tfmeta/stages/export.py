@@ -18,6 +18,7 @@ from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.tflite import export_tflite
 from tfmeta.export.tuning import TuneOptions
 from tfmeta.export.verify import split_accuracy
+from tfmeta.graph.structure import Structure
 from tfmeta.latency.measure import measure_files
 from tfmeta.latency.options import FINAL, LatencyOptions
 from tfmeta.progress import bar
@@ -75,22 +76,24 @@ def export(project: Project, options: ExportOptions, command: str = "") -> dict[
     if manifest.exists():
         project.workdir.claim(section, asdict(options), begun=True, instead=instead)
         made = read_manifest(manifest)
-        if _sources(made) == {row: files.sha256(path) for row, path in models.items()}:
+        if sources(made) == {row: files.sha256(path) for row, path in models.items()}:
             return made
     project.workdir.claim(section, asdict(options), begun=False)
     preprocessing = Preprocessing.of(project.splits)
     with files.replacing_folder(folder) as new:
-        written, refused = _write(project, options, models, new, preprocessing)
-        shipped = _measured(project, options, written)
-        origin = _origin(project, options)
+        written, refused = write_files(project, options, models, new, preprocessing)
+        shipped = measured(project, options, written, structures(project, options.name))
+        origin = origin_of(project, options)
         return write_bundle(new, shipped, refused, preprocessing=preprocessing, origin=origin, command=command)
 
 
-def _measured(project: Project, options: ExportOptions, written: list[Shipped]) -> list[Shipped]:
+def measured(
+    project: Project, options: ExportOptions, written: list[Shipped], found: Mapping[str, Structure]
+) -> list[Shipped]:
+    """Returns the files with their accuracy on the test split, their latency and the structure of their model."""
     # Every file is timed in turns with one of them, the full network where it is there.
     reference = next((item.result.path for item in written if item.model == "full"), written[0].result.path)
     latencies = measure_files(options.device, [item.result.path for item in written], reference, options.latency)
-    found = structures(project, options.name)
     return [
         replace(
             item,
@@ -103,7 +106,8 @@ def _measured(project: Project, options: ExportOptions, written: list[Shipped]) 
     ]
 
 
-def _origin(project: Project, options: ExportOptions) -> Origin:
+def origin_of(project: Project, options: ExportOptions) -> Origin:
+    """Returns the search that the networks come from."""
     found, config = result(project, options.name), project.workdir.config
     asked = config.get(f"search {options.name}", {})
     training = config.get(f"retrain {options.name} {options.init}", {}).get("train", {})
@@ -131,12 +135,12 @@ def _models(project: Project, options: ExportOptions) -> dict[str, Path]:
     return models
 
 
-def _sources(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Row → SHA-256 of the Keras model that its files were made of."""
+def sources(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Returns row → SHA-256 of the Keras model that its files were made of."""
     return {file["model"]: file["model_sha256"] for file in (*manifest["files"], *manifest["refused"])}
 
 
-def _write(
+def write_files(
     project: Project, options: ExportOptions, models: dict[str, Path], folder: Path, preprocessing: Preprocessing
 ) -> tuple[list[Shipped], list[Refused]]:
     """Writes what verifies. A control that does not is left out with its reason; the searched network must not fail."""

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfmeta.export.bundle import installed_versions, read_manifest
+from tfmeta.export.bundle import MANIFEST, installed_versions, read_manifest
 from tfmeta.graph import cost
 from tfmeta.graph.structure import Structure
 from tfmeta.project import Project
 from tfmeta.report.data import FileRow, GroupWidth, Latency, Missing, ReportData, Row, TrialPoint
 from tfmeta.report.write import write_report
+from tfmeta.stages.pareto import PARETO
 from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS, result, structures
 from tfmeta.store import Store
@@ -47,7 +48,7 @@ def report(project: Project, options: ReportOptions, command: str = "") -> tuple
 def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
     found = result(project, options.name)
     chosen = structures(project, options.name)
-    manifest = _manifest(project, options)
+    manifest = _manifest(project, options.name, options.init)
     files = manifest["files"]
     config = project.workdir.config
     retrained = config.get(f"retrain {options.name} {options.init}", {})
@@ -61,6 +62,7 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
         budget=found["budget"],
         rows=rows,
         files=tuple(_file_row(file) for file in files),
+        front=tuple(_file_row(file) for file in _manifest(project, options.name, PARETO)["files"]),
         trials=_trials(project, options.name),
         groups=_groups(project, chosen["searched"]),
         how=_how(project, found, retrained, exported, manifest["refused"]),
@@ -121,8 +123,8 @@ def _latency(file: Mapping[str, Any]) -> Latency | Missing:
     return Latency(found["median_ms"], found["p90_ms"], found["verdict"])
 
 
-def _manifest(project: Project, options: ReportOptions) -> dict[str, Any]:
-    path = project.workdir.export(options.name, options.init) / "manifest.json"
+def _manifest(project: Project, name: str, init: str) -> dict[str, Any]:
+    path = project.workdir.export(name, init) / MANIFEST
     return read_manifest(path) if path.exists() else {"files": [], "refused": []}
 
 

@@ -1,0 +1,59 @@
+"""The check on a device that times the file, and tells or does not tell what a delegate took over."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from tests.latency.devices import Counting
+from tflite_bench.types import Delegation
+from tfmeta.errors import UserError
+from tfmeta.export.tflite import export_tflite
+from tfmeta.latency import measure
+from tfmeta.latency.options import LatencyOptions
+from tfmeta.stages import check as stage
+from tfmeta.stages.check import CheckOptions, check
+
+QUICK = LatencyOptions(rounds=2, num_runs=10, min_secs=0.0, warmup_secs=0.0, retries=0)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    image = keras.Input((8, 8, 1), name="image")
+    model = keras.Model(image, layers.Dense(3)(layers.Flatten()(image)))
+    ramps = np.linspace(0, 1, 64 * 4, dtype=np.float32).reshape(4, 8, 8, 1)
+    return export_tflite(model, tmp_path_factory.mktemp("files") / "m.tflite", "fp32", reference_samples=ramps).path
+
+
+def found(path, options):
+    return {finding.check: finding for finding in check(path, options).findings}
+
+
+def test_a_device_times_the_file(path):
+    findings = found(path, CheckOptions(device=Counting(), latency=QUICK))
+    assert findings["latency"].level == "info" and "median" in findings["latency"].text
+    assert findings["delegate"].level == "warn" and "does not tell" in findings["delegate"].text
+
+
+@pytest.mark.parametrize(("required", "level"), [(False, "warn"), (True, "fail")])
+def test_a_device_that_tells_what_its_delegate_took_over(path, monkeypatch, required, level):
+    def told(*arguments):
+        (latency,) = measure.measure_files(*arguments)
+        measurement = dataclasses.replace(latency.measurement, delegation=Delegation("gpu", 1, 2, 1))
+        return [dataclasses.replace(latency, measurement=measurement)]
+
+    monkeypatch.setattr(stage, "measure_files", told)
+    options = CheckOptions(device=Counting(), latency=QUICK, full_delegation=required)
+    assert found(path, options)["delegate"].level == level
+    assert found(path, options)["delegate"].text == "gpu runs 1 of 2 operators (50%) in 1 piece"
+
+
+def test_no_device_runs_nothing(path):
+    assert not {"latency", "delegate", "host"} & found(path, CheckOptions(device="none")).keys()
+
+
+def test_agreement_out_of_range():
+    with pytest.raises(UserError, match=r"between 0 and 1\. Received: 90"):
+        CheckOptions(min_top1_agreement=90)
