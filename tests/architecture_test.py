@@ -59,6 +59,9 @@ KERAS_INTERNALS = {
 MODEL_BUILDERS = {
     "tfmeta/graph/rebuild.py",
     "tfmeta/export/converter.py",  # puts an input of batch size 1 before a finished model
+    "tfmeta/export/legacy/rebuild.py",  # the same walk, for tf_keras
+    "tfmeta/export/legacy/convert.py",  # as converter.py
+    "tfmeta/export/legacy/kernels.py",  # TFMOT wraps layers in a clone
 }
 MODEL_MAKERS = {"Model", "Functional", "Sequential", "clone_model"}
 VAGUE_NAMES = {"common", "helper", "helpers", "misc", "util", "utils"}
@@ -175,7 +178,7 @@ def test_only_rebuild_builds_derived_models(path):
             for node in _walk(_parse(path))
             if isinstance(node, ast.Call)
             and ast.unparse(node.func).split(".")[-1] in MODEL_MAKERS
-            and ast.unparse(node.func).split(".")[0] in ("keras", "tf", *MODEL_MAKERS)
+            and ast.unparse(node.func).split(".")[0] in ("keras", "tf", "tf_keras()", *MODEL_MAKERS)
         ]
         _fail(path, calls, "Make the model with graph/rebuild.py, the only walk that builds one.")
 
@@ -206,6 +209,8 @@ def test_heavy_packages_are_imported_late(path):
         "matplotlib",
         "sklearn",
         "tensorflow",
+        "tensorflow_model_optimization",
+        "tf_keras",
     }
     if _defines_keras_class(path):
         heavy -= {"keras", "tensorflow"}
@@ -213,6 +218,29 @@ def test_heavy_packages_are_imported_late(path):
         f"{path} imports {heavy} on import, and --help must answer at once: write "
         "`from tfmeta.lazy import keras, tf`, or import inside the function that needs it."
     )
+
+
+@each_module
+def test_only_the_legacy_door_knows_tf_keras(path):
+    names = {
+        node.value.split(".")[0]
+        for node in _walk(_parse(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    found = {"tf_keras", "tensorflow_model_optimization"} & (_packages(path) | names)
+    if path != "tfmeta/export/legacy/packages.py":
+        assert not found, f"{path} imports {found}: ask tfmeta.export.legacy.packages for it."
+    users = [name for name in _imports(path) if name.startswith("tfmeta.export.legacy.packages")]
+    if not path.startswith("tfmeta/export/legacy/"):
+        assert not users, f"{path} asks for tf_keras: only tfmeta/export/legacy/ knows it."
+
+
+@each_module
+def test_only_the_mixed_quantizer_knows_litert_quantizer(path):
+    if path != "tfmeta/export/mixed/quantizer.py":
+        assert "litert_quantizer" not in (ROOT / path).read_text(encoding="utf-8"), (
+            f"{path} names litert_quantizer: go through tfmeta.export.mixed.quantizer."
+        )
 
 
 @each_module

@@ -9,6 +9,7 @@
 | `searches/NAME.json` | the structures that a search found, with their controls |
 | `models/NAME/` | retrained plain Keras models |
 | `export/NAME/` | `.tflite` files and their manifest |
+| `mixed/NAME/` | `.tflite` files of mixed precision and what was tried |
 | `logs/` | TensorBoard |
 | `report.html`, `report.md`, `*.png` | the report (in `reports/NAME/` for other names than "main") |
 """
@@ -29,7 +30,17 @@ from tfmeta.errors import UserError, WorkdirError
 
 MAIN = "main"  # the name of a search unless told otherwise
 
-_FOLDERS = ("checkpoints", "searches", "models/*", "export", "export/*", "reports/*", "latency")
+_FOLDERS = (
+    "checkpoints",
+    "checkpoints/*",
+    "searches",
+    "models/*",
+    "export",
+    "export/*",
+    "mixed/*",
+    "reports/*",
+    "latency",
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -149,6 +160,10 @@ class Workdir:
         """Returns the place of a checkpoint."""
         return self.path / "checkpoints" / f"{name}.weights.h5"
 
+    def tuned(self, name: str) -> Path:
+        """Returns the folder of the steps that schemes with a training have taken with one network."""
+        return self.path / "checkpoints" / f"tuned-{name}"
+
     @property
     def store(self) -> Path:
         """The store of trials and measurements."""
@@ -169,6 +184,10 @@ class Workdir:
     def export(self, name: str, init: str) -> Path:
         """Returns the folder of the shipped files."""
         return self.path / "export" / self._place(name, init)
+
+    def mixed(self, name: str, init: str) -> Path:
+        """Returns the folder of the files of mixed precision."""
+        return self.path / "mixed" / self._place(name, init)
 
     def report(self, name: str, init: str) -> Path:
         """Returns the folder of the report."""

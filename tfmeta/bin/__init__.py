@@ -9,6 +9,7 @@ VERBS = {
     "search": "Search structures by accuracy with generated weights, within a budget.",
     "retrain": "Train the best structure, and its controls, as plain Keras models.",
     "export": "Write TFLite files, each checked against its Keras model.",
+    "mixed": "Keep in float or int16 the layers that suffer from int8.",
     "check": "Tell whether a .tflite file, of any origin, is fit to ship.",
     "report": "Make the result table, the plots and report.html.",
     "run": "Do all stages, from train to report.",

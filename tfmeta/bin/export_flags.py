@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from absl import flags
 
-from tfmeta.export import SCHEMES
+from tfmeta.bin import tune_flags
+from tfmeta.export import ALL_SCHEMES, TRAINED_SCHEMES
 from tfmeta.latency.options import LatencyOptions, Place
 from tfmeta.stages.export import ExportOptions
 
@@ -16,11 +17,11 @@ def export(values: flags.FlagValues) -> Callable[[str, str, Place, LatencyOption
     schemes = flags.DEFINE_multi_enum(
         "scheme",
         list(ExportOptions.schemes),
-        sorted(SCHEMES),
-        "Quantization scheme; repeat it for several.",
+        sorted(ALL_SCHEMES),
+        f"Quantization scheme; repeat it for several. These train first: {', '.join(TRAINED_SCHEMES)}.",
         flag_values=values,
     )
-
+    tuning = tune_flags.tune(values)
     agreement = flags.DEFINE_float(
         "min_top1_agreement",
         None,
@@ -43,6 +44,7 @@ def export(values: flags.FlagValues) -> Callable[[str, str, Place, LatencyOption
             min_top1_agreement=agreement.value,
             place=place,
             latency=latency,
+            tune=tuning(),
             name=name,
         )
 

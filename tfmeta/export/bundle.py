@@ -226,6 +226,7 @@ def _entry(item: Shipped, folder: Path) -> dict[str, Any]:
         "outputs": {name: _tensor(tensor) for name, tensor in contents.outputs.items()},
         "agreement": asdict(result.agreement),
         "worst_layers": [asdict(layer) for layer in result.layer_errors[:5]],
+        "training": None if result.training is None else dict(result.training),
         "test_accuracy": item.test_accuracy,
         "test_images": item.test_images,
         "latency": None if item.latency is None else dict(item.latency),

@@ -46,11 +46,16 @@ def convert(
     if ends is not None:
         conversion.inference_input_type = conversion.inference_output_type = ends
     data = converter.run(model, conversion)
-    _refuse_float_islands(data, model, scheme)
+    refuse_float_islands(data, model, scheme)
     return data
 
 
-def _refuse_float_islands(data: bytes, model: keras.Model, scheme: str) -> None:
+def refuse_float_islands(data: bytes, model: keras.Model, scheme: str) -> None:
+    """Refuses a file with operators that were left in float.
+
+    Raises:
+        ExportError: there are some; the text names the layer.
+    """
     # An operator without an integer kernel does not fail the converter, not even with BUILTINS_INT8:
     # it is left in float between a DEQUANTIZE and a QUANTIZE (TF 2.21: ELU, SIN, CUMSUM). That file
     # is neither all integers nor fast.

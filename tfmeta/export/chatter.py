@@ -19,6 +19,7 @@ _CHATTER = re.compile(
     r"|Ignored output_format\.|Ignored drop_control_dependency\."
     r"|Skipping runtime version metadata in the model"
     r"|^fully_quantize: \d+, inference_type"
+    r"|^Running Calibration"  # progress of litert-quantizer
     r"|failed call to cuInit"  # no graphics card: conversion does not use one
 )
 _WARNING = re.compile(r"^[WEF]\d{4} ")

@@ -173,9 +173,10 @@ def _layers(model: keras.Model) -> Iterator[keras.Layer]:
 
 def _refuse_bad_weights(model: keras.Model) -> None:
     for weight in model.weights:
-        if not np.all(np.isfinite(keras.ops.convert_to_numpy(weight))):
+        if not np.all(np.isfinite(np.asarray(weight))):
+            path = getattr(weight, "path", weight.name)  # Keras 3 tells more than the name
             raise ExportError(
-                f"Expected finite weights. Received: NaN or infinity in {weight.path!r}. Train "
+                f"Expected finite weights. Received: NaN or infinity in {path!r}. Train "
                 "the model again, with a lower learning rate."
             )
 

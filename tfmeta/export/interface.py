@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +14,14 @@ from tfmeta.errors import ExportError
 if TYPE_CHECKING:
     import keras
 
+    from tfmeta.data.splits import Splits
+    from tfmeta.export.tuning import Trained, TuneOptions
+
 # (model with batch size 1, calibration images [N, H, W, C] or None) -> the bytes of a .tflite file
 Convert = Callable[["keras.Model", "np.ndarray | None"], bytes]
+
+# (trained Keras model, data, how to train, folder for what is done already or None) -> what the file is made of
+Train = Callable[["keras.Model", "Splits", "TuneOptions", "Path | None"], "Trained"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,10 @@ class Scheme:
         tolerance: how far the file may be from the model, unless the caller says otherwise.
         convert: makes the bytes of the file from a Keras model whose batch size is 1 and whose
             input and output are named, and the calibration images `[N, H, W, C]`, which were
-            checked before. Raises `ExportError`.
+            checked before. Raises `ExportError`. Where ``train`` is given, the model is that of the
+            `Trained` network, as it is.
+        train: trains the model before it is converted, for schemes that need it; None for those
+            that do not.
     """
 
     name: str
@@ -64,3 +74,4 @@ class Scheme:
     needs_calibration: bool
     tolerance: Tolerance
     convert: Convert
+    train: Train | None = None

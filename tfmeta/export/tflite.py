@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from tfmeta import files
 from tfmeta.errors import ExportError
-from tfmeta.export import SCHEMES, converter, flatbuffer, layer_errors, verify
+from tfmeta.export import ALL_SCHEMES, converter, flatbuffer, layer_errors, verify
 from tfmeta.export import calibration as calibration_images
 from tfmeta.export.interface import Scheme, Tolerance
 from tfmeta.export.model_metadata import embedded
 from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.runtime_version import MinimumRuntime, minimum_runtime
+from tfmeta.export.tuning import Trained
+from tfmeta.lazy import keras
 from tfmeta.registry import resolve
-
-if TYPE_CHECKING:
-    import keras
 
 # Below the former, or with a larger error where there are no classes, one wants to know which layers it is.
 _CLEAR_TOP1 = 0.97
@@ -40,6 +40,7 @@ class ExportResult:
         contents: operators, inputs and outputs.
         minimum_runtime: the oldest TFLite runtime that can run it.
         layer_errors: what each layer adds to the error, the worst first; only where the agreement is low.
+        training: what the training of the scheme reached, where it trains.
     """
 
     path: Path
@@ -50,10 +51,11 @@ class ExportResult:
     contents: flatbuffer.FlatModel
     minimum_runtime: MinimumRuntime
     layer_errors: tuple[layer_errors.LayerError, ...] = ()
+    training: Mapping[str, Any] | None = None
 
 
 def export_tflite(
-    model: keras.Model,
+    model: keras.Model | Trained,
     path: str | os.PathLike[str],
     scheme: str = "int8",
     calibration: np.ndarray | None = None,
@@ -72,9 +74,10 @@ def export_tflite(
     before stays as it was when anything fails.
 
     Args:
-        model: a built Functional or Sequential Keras model with one image input and one output.
+        model: a built Functional or Sequential Keras model with one image input and one output; for
+            schemes that train, what their ``train`` gave.
         path: the .tflite file to write.
-        scheme: a name in ``tfmeta.export.SCHEMES``.
+        scheme: a name in ``tfmeta.export.ALL_SCHEMES``.
         calibration: `[N, H, W, C]` float32 from the training split, prepared as in training; tells
             a quantizer the ranges. Schemes without quantized activations need none.
         reference_samples: `[M, H, W, C]` float32 to compare file and model on; the calibration
@@ -91,8 +94,9 @@ def export_tflite(
             layer), the images are unfit, or the file does not compute what the model computes.
         UserError: no such scheme.
     """
-    chosen: Scheme = resolve(SCHEMES, scheme, "quantization scheme")
-    named = converter.with_batch_one(model)
+    chosen: Scheme = resolve(ALL_SCHEMES, scheme, "quantization scheme")
+    model, training = _checked(chosen, model)
+    named = converter.with_batch_one(model) if chosen.train is None else model
     if preprocessing is not None:
         preprocessing.require_fit(model.inputs[0].shape[1:], model.outputs[0].shape[1:])
     calibration, samples = _images(model, chosen, calibration, reference_samples, min_calibration_images)
@@ -116,6 +120,7 @@ def export_tflite(
         contents=contents,
         minimum_runtime=minimum_runtime(contents),
         layer_errors=layers,
+        training=training,
     )
 
 
@@ -123,10 +128,23 @@ def _doubtful(
     agreement: verify.Agreement, path: Path, model: keras.Model, samples: np.ndarray
 ) -> tuple[layer_errors.LayerError, ...]:
     """The error of each layer where the agreement is low, which is when one wants to know; else nothing."""
+    if not isinstance(model, keras.Model):
+        return ()  # of tf_keras, whose layers are wrapped
     top1 = agreement.top1_agreement
     if agreement.max_relative_error <= _CLEAR if top1 is None else top1 >= _CLEAR_TOP1:
         return ()
     return layer_errors.layer_errors(path, model, samples)
+
+
+def _checked(scheme: Scheme, model: keras.Model | Trained) -> tuple[keras.Model, Mapping[str, Any] | None]:
+    """The model, and what its training reached."""
+    if isinstance(model, Trained) != (scheme.train is not None):
+        raise ExportError(
+            f"Expected {'what its train() gives' if scheme.train else 'a Keras model'} for the scheme {scheme.name!r}. "
+            f"Received: {type(model).__name__}. "
+            + ("It trains the network before it is converted: tfmeta export does both." if scheme.train else "")
+        )
+    return (model.model, model.details) if isinstance(model, Trained) else (model, None)
 
 
 def _images(

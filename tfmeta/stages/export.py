@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tfmeta import files
 from tfmeta.errors import ExportError, WorkdirError
-from tfmeta.export import DEFAULT_SCHEMES
+from tfmeta.export import ALL_SCHEMES, DEFAULT_SCHEMES
 from tfmeta.export.bundle import MANIFEST, Origin, Refused, Shipped, read_manifest, write_bundle
 from tfmeta.export.calibration import MIN_IMAGES, from_split
 from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.tflite import export_tflite
+from tfmeta.export.tuning import TuneOptions
 from tfmeta.export.verify import split_accuracy
 from tfmeta.graph.structure import Structure
 from tfmeta.latency.measure import measure_files
 from tfmeta.latency.options import FINAL, HOST, LatencyOptions, Place
 from tfmeta.progress import bar
 from tfmeta.project import Project
+from tfmeta.registry import resolve
 from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS, result, structures
+from tfmeta.training import TrainOptions
 from tfmeta.workdir import MAIN
 
 
@@ -30,13 +35,14 @@ class ExportOptions:
     """What to export.
 
     Attributes:
-        schemes: names in `tfmeta.export.SCHEMES`.
+        schemes: names in `tfmeta.export.ALL_SCHEMES`.
         init: which retrained networks.
         calibration_images: training images, balanced by class, that quantization ranges are taken from.
         verify_images: images of the search split that file and model are compared on.
         min_top1_agreement: share of them that both must give the same class, 0 to 1; the scheme's own by default.
         place: where the files are timed.
         latency: how.
+        tune: how schemes that train do it.
         name: name of the search.
     """
 
@@ -47,6 +53,7 @@ class ExportOptions:
     min_top1_agreement: float | None = None
     place: Place = HOST
     latency: LatencyOptions = FINAL
+    tune: TuneOptions = field(default_factory=TuneOptions)
     name: str = MAIN
 
     def to_json(self) -> dict[str, Any]:
@@ -152,7 +159,7 @@ def write_files(
         target = folder / f"{row}-{scheme}.tflite"
         try:
             exported = export_tflite(
-                model,
+                _trained(project, options, scheme, model, digest),
                 target,
                 scheme,
                 calibration,
@@ -168,3 +175,25 @@ def write_files(
             continue
         written.append(Shipped(row, exported, model_sha256=digest))
     return written, refused
+
+
+def _trained(project: Project, options: ExportOptions, scheme: str, model: Any, digest: str) -> Any:
+    """What the file of ``scheme`` is made of: the model, or what the scheme trains it to."""
+    train = resolve(ALL_SCHEMES, scheme, "quantization scheme").train
+    if train is None:
+        return model
+    tune = _as_retrained(project, options)
+    # Named after all that it depends on, so that what was done is found again, and nothing else is.
+    text = json.dumps([digest, asdict(tune), asdict(project.options)], sort_keys=True)
+    folder = project.workdir.tuned(hashlib.sha256(text.encode()).hexdigest()[:16])
+    return train(model, project.splits, tune, folder)
+
+
+def _as_retrained(project: Project, options: ExportOptions) -> TuneOptions:
+    """The options of the training, with the settings that the network was retrained with where none are asked."""
+    retrained = project.workdir.config.get(f"retrain {options.name} {options.init}")
+    if retrained is None:
+        return options.tune
+    wanted, own = options.tune.train, retrained["train"]
+    train = TrainOptions(**{**own, "augmentation": tuple(own["augmentation"])})
+    return replace(options.tune, train=replace(train, epochs=wanted.epochs, learning_rate=wanted.learning_rate))

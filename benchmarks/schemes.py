@@ -1,0 +1,408 @@
+"""Every scheme of export on Fashion-MNIST: accuracy, size, zipped size and latency of the files themselves.
+
+    python benchmarks/schemes.py --workdir=runs/schemes
+
+For a MobileNetV1 and a MobileNetV2 at 0.25x and 0.5x of their MACs (uniform widths): one network a seed, trained and
+written in every scheme. Quantization after training and in training are compared over all seeds; the other schemes
+that train take one. For every number of layers that are kept out of int8 there is a file too. Then every file is timed
+on this machine, one at a time, in turns with the float file of its network. Can be stopped at any moment and started
+again: each file has a result of its own. Writes schemes.json and schemes.md beside this file.
+
+`--smoke` does it all in small, in minutes, to see that it works; its numbers mean nothing and are written to --workdir.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+
+from tfmeta import data, files
+from tfmeta.data.options import DataOptions
+from tfmeta.errors import ExportError
+from tfmeta.export import ALL_SCHEMES, SCHEMES, verify
+from tfmeta.export.bundle import installed_versions
+from tfmeta.export.calibration import from_split
+from tfmeta.export.mixed.bits import FLOAT, INT16, BitWidths
+from tfmeta.export.mixed.quantizer import MixedQuantizer
+from tfmeta.export.mixed.sensitivity import sensitivities
+from tfmeta.export.tflite import export_tflite
+from tfmeta.export.tuning import TuneOptions
+from tfmeta.graph import cost
+from tfmeta.graph.channel_graph import ChannelGraph
+from tfmeta.graph.rebuild import rebuild
+from tfmeta.graph.space import SearchSpace
+from tfmeta.graph.structure import Bound
+from tfmeta.latency.measure import measure_files
+from tfmeta.latency.options import FINAL, LatencyOptions
+from tfmeta.networks import spec
+from tfmeta.registry import resolve
+from tfmeta.stages.retrain import load_model
+from tfmeta.training import TrainOptions, evaluate, set_seed, train_plain
+
+_WORKDIR = flags.DEFINE_string("workdir", "runs/schemes", "Folder for everything that is made on the way.")
+_PROCESSES = flags.DEFINE_integer("processes", 2, "Networks that are worked on at a time, one core each.")
+_JOB = flags.DEFINE_string("job", None, "Work on this network only ('0-2': first network and budget, seed 2).")
+_SMOKE = flags.DEFINE_bool("smoke", False, "In small, to see that it works.")
+
+EVERY_SEED = (*SCHEMES, "int8_qat")
+ENOUGH = 0.5  # points that int8 may lose before the table says why
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What is run."""
+
+    networks: tuple[str, ...] = ("mobilenet_v1?width=0.5", "mobilenet_v2?width=0.5")
+    budgets: tuple[float, ...] = (0.25, 0.5)
+    seeds: int = 3
+    schemes: tuple[str, ...] = tuple(ALL_SCHEMES)
+    train: TrainOptions = dataclasses.field(default_factory=lambda: TrainOptions(epochs=6, augment=False))
+    tune: TuneOptions = dataclasses.field(
+        default_factory=lambda: TuneOptions(TrainOptions(epochs=2, learning_rate=0.01, augment=False))
+    )
+    train_size: int | None = None
+    search_size: int = 4000
+    test_size: int | None = None
+    judged: int = 2000
+    max_kept: int = 6
+
+    def jobs(self) -> list[tuple[str, float, int]]:
+        """Network, budget and seed of every job; the seed that has all schemes first."""
+        return [(n, b, seed) for seed in range(self.seeds) for n in self.networks for b in self.budgets]
+
+
+SMOKE = Setting(
+    networks=("mobilenet_v1?width=0.25&blocks=8",),
+    budgets=(0.5,),
+    seeds=1,
+    schemes=("fp32", "int8", "int8_qat", "sparse"),
+    train=TrainOptions(epochs=1, augment=False, calibration_images=500),
+    tune=TuneOptions(TrainOptions(epochs=1, learning_rate=0.01, augment=False, calibration_images=500)),
+    train_size=2000,
+    search_size=500,
+    test_size=500,
+    judged=200,
+    max_kept=2,
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Makes what is missing, then times the files and writes the table."""
+    setting, root = SMOKE if _SMOKE.value else Setting(), Path(_WORKDIR.value)
+    _claim(root, setting)
+    if _JOB.value is not None:
+        job = int(_JOB.value)
+        Job(setting, *setting.jobs()[job], root / str(job)).run()
+        return
+    _in_parallel(len(setting.jobs()), root)
+    jobs = [Job(setting, *job, root / str(place)) for place, job in enumerate(setting.jobs())]
+    for job in jobs:  # when nothing else runs here
+        job.time()
+    results = [row for job in jobs for row in job.results()]
+    folder = root if _SMOKE.value else Path(__file__).parent
+    found = {"setting": _plain(setting), "versions": installed_versions(), "results": results}
+    files.write_json(folder / "schemes.json", found)
+    files.write_text(folder / "schemes.md", markdown(results, setting))
+
+
+def _plain(setting: Setting) -> Any:
+    return json.loads(json.dumps(dataclasses.asdict(setting)))
+
+
+def _claim(root: Path, setting: Setting) -> None:
+    path = root / "setting.json"
+    if path.exists() and json.loads(path.read_text()) != _plain(setting):
+        raise SystemExit(f"{root} was made with other settings. Give another --workdir.")
+    files.write_json(path, _plain(setting))
+
+
+def _in_parallel(count: int, root: Path) -> None:
+    waiting = [job for job in range(count) if not (root / str(job) / "done").exists()]
+    running: dict[int, subprocess.Popen[bytes]] = {}
+    one_core = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    try:
+        while waiting or running:
+            while waiting and len(running) < _PROCESSES.value:
+                job = waiting.pop(0)
+                command = [sys.executable, __file__, f"--workdir={root}", f"--job={job}"]
+                with open(root / f"{job}.log", "ab") as log:
+                    running[job] = subprocess.Popen(
+                        command + ["--smoke"] * _SMOKE.value, env={**os.environ, **one_core}, stdout=log, stderr=log
+                    )
+            for job in [job for job, process in running.items() if process.poll() is not None]:
+                if running.pop(job).returncode:
+                    raise SystemExit(f"Job {job} failed, see {root / str(job)}.log. Start again to go on.")
+                print(f"{job} is done", flush=True)
+            time.sleep(1)
+    finally:
+        for process in running.values():
+            process.terminate()
+
+
+class Job:
+    """One trained network in its schemes. Every result is a file, so that it is made once."""
+
+    def __init__(self, setting: Setting, network: str, budget: float, seed: int, folder: Path) -> None:
+        self.setting, self.network, self.budget, self.seed, self.folder = setting, network, budget, seed, folder
+        self.schemes = [name for name in setting.schemes if seed == 0 or name in EVERY_SEED]
+
+    def run(self) -> None:
+        """Trains the network and writes its files."""
+        options = DataOptions(
+            seed=self.seed,
+            train_size=self.setting.train_size,
+            search_size=self.setting.search_size,
+            test_size=self.setting.test_size,
+        )
+        splits = data.load("fashion_mnist", options)
+        self._made("network", lambda: self._train(splits))
+        model = load_model(self.folder / "model.keras")
+        for scheme in self.schemes:
+            self._made(scheme, lambda scheme=scheme: self._export(model, splits, scheme))
+        if self.seed == 0:
+            self._made("mixed", lambda: self._mixed(model, splits))
+        files.write_text(self.folder / "done", "")
+
+    def _made(self, name: str, make: Callable[[], Any]) -> None:
+        if not (self.folder / f"{name}.json").exists():
+            files.write_json(self.folder / f"{name}.json", make())
+
+    def _train(self, splits: Any) -> dict[str, Any]:
+        graph = ChannelGraph.from_model(spec.build_network(self.network, splits))
+        space = SearchSpace.from_graph(graph, multiple_of=8)
+        full = cost.macs(graph, space.full())
+        bound = Bound("macs", "MACs", lambda widths: cost.macs(graph, widths), upper=self.budget * full)
+        structure = space.uniform_within([bound])
+        options = dataclasses.replace(self.setting.train, seed=self.seed)
+        set_seed(self.seed)
+        model, seconds = _timed(
+            lambda: train_plain(rebuild(graph, graph.kept(structure)), splits, options, description="Training")
+        )
+        with files.replacing(self.folder / "model.keras") as temporary:
+            model.save(temporary)
+        return {
+            "macs": int(cost.macs(graph, structure)),
+            "macs_share": float(cost.macs(graph, structure) / full),
+            "params": int(cost.params(graph, structure)),
+            "test_accuracy": evaluate(model, splits.test),
+            "seconds": seconds,
+        }
+
+    def _export(self, model: Any, splits: Any, scheme: str) -> dict[str, Any]:
+        calibration = from_split(splits.train, 300, self.seed)
+        samples, _ = splits.search.sample(300, self.seed)
+        train = resolve(ALL_SCHEMES, scheme, "scheme").train
+        path = self.folder / f"{scheme}.tflite"
+        tune = dataclasses.replace(
+            self.setting.tune, train=dataclasses.replace(self.setting.tune.train, seed=self.seed)
+        )
+        try:
+            given, training_s = _timed(lambda: train(model, splits, tune, self.folder / "steps") if train else model)
+            # Whatever the agreement: a table of what fits would hide what is lost.
+            result, export_s = _timed(
+                lambda: export_tflite(given, path, scheme, calibration, samples, min_top1_agreement=0.0)
+            )
+        except ExportError as error:
+            return {"scheme": scheme, "refused": str(error)}
+        judged = given.model if train else model
+        _, verify_s = _timed(lambda: verify.compare(path, judged, samples))
+        accuracy, test_s = _timed(lambda: verify.split_accuracy(path, splits.test))
+        content = path.read_bytes()
+        return {
+            "scheme": scheme,
+            "test_accuracy": accuracy,
+            "size_bytes": len(content),
+            "gzip_bytes": len(gzip.compress(content, 9, mtime=0)),
+            "agreement": dataclasses.asdict(result.agreement),
+            "worst_layers": [str(layer) for layer in result.layer_errors[:3]],
+            "training": None if result.training is None else dict(result.training),
+            "seconds": {"train": training_s, "convert": export_s - verify_s, "verify": verify_s, "test": test_s},
+        }
+
+    def _mixed(self, model: Any, splits: Any) -> dict[str, Any]:
+        images, labels = splits.search.sample(self.setting.judged, self.seed)
+        quantizer = MixedQuantizer(self.folder / "fp32.tflite", model, from_split(splits.train, 300, self.seed))
+        ranked = sensitivities(quantizer, images, labels)
+        rows = []
+        for name, bits in (("float", FLOAT), ("int16", INT16)):
+            for kept in range(min(self.setting.max_kept, len(ranked)) + 1):
+                path = self.folder / f"mixed-{name}-{kept}.tflite"
+                names = [one.layer.name for one in ranked[:kept]]
+                files.write_bytes(path, quantizer.quantize(BitWidths.keeping(names, bits)))
+                accuracy = verify.split_accuracy(path, splits.test)
+                size = path.stat().st_size
+                rows.append(
+                    {"in": name, "kept": kept, "file": path.name, "size_bytes": size, "test_accuracy": accuracy}
+                )
+        told = [{"layer": one.layer.name, "loss": one.loss, "accuracy": one.accuracy} for one in ranked]
+        return {"sensitivity": told, "files": rows}
+
+    def time(self) -> None:
+        """Times every file that is not timed yet, in turns with the float file."""
+        latency = dataclasses.replace(FINAL, min_secs=0.2, num_runs=20) if _SMOKE.value else FINAL
+        for path in sorted(self.folder.glob("*.tflite")):
+            self._made(f"{path.stem}.latency", lambda path=path: self._latency(path, latency))
+
+    def _latency(self, path: Path, options: LatencyOptions) -> dict[str, Any]:
+        (found,), seconds = _timed(lambda: measure_files("host", [path], self.folder / "fp32.tflite", options))
+        return {**found.to_json(), "seconds": seconds}
+
+    def _read(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text())
+        return found
+
+    def results(self) -> Iterator[dict[str, Any]]:
+        """Gives one row a file."""
+        about = {"network": self.network, "budget": self.budget, "seed": self.seed, "model": self._read("network")}
+        for scheme in self.schemes:
+            row = {**about, **self._read(scheme)}
+            yield row if "refused" in row else {**row, "latency": self._read(f"{scheme}.latency")}
+        if self.seed == 0:
+            mixed = self._read("mixed")
+            for row in mixed["files"]:
+                latency = self._read(f"{row['file'].removesuffix('.tflite')}.latency")
+                yield {**about, "scheme": "mixed", **row, "latency": latency, "sensitivity": mixed["sensitivity"]}
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.perf_counter()
+    return work(), time.perf_counter() - start
+
+
+def markdown(results: Sequence[dict[str, Any]], setting: Setting) -> str:
+    """Returns the tables."""
+    written = [row for row in results if "refused" not in row]
+    train, tune = setting.train, setting.tune
+    lines = [
+        "# Every scheme on Fashion-MNIST",
+        "",
+        "Made by `python benchmarks/schemes.py`; the numbers behind it are in `schemes.json`.",
+        "",
+        "Accuracy in % on the test images, of the .tflite file itself; mean ± standard deviation where there are "
+        "several seeds. *Loss* is float minus this file, in points, paired by seed. *Zipped* is gzip -9, as an app "
+        "store ships it. Latency: one thread of this machine; *of float* is the ratio to the float file of the same "
+        f"network, which ran in turns. Networks: uniform widths, {train.epochs} epochs; schemes that train: "
+        f"{tune.train.epochs} epochs a step more, sparsity {tune.sparsity:.0%}, {tune.clusters} clusters.",
+    ]
+    for network, budget in dict.fromkeys((row["network"], row["budget"]) for row in results):
+        rows = [row for row in results if (row["network"], row["budget"]) == (network, budget)]
+        model = rows[0]["model"]
+        lines += ["", f"## {network}, {budget}x", ""]
+        lines += [f"{model['macs'] / 1e6:.2f} M MACs ({model['macs_share']:.2f}x), {model['params']:,} parameters.", ""]
+        lines += _table("Scheme|Seeds|Accuracy|Loss|Size (KiB)|Zipped (KiB)|Median (ms)|Of float", _scheme_rows(rows))
+        lines += [f"\n{row['scheme']}: refused. {row['refused']}" for row in rows if "refused" in row]
+        lines += ["", "Layers kept out of int8, the most sensitive first:", ""]
+        lines += _table("In|Kept|Accuracy|Size (KiB)|Median (ms)|Of float", _mixed_rows(rows))
+    lines += ["", "## Quantization after training and in training", ""]
+    lines += _table("Network|Seeds|Loss of int8|Loss of int8_qat|QAT gains|95 % interval", _qat_rows(written))
+    lines += ["", f"Files of int8 that lose more than {ENOUGH} points, and why:", "", *_whys(written)]
+    lines += ["", "## Time of the steps of an export", ""]
+    lines += _table("Schemes|" + "|".join(_STEPS), _step_rows(written))
+    return "\n".join(lines) + "\n"
+
+
+_STEPS = ("train", "convert", "verify", "test", "latency")
+# The 97.5 % quantile of Student's t for 1, 2, 3 and 4 degrees of freedom.
+_T = (12.71, 4.30, 3.18, 2.78)
+
+
+def _table(head: str, rows: Sequence[Sequence[str]]) -> list[str]:
+    cells = head.split("|")
+    return [f"| {' | '.join(row)} |" for row in (cells, ["---"] + ["---:"] * (len(cells) - 1), *rows)]
+
+
+def _losses(rows: Sequence[dict[str, Any]], scheme: str) -> dict[Any, float]:
+    """Network, budget and seed → points that the scheme loses against float."""
+    found = {(r["network"], r["budget"], r["seed"], r["scheme"]): r["test_accuracy"] for r in rows if "kept" not in r}
+    return {
+        key[:3]: 100 * (found[(*key[:3], "fp32")] - accuracy) for key, accuracy in found.items() if key[3] == scheme
+    }
+
+
+def _scheme_rows(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+    good = [row for row in rows if "refused" not in row and row["scheme"] != "mixed"]
+    for scheme in dict.fromkeys(row["scheme"] for row in good):
+        ours = [row for row in good if row["scheme"] == scheme]
+        yield [
+            scheme,
+            str(len(ours)),
+            _spread([100 * row["test_accuracy"] for row in ours]),
+            _spread(list(_losses(good, scheme).values())),
+            f"{np.mean([row['size_bytes'] for row in ours]) / 1024:.1f}",
+            f"{np.mean([row['gzip_bytes'] for row in ours]) / 1024:.1f}",
+            *_latency_cells(ours),
+        ]
+
+
+def _mixed_rows(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+    for row in rows:
+        if row["scheme"] == "mixed":
+            size = f"{row['size_bytes'] / 1024:.1f}"
+            yield [row["in"], str(row["kept"]), f"{100 * row['test_accuracy']:.2f}", size, *_latency_cells([row])]
+
+
+def _latency_cells(rows: Sequence[dict[str, Any]]) -> list[str]:
+    latencies = [row["latency"] for row in rows]
+    mark = "" if all(latency["verdict"] == "OK" for latency in latencies) else " (noisy)"
+    median, ratio = (float(np.median([latency[name] for latency in latencies])) for name in ("median_ms", "ratio"))
+    return [f"{median:.3f}{mark}", f"{ratio:.2f}x"]
+
+
+def _qat_rows(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+    after, within = _losses(rows, "int8"), _losses(rows, "int8_qat")
+    for network, budget in dict.fromkeys(key[:2] for key in after):
+        pairs = [(after[key], within[key]) for key in after if key[:2] == (network, budget) and key in within]
+        if not pairs:
+            continue
+        gains = np.array([int8 - qat for int8, qat in pairs])
+        interval = "one seed"
+        if len(gains) > 1:
+            half = _T[min(len(gains) - 2, len(_T) - 1)] * gains.std(ddof=1) / np.sqrt(len(gains))
+            interval = f"{gains.mean() - half:+.2f} to {gains.mean() + half:+.2f}"
+        losses = [_spread([pair[place] for pair in pairs]) for place in (0, 1)]
+        yield [f"{network}, {budget}x", str(len(pairs)), *losses, f"{gains.mean():+.2f}", interval]
+
+
+def _whys(rows: Sequence[dict[str, Any]]) -> list[str]:
+    found = []
+    for row in rows:
+        key = (row["network"], row["budget"], row["seed"])
+        if row["scheme"] == "int8" and (loss := _losses(rows, "int8")[key]) > ENOUGH:
+            why = (
+                "; ".join(row["worst_layers"]) or "no layer stands out: its outputs differ by little, where classes tie"
+            )
+            found.append(f"* {row['network']}, {row['budget']}x, seed {row['seed']}: {loss:.2f} points. {why}.")
+    return found or ["None."]
+
+
+def _step_rows(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+    files_of = [row for row in rows if "seconds" in row]
+    for name, chosen in (
+        ("without training", [row for row in files_of if row["training"] is None]),
+        ("with training", [row for row in files_of if row["training"] is not None]),
+    ):
+        seconds = [
+            sum({**row["seconds"], "latency": row["latency"]["seconds"]}[step] for row in chosen) for step in _STEPS
+        ]
+        if chosen:
+            shares = [f"{100 * one / sum(seconds):.0f} % ({one / len(chosen):.1f} s)" for one in seconds]
+            yield [f"{len(chosen)} {name}", *shares]
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{np.mean(values):.2f}" + (f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else "")
+
+
+if __name__ == "__main__":
+    app.run(main)
