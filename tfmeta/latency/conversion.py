@@ -22,7 +22,8 @@ def structure_file(graph: ChannelGraph, structure: Structure, scheme: str) -> by
     """Returns a .tflite file of the pruned network with random weights: for timing, never for shipping.
 
     It has the operators, shapes and types of the trained network's file. Schemes that calibrate get random images, so
-    the numbers in an int8 file are meaningless. The file is not verified: there is nothing it should compute.
+    the numbers in an int8 file are meaningless. The file is not verified: there is nothing it should compute. The same
+    structure gives the same weights.
 
     Args:
         graph: the channel graph of the full network.
@@ -46,10 +47,14 @@ def structure_file(graph: ChannelGraph, structure: Structure, scheme: str) -> by
 
 def _random_network(graph: ChannelGraph, structure: Structure, rng: np.random.Generator) -> Any:
     model = rebuild(graph, graph.kept(structure))
-    for name in dict.fromkeys(node.layer for node in graph.nodes if node.weights and not node.constants):
-        for weight in model.get_layer(name).weights:
+    for node in {node.layer: node for node in graph.nodes if node.weights and not node.constants}.values():
+        for weight in model.get_layer(node.layer).weights:
             value = keras.ops.convert_to_numpy(weight)
-            # The converter drops additions of 0 and multiplications by 1, with which batch norms and biases begin.
-            if value.size and np.all(value == value.flat[0]):
+            if weight.name == "kernel":
+                # Keeps the size of the activations through any depth: delegates refuse int8 scales that are far apart.
+                inputs = np.prod(value.shape[:2] if node.op == "DepthwiseConv2D" else value.shape[:-1])
+                weight.assign(rng.standard_normal(value.shape, np.float32) * np.sqrt(2.0 / inputs, dtype=np.float32))
+            elif value.size and np.all(value == value.flat[0]):
+                # The converter drops additions of 0 and multiplications by 1, with which batch norms and biases begin.
                 weight.assign(value + rng.uniform(0.01, 0.1, value.shape).astype(value.dtype))
     return model

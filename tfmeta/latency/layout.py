@@ -15,16 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from tfmeta.latency.ties import HYBRID_ELEMENTS, Form, Tie, Tied
+from tfmeta.latency.forms import Form
+from tfmeta.latency.ties import HYBRID_ELEMENTS, Tie, Tied
 
 _IDENTIFIER = b"TFL3"
 # Where a table's list of fields names the place of a field: 4 + 2 x the number of the field in LiteRT's schema.fbs.
 _TENSOR_SHAPE, _TENSOR_TYPE, _BUFFER_DATA = 4, 6, 4
+_ASYMMETRIC = 10  # of a dense layer's options
 _QUANTIZATION = {"min": 4, "max": 6, "scale": 8, "zeroPoint": 10}
 _LENGTH_BYTES = 4
 # Constants are read where they lie in the file, by vector instructions.
 _CONSTANT_ALIGNMENT = 16
-_FLOAT32 = 0
 
 # Numbers that depend on the structure are known by their index in `_Numbers`.
 _Indices = tuple[int, ...]
@@ -90,7 +91,8 @@ class Layout:
         model = schema.Model.GetRootAs(self._skeleton.data, 0)
         self._pointers = np.array([_place(model, one) // 4 for one in self._vectors], np.int64)
         dims: list[tuple[int, int]] = []
-        self._types: list[tuple[int, int, _Indices]] = []
+        # Bytes that are 0 where the weights of these dimensions are float: their type, and whether to quantize inputs.
+        self._flags: list[tuple[int, int | None, _Indices]] = []
         for index, tie in enumerate(tied.ties):
             table = model.Subgraphs(0).Tensors(index)._tab
             shape = self._numbers.indices(tie.shape)
@@ -98,7 +100,11 @@ class Layout:
                 first = table.Vector(table.Offset(_TENSOR_SHAPE)) // 4
                 dims += [(first + axis, number) for axis, number in enumerate(shape)]
             if tie.hybrid is not None:
-                self._types.append((table.Pos + table.Offset(_TENSOR_TYPE), tie.hybrid, shape))
+                self._flags.append((table.Pos + table.Offset(_TENSOR_TYPE), tie.hybrid, shape))
+        for place, weights in tied.asymmetric:
+            options = model.Subgraphs(0).Operators(place).BuiltinOptions()
+            shape = self._numbers.indices(tied.ties[weights].shape)
+            self._flags.append((options.Pos + options.Offset(_ASYMMETRIC), tied.ties[weights].hybrid, shape))
         self._dims = np.array(dims, np.int64).reshape(-1, 2).T
 
     def write(self, lengths: np.ndarray) -> bytes:
@@ -112,9 +118,9 @@ class Layout:
         skeleton = self._skeleton.copy()
         words = skeleton.view("<i4")
         words[self._dims[0]] = values[self._dims[1]]
-        for place, _, weights in self._types:
+        for place, _, weights in self._flags:
             if _is_small(weights, numbers):
-                skeleton[place] = _FLOAT32
+                skeleton[place] = 0
         pieces: list[Any] = [skeleton.data]
         end, targets = len(skeleton), []
         for vector in self._vectors:
@@ -133,8 +139,8 @@ class Layout:
         The version of a kind of operator, and so the smallest runtime that can run it, hangs on that.
         """
         numbers = self._numbers.at(lengths).tolist()
-        kinds = {kind for _, kind, _ in self._types}
-        return kinds == {kind for _, kind, weights in self._types if not _is_small(weights, numbers)}
+        kinds = {kind for _, kind, _ in self._flags}
+        return kinds == {kind for _, kind, weights in self._flags if not _is_small(weights, numbers)}
 
 
 class _Numbers:
@@ -153,16 +159,15 @@ class _Numbers:
 
 def _taken_vectors(tied: Tied, numbers: _Numbers) -> Iterator[_Vector]:
     """Takes all constants, scales and zero points out of the model and leaves empty ones in their places."""
-    buffers = tied.model.buffers
-    owners: dict[int, tuple[Any, Tie | None]] = {}
-    for index, (tensor, tie) in enumerate(zip(tied.model.subgraphs[0].tensors, tied.ties, strict=True)):
-        owners[tensor.buffer] = (tensor, tie)
-        yield from _taken_quantization(index, tensor, tie, numbers)
-    for index, buffer in enumerate(buffers):
+    tensors = list(zip(tied.model.subgraphs[0].tensors, tied.ties, strict=True))
+    owners: dict[int, tuple[Any, Tie | None]] = {tensor.buffer: (tensor, tie) for tensor, tie in tensors}
+    for index, buffer in enumerate(tied.model.buffers):
         if buffer.data is not None and len(buffer.data):
-            tensor, tie = owners.get(index, (None, None))
-            yield _constant(index, np.asarray(buffer.data, np.uint8), tensor, tie, numbers)
+            owner = owners.get(index, (None, None))  # metadata belongs to no tensor
+            yield _constant(index, np.asarray(buffer.data, np.uint8), *owner, numbers=numbers)
             buffer.data = np.zeros(0, np.uint8)
+    for index, (tensor, tie) in enumerate(tensors):
+        yield from _taken_quantization(index, tensor, tie, numbers)
 
 
 def _taken_quantization(index: int, tensor: Any, tie: Tie, numbers: _Numbers) -> Iterator[_Vector]:

@@ -11,24 +11,18 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tfmeta.errors import ExportError
 from tfmeta.graph.structure import Structure
+from tfmeta.latency.forms import Form, Resolver, require
 from tfmeta.latency.probes import Lengths
 
 # Where activations stay float, the converter keeps weights of fewer elements in float too ("dynamic range").
 HYBRID_ELEMENTS = 1024
-
-
-class Form(NamedTuple):
-    """A number: ``factor`` times the length of this index in `Lengths`, -1 for the last, which is 1."""
-
-    factor: int
-    length: int
+_ASYMMETRIC = "asymmetricQuantizeInputs"
 
 
 @dataclass(frozen=True)
@@ -57,10 +51,12 @@ class Tied:
         model: the file as the schema's object (`ModelT`). Constants that operators share in the full network and not in
             other structures are separate here, and every constant has a buffer of its own.
         ties: one a tensor.
+        asymmetric: (operator, tensor) of dense layers that quantize their inputs if the tensor, their weights, is int8.
     """
 
     model: Any
     ties: tuple[Tie, ...]
+    asymmetric: tuple[tuple[int, int], ...]
 
 
 def tie(lengths: Lengths, structures: Sequence[Structure], contents: Sequence[bytes]) -> Tied:
@@ -75,7 +71,7 @@ def tie(lengths: Lengths, structures: Sequence[Structure], contents: Sequence[by
         ExportError: a file is no TFLite model, or the files differ by more than lengths: then twins cannot be made.
     """
     models = [_parsed(content) for content in contents]
-    pairing = _Pairing(_Resolver(lengths, structures), models)
+    pairing = _Pairing(Resolver(lengths, structures), models)
     return pairing.tied()
 
 
@@ -92,37 +88,10 @@ def _parsed(content: bytes) -> Any:
     raise ExportError(f"Expected one graph in the file. Received: {len(model.subgraphs)}.")
 
 
-class _Resolver:
-    """Finds the form of a number from its values in all structures."""
-
-    def __init__(self, lengths: Lengths, structures: Sequence[Structure]) -> None:
-        at = np.stack([lengths.at(structure) for structure in structures]).T.tolist()
-        self._full = [row[0] for row in at]
-        self._index = {_proportion(row): index for index, row in enumerate(at)}
-        _require(len(self._index) == len(at), "Which of several channel groups a number follows")
-
-    def form(self, values: Sequence[int], what: str) -> Form:
-        if len(set(values)) == 1:
-            return Form(values[0], -1)
-        index = self._index.get(_proportion(values)) if values[0] else None
-        if index is None or values[0] % self._full[index]:
-            raise ExportError(f"{what} is {_listed(values)} in the structures tried, which follows no channel group.")
-        return Form(values[0] // self._full[index], index)
-
-    def forms(self, rows: Sequence[Any], what: str) -> tuple[Form, ...]:
-        """The forms of the numbers at equal places of ``rows``, one row a structure."""
-        _require(len({len(row) for row in rows}) == 1, f"{what} has a rank that depends on the structure")
-        return tuple(self.form([int(value) for value in values], what) for values in zip(*rows, strict=True))
-
-
-def _proportion(values: Sequence[int]) -> tuple[Fraction, ...]:
-    return tuple(Fraction(value, values[0]) for value in values[1:])
-
-
 class _Pairing:
     """Goes over the operators of all files at once and ties the tensors that stand at equal places."""
 
-    def __init__(self, resolver: _Resolver, models: Sequence[Any]) -> None:
+    def __init__(self, resolver: Resolver, models: Sequence[Any]) -> None:
         self._resolver = resolver
         self._models = models
         self._graphs = [model.subgraphs[0] for model in models]
@@ -131,22 +100,43 @@ class _Pairing:
         self._split: dict[tuple[int, Tie], int] = {}
         self._ties: dict[int, Tie] = {}
         self._tensors: list[Any] = list(self._graphs[0].tensors)
+        self._asymmetric: list[tuple[int, int]] = []
 
     def tied(self) -> Tied:
         model, graph = self._models[0], self._graphs[0]
         lists = [one.operators for one in self._graphs]
-        _require(len({len(one) for one in lists}) == 1, "The number of operators")
+        require(len({len(one) for one in lists}) == 1, "The number of operators")
         for place, operators in enumerate(zip(*lists, strict=True)):
-            _require_same_kind(self._models, operators, f"Operator {place}")
+            self._require_same_kind(operators, f"Operator {place}")
             code = int(operators[0].opcodeIndex) if self._reads_floats(operators[0]) else None
             operators[0].inputs = self._pair([one.inputs for one in operators], code)
             operators[0].outputs = self._pair([one.outputs for one in operators])
+            self._find_asymmetric(place, operators)
         for side in ("inputs", "outputs"):
             self._pair([getattr(one, side) for one in self._graphs])
         graph.tensors = self._tensors
         self._separate_buffers()
         unused = Tie((), None, None, None)
-        return Tied(model, tuple(self._ties.get(index, unused) for index in range(len(self._tensors))))
+        ties = tuple(self._ties.get(index, unused) for index in range(len(self._tensors)))
+        return Tied(model, ties, tuple(self._asymmetric))
+
+    def _require_same_kind(self, operators: Sequence[Any], what: str) -> None:
+        kinds = []
+        for model, operator in zip(self._models, operators, strict=True):
+            code = model.operatorCodes[operator.opcodeIndex]
+            options = _plain(operator.builtinOptions) or {}
+            options.pop(_ASYMMETRIC, None)  # see _find_asymmetric
+            others = (_plain(operator.builtinOptions2), _plain(operator.customOptions))
+            kinds.append((code.builtinCode, code.deprecatedBuiltinCode, code.customCode, options, others))
+        require(all(kind == kinds[0] for kind in kinds), what)
+
+    def _find_asymmetric(self, place: int, operators: Sequence[Any]) -> None:
+        flags = [bool(getattr(one.builtinOptions, _ASYMMETRIC, False)) for one in operators]
+        weights = int(operators[0].inputs[1]) if len(operators[0].inputs) > 1 else -1
+        if flags[0] and weights in self._ties and self._ties[weights].hybrid is not None:
+            self._asymmetric.append((place, weights))
+        else:
+            require(len(set(flags)) == 1, f"An option of operator {place}")
 
     def _reads_floats(self, operator: Any) -> bool:
         from ai_edge_litert import schema_py_generated as schema
@@ -159,11 +149,11 @@ class _Pairing:
         ``float_code`` is the operator's code where it reads floats, so that its weights may be hybrid.
         """
         lists = [[] if row is None else row.tolist() for row in rows]
-        _require(len({len(one) for one in lists}) == 1, "The number of an operator's tensors")
+        require(len({len(one) for one in lists}) == 1, "The number of an operator's tensors")
         tensors = []
         for indices in zip(*lists, strict=True):
             if min(indices) < 0:  # an optional input that is left out
-                _require(max(indices) < 0, "An optional input")
+                require(max(indices) < 0, "An optional input")
                 tensors.append(-1)
                 continue
             if indices not in self._found:
@@ -174,7 +164,7 @@ class _Pairing:
     def _place(self, indices: tuple[int, ...], found: Tie) -> int:
         if self._data(0, indices[0]) is None:
             for place in enumerate(indices):  # what operators compute is wired alike in all files
-                _require(self._partners.setdefault(place, indices) == indices, "The wiring of the operators")
+                require(self._partners.setdefault(place, indices) == indices, "The wiring of the operators")
             self._ties[indices[0]] = found
             return indices[0]
         if (indices[0], found) not in self._split:
@@ -197,7 +187,7 @@ class _Pairing:
 
     def _data(self, file: int, index: int) -> np.ndarray | None:
         buffer = self._models[file].buffers[self._graphs[file].tensors[index].buffer]
-        _require(not buffer.offset, "A constant outside of the flatbuffer")
+        require(not buffer.offset, "A constant outside of the flatbuffer")
         return None if buffer.data is None or not len(buffer.data) else np.asarray(buffer.data, np.uint8)
 
     def _tie(self, indices: tuple[int, ...], float_code: int | None) -> Tie:
@@ -206,14 +196,12 @@ class _Pairing:
         what = f"Tensor {(tensors[0].name or b'').decode('utf-8', 'replace')!r}"
         shapes = [[] if tensor.shape is None else tensor.shape.tolist() for tensor in tensors]
         constant = data[0] is not None
-        _require(len({one is None for one in data}) == 1, f"Whether {what} is a constant")
-        _require(
-            all(_is_simple(tensor) for tensor in tensors), f"{what}: an open size, or a sparse or variable tensor,"
-        )
+        require(len({one is None for one in data}) == 1, f"Whether {what} is a constant")
+        require(all(_is_simple(tensor) for tensor in tensors), f"{what}: an open size, or a sparse or variable tensor,")
         hybrid = constant and float_code is not None and self._is_hybrid(tensors, shapes, what)
         alike = tensors[:1] if hybrid else tensors
-        _require(len({tensor.type for tensor in alike}) == 1, f"The type of {what}")
-        _require(len({_axis(tensor) for tensor in alike}) == 1, f"The quantization of {what}")
+        require(len({tensor.type for tensor in alike}) == 1, f"The type of {what}")
+        require(len({_axis(tensor) for tensor in alike}) == 1, f"The quantization of {what}")
         shape = self._resolver.forms(shapes, what)
         return Tie(
             shape=shape,
@@ -230,7 +218,7 @@ class _Pairing:
         for tensor, shape in zip(tensors, shapes, strict=True):
             small = math.prod(shape) < HYBRID_ELEMENTS
             expected = schema.TensorType.FLOAT32 if small else schema.TensorType.INT8
-            _require(int(tensor.type) == expected, f"The type of the {math.prod(shape)} weights of {what}")
+            require(int(tensor.type) == expected, f"The type of the {math.prod(shape)} weights of {what}")
         return True
 
     def _entries(self, tensor: Any, data: Sequence[Any], what: str) -> tuple[Form, ...] | None:
@@ -240,20 +228,6 @@ class _Pairing:
         if int(tensor.type) not in dtypes or _num_scales(tensor):
             return None
         return self._resolver.forms([one.view(dtypes[int(tensor.type)]).tolist() for one in data], what)
-
-
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise ExportError(f"{what} depends on the structure in a way that is no length.")
-
-
-def _require_same_kind(models: Sequence[Any], operators: Sequence[Any], what: str) -> None:
-    kinds = []
-    for model, operator in zip(models, operators, strict=True):
-        code = model.operatorCodes[operator.opcodeIndex]
-        options = (_plain(operator.builtinOptions), _plain(operator.builtinOptions2), _plain(operator.customOptions))
-        kinds.append((code.builtinCode, code.deprecatedBuiltinCode, code.customCode, options))
-    _require(all(kind == kinds[0] for kind in kinds), what)
 
 
 def _plain(value: Any) -> Any:
@@ -284,12 +258,8 @@ def _axis(tensor: Any) -> int | None:
     return int(tensor.quantization.quantizedDimension) if _num_scales(tensor) > 1 else None
 
 
-def _scales_form(tensors: Sequence[Any], shape: tuple[Form, ...], resolver: _Resolver, what: str) -> Form | None:
+def _scales_form(tensors: Sequence[Any], shape: tuple[Form, ...], resolver: Resolver, what: str) -> Form | None:
     counts = [_num_scales(tensor) for tensor in tensors]
     if counts[0] > 1:
         return shape[_axis(tensors[0]) or 0]
     return resolver.form(counts, f"The number of scales of {what}") if counts[0] else None
-
-
-def _listed(values: Sequence[int]) -> str:
-    return ", ".join(str(value) for value in values)
