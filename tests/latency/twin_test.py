@@ -69,7 +69,7 @@ def random_structure(name, seed):
 CASES = [
     *[("fp32", name, 1) for name in (*TINY, *ODD) if name != "grouped"],  # whose groups have two channels: converted
     ("int8", "concat", 1),
-    *[(scheme, "mixed", seed) for scheme in sorted({*SCHEMES, "dynamic"}) for seed in (1, 3)],
+    *[(scheme, "mixed", seed) for scheme in sorted({*SCHEMES, "dynamic"}) for seed in (1, 2)],
 ]
 
 

@@ -50,11 +50,13 @@ def _random_network(graph: ChannelGraph, structure: Structure, rng: np.random.Ge
     for node in {node.layer: node for node in graph.nodes if node.weights and not node.constants}.values():
         for weight in model.get_layer(node.layer).weights:
             value = keras.ops.convert_to_numpy(weight)
+            # Activations keep their size through any depth, and few are always 0: no delegate takes an int8 file with
+            # scales that are far apart.
             if weight.name == "kernel":
-                # Keeps the size of the activations through any depth: delegates refuse int8 scales that are far apart.
                 inputs = np.prod(value.shape[:2] if node.op == "DepthwiseConv2D" else value.shape[:-1])
                 weight.assign(rng.standard_normal(value.shape, np.float32) * np.sqrt(2.0 / inputs, dtype=np.float32))
             elif value.size and np.all(value == value.flat[0]):
                 # The converter drops additions of 0 and multiplications by 1, with which batch norms and biases begin.
-                weight.assign(value + rng.uniform(0.01, 0.1, value.shape).astype(value.dtype))
+                low, high = (0.5, 1.0) if weight.name in ("bias", "beta") else (0.01, 0.1)
+                weight.assign(value + rng.uniform(low, high, value.shape).astype(value.dtype))
     return model
