@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,21 @@ def _random_network(graph: ChannelGraph, structure: Structure, rng: np.random.Ge
     for node in {node.layer: node for node in graph.nodes if node.weights and not node.constants}.values():
         for weight in model.get_layer(node.layer).weights:
             value = keras.ops.convert_to_numpy(weight)
-            # Activations keep their size through any depth, and few are always 0: no delegate takes an int8 file with
-            # scales that are far apart.
             if weight.name == "kernel":
-                inputs = np.prod(value.shape[:2] if node.op == "DepthwiseConv2D" else value.shape[:-1])
-                weight.assign(rng.standard_normal(value.shape, np.float32) * np.sqrt(2.0 / inputs, dtype=np.float32))
+                weight.assign(_random_kernel(value.shape, node.op == "DepthwiseConv2D", rng))
             elif value.size and np.all(value == value.flat[0]):
                 # The converter drops additions of 0 and multiplications by 1, with which batch norms and biases begin.
-                low, high = (0.5, 1.0) if weight.name in ("bias", "beta") else (0.01, 0.1)
-                weight.assign(value + rng.uniform(low, high, value.shape).astype(value.dtype))
+                weight.assign(value + rng.uniform(0.01, 0.1, value.shape).astype(value.dtype))
     return model
+
+
+def _random_kernel(shape: tuple[int, ...], depthwise: bool, rng: np.random.Generator) -> np.ndarray:
+    """Returns a kernel that neither lets the activations fade or grow nor gives nothing but 0 to an activation.
+
+    Delegates refuse int8 files with scales that are far apart, which a layer of dead units would have.
+    """
+    inputs = math.prod(shape[:2] if depthwise else shape[:-1])
+    kernel = rng.standard_normal(shape, np.float32) * np.float32(math.sqrt(2.0 / inputs))
+    if not depthwise:  # the first unit takes a kind of mean, so it lives where any input does
+        kernel[..., 0] = np.abs(kernel[..., 0]) / np.float32(math.sqrt(inputs))
+    return kernel
