@@ -32,11 +32,15 @@ def widths():
 def test_the_work_of_all_operators_is_that_of_the_network(work, widths):
     found = work.of(widths)
     np.testing.assert_allclose(found[:, :, 0].sum(1), cost.macs(graph_of("mixed"), widths))
-    assert (found[:, :, 1] >= found[:, :, 0]).all()
+    assert (found[:, :, 1] >= found[:, :, 0]).all() and (found[:, :, 2] >= found[:, :, 1]).all()
     full = operators(converted("mixed", work.lengths.full, "fp32"))
     assert [kind.split(" ")[0] for kind in work.kinds] == [one[0] for one in full]
-    elements = [sum(np.prod(tensor[0]) for tensor in one[3]) for one in full]
-    np.testing.assert_array_equal(work.of(np.array([work.lengths.full.widths]))[0, :, 2], elements)
+    at_full = work.of(np.array([work.lengths.full.widths]))[0]
+    np.testing.assert_array_equal(at_full[:, 3], [np.prod(one[3][-1][0]) for one in full])
+    for kind, row, one in zip(work.kinds, at_full, full, strict=True):
+        elements = [np.prod(tensor[0]) for tensor in one[3][:-1]]
+        read = elements[:1] if kind.startswith(("CONV", "DEPTHWISE", "FULLY")) else elements
+        assert (row[4], row[5]) == (sum(read), elements[1] if row[0] else 0)
 
 
 def true_ms(work, widths, rng=None):
@@ -44,7 +48,7 @@ def true_ms(work, widths, rng=None):
     found = work.of(widths)
     rates = np.array([_FULL_RATE.get(kind, 0.0) for kind in work.kinds])
     rates[np.flatnonzero(rates)[2]] *= 1.5
-    exact = 1e-6 * (found[:, :, 1] @ rates) + 2e-7 * found[:, :, 2].sum(1) + 0.005
+    exact = 1e-6 * (found[:, :, 1] @ rates) + 2e-7 * found[:, :, 3:5].sum((1, 2)) + 0.005
     return exact if rng is None else exact * (1 + 0.01 * rng.standard_normal(len(exact)))
 
 

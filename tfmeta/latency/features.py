@@ -17,8 +17,10 @@ from tfmeta.latency.forms import Form
 from tfmeta.latency.probes import Lengths
 from tfmeta.latency.ties import Tied
 
-# XNNPACK computes this many channels of float (8) and int8 (16) outputs at once.
-_TILE = 8
+# CPU kernels compute this many output channels at once, on phones 8 (float) or 16 (int8), on x86 with AVX-512 16; what
+# is left over takes as long as a whole tile. Which of them it is on a device, the fit finds out.
+_TILES = (8, 16)
+AMOUNTS = ("multiply-adds", *(f"multiply-adds in tiles of {tile}" for tile in _TILES), "outputs", "inputs", "weights")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,7 @@ class _Operator:
     kind: str
     weights: tuple[Form, ...]
     outputs: tuple[Form, ...]
-    tensors: tuple[tuple[Form, ...], ...]
+    inputs: tuple[tuple[Form, ...], ...]
 
 
 class Work:
@@ -49,25 +51,27 @@ class Work:
         return tuple(one.kind for one in self._operators)
 
     def of(self, widths: np.ndarray) -> np.ndarray:
-        """Returns `[P, num_operators, 3]` float: multiply-adds, those in whole tiles of channels, and elements.
+        """Returns `[P, num_operators, len(AMOUNTS)]` float: how much of each of `AMOUNTS` an operator has to do.
 
         Args:
             widths: `[P, num_searchable]` int.
         """
         lengths = widths.astype(np.float64) @ self.lengths.factors.T + self.lengths.constants
-        columns = []
-        for one in self._operators:
-            elements = sum(_product(shape, lengths) for shape in one.tensors)
-            macs = tiled = np.zeros(len(lengths))
-            if one.weights:
-                outputs = _product(one.outputs, lengths)
-                # Of a depthwise kernel [1, h, w, C] an output takes h x w, of others [C, h, w, I] all but C.
-                taps = one.weights[1:3] if one.kind.startswith("DEPTHWISE") else one.weights[1:]
-                macs = outputs * _product(taps, lengths)
-                channels = _product(one.outputs[-1:], lengths)
-                tiled = macs / channels * np.ceil(channels / _TILE) * _TILE
-            columns.append(np.stack([macs, tiled, elements], 1))
-        return np.stack(columns, 1)
+        return np.stack([_amounts(one, lengths) for one in self._operators], 1)
+
+
+def _amounts(operator: _Operator, lengths: np.ndarray) -> np.ndarray:
+    outputs = _product(operator.outputs, lengths)
+    inputs = sum(_product(shape, lengths) for shape in operator.inputs)
+    if not operator.weights:
+        none = np.zeros(len(lengths))
+        return np.stack([*[none] * (1 + len(_TILES)), outputs, inputs, none], 1)
+    # Of a depthwise kernel [1, h, w, C] an output takes h x w, of others [C, h, w, I] all but C.
+    taps = operator.weights[1:3] if operator.kind.startswith("DEPTHWISE") else operator.weights[1:]
+    macs = outputs * _product(taps, lengths)
+    channels = _product(operator.outputs[-1:], lengths)
+    tiled = [macs / channels * np.ceil(channels / tile) * tile for tile in _TILES]
+    return np.stack([macs, *tiled, outputs, inputs, _product(operator.weights, lengths)], 1)
 
 
 def _product(shape: Sequence[Form], lengths: np.ndarray) -> np.ndarray:
@@ -83,18 +87,19 @@ def _operator(tied: Tied, operator: Any) -> _Operator:
     names = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
     code = tied.model.operatorCodes[operator.opcodeIndex]
     kind = names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "OTHER")
-    tensors = [index for index in (*operator.inputs.tolist(), *operator.outputs.tolist()) if index >= 0]
+    inputs = [index for index in operator.inputs.tolist() if index >= 0]
     outputs = tied.ties[int(operator.outputs[0])].shape
     weights: tuple[Form, ...] = ()
     if kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         weights = tied.ties[int(operator.inputs[1])].shape
+        inputs = inputs[:1]
         if len(weights) == 4:
             kind += f" {weights[1].factor}x{weights[2].factor}"
-    return _Operator(kind, weights, outputs, tuple(tied.ties[index].shape for index in tensors))
+    return _Operator(kind, weights, outputs, tuple(tied.ties[index].shape for index in inputs))
 
 
 def share_by_kind(kinds: Sequence[str], work: np.ndarray) -> np.ndarray:
-    """Returns `[P, num_kinds * 3]`: the work of all operators of each kind, kinds in alphabetical order."""
+    """Returns `[P, num_kinds * len(AMOUNTS)]`: the work of all operators of each kind, kinds in alphabetical order."""
     order = sorted(set(kinds))
     member = np.array([[kind == one for one in order] for kind in kinds], float)
     return np.einsum("pow,ok->pkw", work, member).reshape(len(work), math.prod((len(order), work.shape[2])))

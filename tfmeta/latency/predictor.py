@@ -2,14 +2,15 @@
 
 A prediction has two parts:
 
-* each kind of operator takes a time for every multiply-add, every multiply-add in whole tiles of channels, and every
-  element that it reads or writes; these times are not negative, and fitted to the relative error;
+* each kind of operator takes a time for each of `features.AMOUNTS`: multiply-adds, those in whole tiles of channels,
+  and elements; these times are not negative, and fitted to the relative error;
 * each single operator deviates from its kind. The deviations are small a priori (a Gaussian around 0, in proportion
   to the operator's time), so that few measurements suffice, and their posterior tells the uncertainty.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from tfmeta.latency.features import Work, share_by_kind
 _DEVIATIONS = (0.01, 0.03, 0.1, 0.3, 1.0)
 _NOISES = (0.003, 0.01, 0.02, 0.04, 0.08)
 _FEWEST = 10
+_FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +35,11 @@ class Predictor:
     Attributes:
         work: the work of the network's operators.
         rates: milliseconds for a unit of each column of `share_by_kind`, then a constant.
-        mean: deviation of each operator's kinds of work, `[num_operators * 3]`.
+        mean: deviation of each operator's kinds of work, `[num_operators * len(AMOUNTS)]`.
         covariance: of the deviations.
         noise: relative standard deviation of a single measurement.
+        caution: factor of all standard deviations that are told: at least 1, and as much more as held-out measurements
+            missed their predictions by.
     """
 
     work: Work
@@ -43,6 +47,7 @@ class Predictor:
     mean: np.ndarray
     covariance: np.ndarray
     noise: float
+    caution: float = 1.0
 
     @classmethod
     def fit(cls, work: Work, widths: np.ndarray, latencies_ms: np.ndarray) -> Predictor:
@@ -62,6 +67,16 @@ class Predictor:
                 f"Expected at least {_FEWEST} structures with one latency above 0 each. Received: {len(widths)} "
                 f"structures and {len(latencies_ms)} latencies. Measure more."
             )
+        fitted = cls._fit(work, widths, latencies_ms)
+        misses = []
+        for fold in range(_FOLDS):
+            out = np.arange(len(widths)) % _FOLDS == fold
+            mean, deviation = cls._fit(work, widths[~out], latencies_ms[~out]).predict(widths[out])
+            misses += ((latencies_ms[out] - mean) / deviation).tolist()
+        return dataclasses.replace(fitted, caution=max(1.0, float(np.sqrt(np.mean(np.square(misses))))))
+
+    @classmethod
+    def _fit(cls, work: Work, widths: np.ndarray, latencies_ms: np.ndarray) -> Predictor:
         amounts = work.of(widths)
         columns = _columns(work.kinds, amounts)
         rates = _relative_nnls(columns, latencies_ms)
@@ -84,7 +99,7 @@ class Predictor:
         expected = _columns(self.work.kinds, amounts) @ self.rates
         features = _features(self.work.kinds, amounts, self.rates, expected)
         variance = np.einsum("pf,fg,pg->p", features, self.covariance, features) + self.noise**2
-        return expected * (1 + features @ self.mean), expected * np.sqrt(np.maximum(variance, 0.0))
+        return expected * (1 + features @ self.mean), self.caution * expected * np.sqrt(np.maximum(variance, 0.0))
 
 
 def _columns(kinds: Sequence[str], amounts: np.ndarray) -> np.ndarray:
@@ -92,7 +107,7 @@ def _columns(kinds: Sequence[str], amounts: np.ndarray) -> np.ndarray:
 
 
 def _features(kinds: Sequence[str], amounts: np.ndarray, rates: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Expected time of each operator's kinds of work, as a part of the whole, `[P, num_operators * 3]`."""
+    """Expected time of each operator's kinds of work, as a part of the whole, `[P, num_operators * len(AMOUNTS)]`."""
     order = sorted(set(kinds))
     by_operator = rates[:-1].reshape(len(order), -1)[[order.index(kind) for kind in kinds]]
     return (amounts * by_operator).reshape(len(amounts), -1) / expected[:, None]
