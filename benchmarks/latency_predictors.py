@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,8 @@ def _process(graph: ChannelGraph, work: Work, seen: np.ndarray, times: np.ndarra
     sizes = np.array([group.size for group in graph.searchable])
     kernel = ConstantKernel(0.1) * Matern(np.full(len(sizes), 3.0), (0.3, 100.0), nu=2.5) + WhiteKernel(1e-3)
     process = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
-    process.fit(np.log(seen / sizes), np.log(times))
+    with warnings.catch_warnings(action="ignore"):  # length scales at their bounds: widths that do not matter
+        process.fit(np.log(seen / sizes), np.log(times))
     return np.asarray(np.exp(process.predict(np.log(asked / sizes))))
 
 
