@@ -163,7 +163,7 @@ def test_a_kept_file_is_not_converted_again(scripted, space, tmp_path):
         assert device.loads == 8
         made.append({path.name: path.stat().st_ino for path in tmp_path.iterdir()})
     assert made[0] == made[1]
-    assert len(made[0]) == 2  # the full network and the structure
+    assert len(made[0]) == 3  # the full network, the structure and the template of its file
 
 
 @pytest.mark.parametrize(

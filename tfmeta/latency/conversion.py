@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ def structure_file(graph: ChannelGraph, structure: Structure, scheme: str) -> by
     """Returns a .tflite file of the pruned network with random weights: for timing, never for shipping.
 
     It has the operators, shapes and types of the trained network's file. Schemes that calibrate get random images, so
-    the numbers in an int8 file are meaningless. The file is not verified: there is nothing it should compute.
+    the numbers in an int8 file are meaningless. The file is not verified: there is nothing it should compute. The same
+    structure gives the same weights.
 
     Args:
         graph: the channel graph of the full network.
@@ -46,10 +48,12 @@ def structure_file(graph: ChannelGraph, structure: Structure, scheme: str) -> by
 
 def _random_network(graph: ChannelGraph, structure: Structure, rng: np.random.Generator) -> Any:
     model = rebuild(graph, graph.kept(structure))
-    for name in dict.fromkeys(node.layer for node in graph.nodes if node.weights and not node.constants):
-        for weight in model.get_layer(name).weights:
+    for node in {node.layer: node for node in graph.nodes if node.weights and not node.constants}.values():
+        for weight in model.get_layer(node.layer).weights:
             value = keras.ops.convert_to_numpy(weight)
-            if value.size and np.all(value == value.flat[0]):
+            if weight.name == "kernel":
+                drawn = _random_kernel(value.shape, node.op == "DepthwiseConv2D", rng)
+            elif value.size and np.all(value == value.flat[0]):
                 # The converter drops additions of 0 and multiplications by 1, with which batch norms and biases begin.
                 drawn = value + rng.uniform(0.01, 0.1, value.shape)
             else:
@@ -57,3 +61,15 @@ def _random_network(graph: ChannelGraph, structure: Structure, rng: np.random.Ge
                 drawn = rng.normal(0.0, 1.0 / np.sqrt(value.size / value.shape[-1]), value.shape)
             weight.assign(drawn.astype(value.dtype))
     return model
+
+
+def _random_kernel(shape: tuple[int, ...], depthwise: bool, rng: np.random.Generator) -> np.ndarray:
+    """Returns a kernel that neither lets the activations fade or grow nor gives nothing but 0 to an activation.
+
+    Delegates refuse int8 files with scales that are far apart, which a layer of dead units would have.
+    """
+    inputs = math.prod(shape[:2] if depthwise else shape[:-1])
+    kernel = rng.standard_normal(shape, np.float32) * np.float32(math.sqrt(2.0 / inputs))
+    if not depthwise:  # the first unit takes a kind of mean, so it lives where any input does
+        kernel[..., 0] = np.abs(kernel[..., 0]) / np.float32(math.sqrt(inputs))
+    return kernel

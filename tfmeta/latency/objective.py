@@ -25,10 +25,10 @@ from tfmeta.errors import UserError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.structure import Structure
 from tfmeta.latency.ahead import Ahead
-from tfmeta.latency.conversion import structure_file
 from tfmeta.latency.measure import measure_pair, opened
 from tfmeta.latency.model_files import ModelFiles
 from tfmeta.latency.options import LatencyOptions
+from tfmeta.latency.twin import Twins
 from tfmeta.store import Store
 
 # Part of the key of every stored measurement: to be raised when numbers are no longer comparable.
@@ -42,8 +42,8 @@ _BASELINE_MEASUREMENTS = 3
 class Latency:
     """Milliseconds of one inference on a device, free of the device's drift.
 
-    A structure's pruned network is converted with random weights and timed in turns with a reference model: the full
-    network, or a file of the user's. Its value is
+    A structure's .tflite file, with random weights and as `Twins` makes it, is timed in turns with a reference model:
+    the full network, or a file of the user's. Its value is
 
         ratio to the reference x baseline,
 
@@ -99,6 +99,7 @@ class Latency:
     ) -> None:
         self._graph = graph
         self._options = options or LatencyOptions()
+        self._twins = Twins(graph, self._options.scheme, folder)
         self._given = None if reference is None else Path(reference)
         full = Structure(tuple(group.size for group in graph.searchable))
         self._full, self._reference_key = full, self._key(full)
@@ -259,9 +260,8 @@ class Latency:
         return _hash(made_of)
 
     def _file(self, structure: Structure) -> Path:
-        scheme = self._options.scheme
-        name = f"{self._key(structure)[:32]}-{scheme}"
-        return self._files.get(name, lambda: structure_file(self._graph, structure, scheme))
+        name = f"{self._key(structure)[:32]}-{self._options.scheme}"
+        return self._files.get(name, lambda: self._twins.file(structure))
 
     def _stored(self, model: str) -> dict[str, Any] | None:
         return self._store.measurement(model, self._info.fingerprint, self._options_key)

@@ -1,0 +1,74 @@
+"""Predictions of latencies that are known in closed form."""
+
+import numpy as np
+import pytest
+
+from tests.latency.couplings import graph_of, operators
+from tests.latency.twin_test import Converting, converted
+from tfmeta.errors import UserError
+from tfmeta.graph import cost
+from tfmeta.graph.space import SearchSpace
+from tfmeta.latency.features import Work
+from tfmeta.latency.predictor import Predictor
+from tfmeta.latency.template import Template
+from tfmeta.latency.ties import tie
+
+_FULL_RATE = {"CONV_2D 3x3": 3.0, "CONV_2D 1x1": 1.0, "DEPTHWISE_CONV_2D 5x5": 20.0, "FULLY_CONNECTED": 5.0}
+
+
+@pytest.fixture(scope="module")
+def work():
+    template = Template.make(graph_of("mixed"), "fp32", Converting("mixed"))
+    return Work(template.lengths, tie(template.lengths, template.structures, template.contents))
+
+
+@pytest.fixture(scope="module")
+def widths():
+    space = SearchSpace.from_graph(graph_of("mixed"), multiple_of=1)
+    rng = np.random.default_rng(0)
+    return np.array([space.sample(rng).widths for _ in range(260)])
+
+
+def test_the_work_of_all_operators_is_that_of_the_network(work, widths):
+    found = work.of(widths)
+    np.testing.assert_allclose(found[:, :, 0].sum(1), cost.macs(graph_of("mixed"), widths))
+    assert (found[:, :, 1] >= found[:, :, 0]).all() and (found[:, :, 2] >= found[:, :, 1]).all()
+    full = operators(converted("mixed", work.lengths.full, "fp32"))
+    assert [kind.split(" ")[0] for kind in work.kinds] == [one[0] for one in full]
+    at_full = work.of(np.array([work.lengths.full.widths]))[0]
+    np.testing.assert_array_equal(at_full[:, 3], [np.prod(one[3][-1][0]) for one in full])
+    for kind, row, one in zip(work.kinds, at_full, full, strict=True):
+        elements = [np.prod(tensor[0]) for tensor in one[3][:-1]]
+        read = elements[:1] if kind.startswith(("CONV", "DEPTHWISE", "FULLY")) else elements
+        assert (row[4], row[5]) == (sum(read), elements[1] if row[0] else 0)
+
+
+def true_ms(work, widths, rng=None):
+    """A device with a rate for every kind, one operator that is slow, a constant, and noise of 1 %."""
+    found = work.of(widths)
+    rates = np.array([_FULL_RATE.get(kind, 0.0) for kind in work.kinds])
+    rates[np.flatnonzero(rates)[2]] *= 1.5
+    exact = 1e-6 * (found[:, :, 1] @ rates) + 2e-7 * found[:, :, 3:5].sum((1, 2)) + 0.005
+    return exact if rng is None else exact * (1 + 0.01 * rng.standard_normal(len(exact)))
+
+
+def test_sixty_measurements_predict_the_rest(work, widths, rng):
+    predictor = Predictor.fit(work, widths[:60], true_ms(work, widths[:60], rng))
+    mean, deviation = predictor.predict(widths[60:])
+    error = mean / true_ms(work, widths[60:]) - 1
+    assert np.abs(error).mean() < 0.01
+    # The noise of a measurement is in the deviation told, and little else.
+    again = (true_ms(work, widths[60:], rng) - mean) / deviation
+    assert 0.5 < again.std() < 2.0
+    assert np.median(deviation / mean) == pytest.approx(0.01, abs=0.01)
+
+
+def test_it_is_less_sure_with_fewer_measurements(work, widths, rng):
+    few, many = (Predictor.fit(work, widths[:n], true_ms(work, widths[:n], rng)) for n in (12, 200))
+    assert few.predict(widths[200:])[1].mean() >= many.predict(widths[200:])[1].mean() * 0.9
+
+
+@pytest.mark.parametrize(("count", "bad"), [(3, 1.0), (20, 0.0), (20, float("nan"))])
+def test_bad_measurements(work, widths, count, bad):
+    with pytest.raises(UserError, match=r"Expected at least 10 structures with one latency above 0 each. Received"):
+        Predictor.fit(work, widths[:count], np.full(count, bad))
