@@ -11,6 +11,8 @@ from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.networks import NETWORKS, spec
 from tfmeta.project import ProjectOptions
+from tfmeta.supernet import memory
+from tfmeta.supernet.options import PruningNetOptions
 
 FLAGS = flags.FlagValues()
 _MODEL = flags.DEFINE_string(
@@ -49,4 +51,12 @@ def main(argv: Sequence[str]) -> None:
         macs, params = cost.macs(graph, structure), cost.params(graph, structure)
         print(f"{name:<12}{macs:>16,}{params:>14,}{weights:>13,.1f}{peak:>17,.1f}")
     print()
+    options = PruningNetOptions.from_preset(built.preset) if built.preset else PruningNetOptions()
+    hidden = "the paper's" if built.preset else options.hidden
+    needed, free = memory.demand(graph, options), memory.available_bytes()
+    print(
+        f"PruningNet: {needed.generators:,} weights of generators ({hidden} hidden "
+        f"units), {memory.gibibytes(needed.training_bytes)} in training; up to "
+        f"{memory.largest_hidden(graph, options, free)} hidden units fit into {memory.gibibytes(free)} of free memory"
+    )
     print(f"Search space: {space.num_genes} free choices, 10^{space.log10_size:.1f} structures")
