@@ -22,6 +22,7 @@ ROOMS = (
     "data",
     "networks",
     "prune",
+    "importance",
     "checkpoint",
     "distillation",
     "supernet",

@@ -18,7 +18,8 @@ FLAGS = flags.FlagValues()
 _MODEL = flags.DEFINE_string(
     "model",
     ProjectOptions.model,
-    f"{', '.join(sorted(NETWORKS))}, metapruning:NAME, or the path of a .keras file.",
+    f"{', '.join(sorted(NETWORKS))}, metapruning:NAME, keras.applications:NAME, module:function, or the path of a "
+    ".keras file.",
     flag_values=FLAGS,
 )
 _SHAPE = flags.DEFINE_list(
@@ -27,6 +28,9 @@ _SHAPE = flags.DEFINE_list(
 _CLASSES = flags.DEFINE_integer("classes", 10, "Number of classes, likewise.", flag_values=FLAGS)
 _MULTIPLE_OF = flags.DEFINE_integer(
     "multiple_of", ProjectOptions.multiple_of, "Widths are multiples of this.", flag_values=FLAGS
+)
+_ALLOWED = flags.DEFINE_multi_string(
+    "allow_custom_objects", [], "Module whose layers a saved model may be made of; repeat it.", flag_values=FLAGS
 )
 flags.register_validator(
     "input_shape",
@@ -39,7 +43,7 @@ flags.register_validator(
 def main(argv: Sequence[str]) -> None:
     """Prints the groups, the costs and the size of the search space."""
     shape = tuple(int(size) for size in _SHAPE.value)
-    built = spec.build(_MODEL.value, shape, _CLASSES.value)
+    built = spec.build(_MODEL.value, shape, _CLASSES.value, _ALLOWED.value)
     graph = ChannelGraph.from_model(built.model)
     space = built.preset.space(graph) if built.preset else SearchSpace.from_graph(graph, _MULTIPLE_OF.value)
     print(graph)
