@@ -9,7 +9,7 @@ QUICKSTART ?= --workdir=runs/quickstart --dataset=digits --search_fraction=0.2 \
 	--retrain_epochs=10 --retrain_batch_size=64 --generations=6 --population=20
 TESTS ?= tests
 
-.PHONY: quickstart test lint format clean
+.PHONY: quickstart test lint format coverage clean
 
 quickstart: $(INSTALLED)  ## The whole pipeline on embedded data, ending with the result table.
 	$(VENV)/bin/tfmeta run $(QUICKSTART)
@@ -21,6 +21,9 @@ lint: $(INSTALLED)  ## Style, format, and types of the core that needs no Tensor
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+coverage: $(INSTALLED)  ## All of keras.applications against every promise; writes docs/coverage.md. Goes on where it stopped.
+	PYTHONPATH=. $(VENV)/bin/python benchmarks/coverage.py
 
 format: $(INSTALLED)  ## Puts every file into the format that `make lint` asks for.
 	$(VENV)/bin/ruff check --fix --select I .

@@ -23,6 +23,7 @@ ROOMS = (
     "data",
     "networks",
     "prune",
+    "importance",
     "checkpoint",
     "distillation",
     "supernet",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfmeta import ChannelGraph, SearchSpace, Selection, Structure, prune
+from tfmeta.graph.reader import layers_of
 from tfmeta.lazy import keras
 from tfmeta.networks import NETWORKS
 from tfmeta.registry import resolve
@@ -204,27 +205,56 @@ def pruned(name: str) -> tuple[Pruned, ...]:
 def randomise(model: Any, rng: np.random.Generator) -> Any:
     """Gives every weight of ``model`` a random value, batch-norm statistics included; returns the model.
 
-    Kernels are scaled to keep the size of the activations, so that deep networks neither fade out nor overflow.
+    Kernels are scaled to keep the size of the activations, and statistics are near those of images, so that deep
+    networks neither fade out nor overflow, and what comes out depends on what went in.
     """
-    for layer in model.layers:
+    for layer in layers_of(model).values():
         if isinstance(layer, keras.layers.Normalization):
-            layer.adapt(rng.uniform(0, 255, (4, *layer.input.shape[1:])).astype("float32"))
+            if layer.input_mean is None:
+                layer.adapt(rng.uniform(0, 255, (4, *layer.input.shape[1:])).astype("float32"))
             continue
         for weight in layer.weights:
             shape = tuple(weight.shape)
-            if weight.name == "kernel":
-                inputs = np.prod(shape[:2]) if "Depthwise" in type(layer).__name__ else np.prod(shape[:-1])
+            if weight.name.endswith("kernel"):
+                depthwise = weight.name == "depthwise_kernel" or "Depthwise" in type(layer).__name__
+                inputs = np.prod(shape[:2]) if depthwise else np.prod(shape[:-1])
                 value = rng.normal(0, np.sqrt(2 / inputs), shape)
-            elif weight.name in ("gamma", "moving_variance"):
+            elif weight.name in ("gamma", "moving_variance") or "LayerScale" in type(layer).__name__:
                 value = rng.uniform(0.5, 1.5, shape)
             else:
                 value = rng.normal(0, 0.2, shape)
             weight.assign(value)
+    _near_statistics(model, rng)
     return model
+
+
+def _near_statistics(model: Any, rng: np.random.Generator) -> None:
+    norms = [la for la in layers_of(model).values() if isinstance(la, keras.layers.BatchNormalization)]
+    if not norms or len(model.inputs) > 1:
+        return
+    momentums = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(colours(model, 8), training=True)
+    for layer, momentum in zip(norms, momentums, strict=True):
+        layer.momentum = momentum
+        size = layer.moving_mean.shape[0]
+        spread = np.sqrt(np.array(layer.moving_variance) + 1e-3)
+        layer.moving_mean.assign(np.array(layer.moving_mean) + rng.normal(0, 0.2, size) * spread)
+        layer.moving_variance.assign(spread**2 * rng.uniform(0.5, 1.5, size))
 
 
 def images(model: Any, count: int = 2, seed: int = 3) -> np.ndarray:
     """Returns `[count, H, W, C]` float32 random pixels 0..255 for a family, -1..1 for a tiny network."""
     rng = np.random.default_rng(seed)
-    low, high = (-1, 1) if model.name in TINY | ODD else (0, 255)
+    low, high = (-1, 1) if model.input.shape[1:] == IMAGE else (0, 255)
     return rng.uniform(low, high, (count, *model.input.shape[1:])).astype("float32")
+
+
+def colours(model: Any, count: int = 2, seed: int = 3) -> np.ndarray:
+    """Returns `images` that differ in colour by patches: those of noise alone look alike to deep networks."""
+    noise = images(model, count, seed)
+    height, width, channels = noise.shape[1:]
+    patches = images(model, 1, seed + 1).std() * np.random.default_rng(seed).normal(0, 1, (count, 2, 2, channels))
+    patches = patches.repeat(height // 2 + 1, 1).repeat(width // 2 + 1, 2)[:, :height, :width]
+    return (noise / 2 + patches).astype("float32")

@@ -1,6 +1,5 @@
 """Pruned models: they compute what the original computes without the dropped channels, and need no tfmeta."""
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -8,55 +7,20 @@ import sys
 import numpy as np
 import pytest
 
-from tests import nets
+from tests import nets, reference
 from tfmeta import ChannelGraph, Selection, Structure, prune
 from tfmeta.errors import GraphError, SpaceError
 from tfmeta.lazy import keras
 from tfmeta.prune import l1_scores
 
 
-def _dropped(graph, choice):
-    """Labels of the channels that the choice drops, from the definition of structures and selections."""
-    selection = Selection.first(choice) if isinstance(choice, Structure) else choice
-    labels = set()
-    for group, kept in zip(graph.searchable, selection.kept, strict=True):
-        labels |= {group.offset + channel for channel in range(group.size) if channel not in kept}
-    return labels
-
-
-@contextlib.contextmanager
-def _without(graph, model, labels):
-    """The model with the kernels of all consumers zeroed where they read the dropped channels."""
-    saved = []
-    for layer in {node.layer for node in graph.nodes if node.op in ("Conv2D", "Dense")}:
-        node = next(node for node in graph.nodes if node.layer == layer)
-        kernel = model.get_layer(layer).kernel
-        reads = [label in labels for label in graph.axes[node.roles["in"]].tolist()]
-        zeroed = np.array(kernel)
-        per_group = zeroed.shape[-2]  # for a dense layer, all its inputs
-        outputs_per_group = zeroed.shape[-1] * per_group // len(reads)
-        for place in np.flatnonzero(reads):
-            group, row = divmod(place, per_group)
-            if len(reads) == per_group:
-                zeroed[..., row, :] = 0
-            elif per_group > 1:  # with one channel a group nothing is mixed: that is a depthwise convolution
-                zeroed[..., row, group * outputs_per_group : (group + 1) * outputs_per_group] = 0
-        saved.append((kernel, np.array(kernel)))
-        kernel.assign(zeroed)
-    try:
-        yield
-    finally:
-        for kernel, value in saved:
-            kernel.assign(value)
-
-
 # The first of the central laws, over every network and random structures and selections.
 @pytest.mark.parametrize("name", nets.ALL)
 def test_pruned_equals_the_original_with_the_dropped_channels_zeroed(name):
     for case in nets.pruned(name):
-        images = nets.images(case.model)
-        dropped = _dropped(case.graph, case.choice)
-        with _without(case.graph, case.model, dropped):
+        images = nets.colours(case.model)
+        dropped = reference.dropped(case.graph, case.choice)
+        with reference.zeroed(case.graph, case.model, dropped):
             expected = np.asarray(case.model(images, training=False))
         found = np.asarray(case.small(images, training=False))
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())

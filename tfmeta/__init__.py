@@ -9,7 +9,7 @@ from tfmeta import search
 from tfmeta.data import load as load_data
 from tfmeta.errors import UserError
 from tfmeta.export.tflite import export_tflite
-from tfmeta.graph import cost
+from tfmeta.graph import cost, rules
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Selection, Structure
@@ -39,6 +39,7 @@ __all__ = [
     "l1_scores",
     "load_data",
     "prune",
+    "rules",
     "search",
     "train_plain",
 ]

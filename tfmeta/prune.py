@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from tfmeta.graph.channel_graph import ChannelGraph
+from tfmeta.graph.keras_layer import weights as weights_of
+from tfmeta.graph.reader import layers_of
 from tfmeta.graph.rebuild import rebuild
 from tfmeta.graph.structure import Selection, Structure
 
@@ -34,19 +36,15 @@ def prune(model: Any, choice: Structure | Selection) -> Any:
 def copy_weights(graph: ChannelGraph, source: Any, target: Any, choice: Structure | Selection) -> None:
     """Copies the kept part of every weight of ``source`` into ``target``, the rebuilt model of ``choice``."""
     mask = graph.kept(choice)
+    sources, targets = layers_of(source), layers_of(target)
     done: set[str] = set()
     for node in graph.nodes:
         if node.layer in done or not node.weights or node.constants:
             continue
         done.add(node.layer)
-        pairs = zip(source.get_layer(node.layer).weights, target.get_layer(node.layer).weights, strict=True)
-        for old, new in pairs:
-            kept = np.asarray(old)
-            for axis, role in enumerate(node.rule.weights.get(old.name, ())):
-                places = graph.places(node, role, mask)
-                if places is not None:
-                    kept = kept.take(places, axis)
-            new.assign(kept)
+        new = targets[node.layer].weights
+        for (name, old), weight in zip(weights_of(sources[node.layer]).items(), new, strict=True):
+            weight.assign(graph.cropped(node, name, np.asarray(old), mask))
 
 
 def l1_scores(graph: ChannelGraph, model: Any) -> list[np.ndarray]:
@@ -68,4 +66,4 @@ def l1_scores(graph: ChannelGraph, model: Any) -> list[np.ndarray]:
 
 def source_kernel(model: Any, layer: str) -> Any:
     """Returns the kernel of a layer of ``model``."""
-    return next(weight for weight in model.get_layer(layer).weights if weight.name == "kernel")
+    return next(weight for weight in layers_of(model)[layer].weights if weight.name == "kernel")

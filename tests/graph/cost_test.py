@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests import nets
+from tests import nets, reference
 from tfmeta import ChannelGraph, SearchSpace, Structure, cost
 from tfmeta.errors import GraphError, SpaceError, UserError
 from tfmeta.lazy import keras
@@ -20,19 +20,6 @@ COSTS = {
 }
 
 
-def _calls(layer):
-    """Output shapes of a layer's calls, of which all but the shared one have one."""
-    return [tensor.shape[1:] for node in layer._inbound_nodes for tensor in node.output_tensors]
-
-
-def _macs(layer, shape):
-    if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
-        return math.prod(layer.kernel.shape) * math.prod(shape[:-1])
-    if isinstance(layer, keras.layers.Dense):
-        return math.prod(layer.kernel.shape) * math.prod(shape[:-1])
-    return 0
-
-
 def _repository_extras(layer, shape):
     if isinstance(layer, keras.layers.BatchNormalization | keras.layers.ReLU):
         return math.prod(shape)
@@ -45,12 +32,12 @@ def _repository_extras(layer, shape):
 @pytest.mark.parametrize("name", nets.ALL)
 def test_cost_equals_a_count_over_the_pruned_model(name):
     for case in nets.pruned(name):
-        calls = [(layer, shape) for layer in case.small.layers for shape in _calls(layer)]
-        macs = sum(_macs(layer, shape) for layer, shape in calls)
-        weights = [(weight.name == "kernel", math.prod(weight.shape)) for weight in case.small.weights]
+        calls = [(layer, *shapes) for layer in case.small.layers for shapes in reference.calls(layer)]
+        macs = sum(reference.count_macs(*call) for call in calls)
+        weights = [(weight.name.endswith("kernel"), math.prod(weight.shape)) for weight in case.small.weights]
         graph, structure = case.graph, case.structure
         assert cost.macs(graph, structure) == macs
-        extras = sum(_repository_extras(layer, shape) for layer, shape in calls)
+        extras = sum(_repository_extras(layer, shape) for layer, shape, _ in calls)
         assert cost.macs(graph, structure, "metapruning") == macs + extras
         assert cost.params(graph, structure) == case.small.count_params()
         assert cost.weight_bytes(graph, structure) == 4 * case.small.count_params()

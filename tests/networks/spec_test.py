@@ -1,5 +1,6 @@
 """From what a user types to a model."""
 
+import keras
 import pytest
 
 from tests import projects
@@ -65,3 +66,47 @@ def test_code_in_a_file_is_not_run(tmp_path):
     keras.Model(image, keras.layers.Dense(7)(keras.layers.Flatten()(doubled))).save(tmp_path / "model.keras")
     with pytest.raises(UserError, match=r"cannot be loaded as a Keras model \(Requested the deserialization of a"):
         spec.build(str(tmp_path / "model.keras"), SHAPE, 7)
+
+
+def test_networks_of_keras_take_the_data_sets_shape_and_their_own_arguments():
+    model = spec.build("keras.applications:MobileNetV2?alpha=0.35&classifier_activation=None", (32, 32, 3), 7).model
+    assert (model.input_shape[1:], model.output_shape[1:]) == ((32, 32, 3), (7,))
+    assert spec.build("keras.applications:MobileNet?classes=3", (32, 32, 3), 7).model.output_shape[1:] == (3,)
+    with pytest.raises(UserError, match=r"Unknown network 'MobileNetV9' of Keras\. Expected one of: ConvNeXtBase"):
+        spec.build("keras.applications:MobileNetV9", (32, 32, 3), 7)
+
+
+def small_network(input_shape, classes, filters=4):
+    image = keras.Input(input_shape)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(filters, 3)(image))
+    return keras.Model(image, keras.layers.Dense(classes)(x))
+
+
+def no_network(input_shape, classes):
+    return input_shape, classes
+
+
+def test_functions_of_ones_own():
+    model = spec.build("tests.networks.spec_test:small_network?filters=6", (8, 8, 3), 5).model
+    assert model.layers[1].filters == 6
+    with pytest.raises(UserError, match=r"Module 'tests\.networks\.spec_test' has no function 'nothing'"):
+        spec.build("tests.networks.spec_test:nothing", (8, 8, 3), 5)
+    with pytest.raises(UserError, match=r"Module 'no_such_module' cannot be imported.*set PYTHONPATH"):
+        spec.build("no_such_module:network", (8, 8, 3), 5)
+    with pytest.raises(UserError, match=r"Expected 'tests.*:no_network' to return a Keras model\. Received: tuple"):
+        spec.build("tests.networks.spec_test:no_network", (8, 8, 3), 5)
+
+
+class Twice(keras.layers.Layer):
+    def call(self, inputs):
+        return 2 * inputs
+
+
+def test_layers_of_ones_own_are_loaded_from_named_modules_only(tmp_path):
+    image = keras.Input((8, 8, 3))
+    path = str(tmp_path / "model.keras")
+    keras.Model(image, Twice()(image)).save(path)
+    with pytest.raises(UserError, match=r"it needs 'Twice'.*--allow_custom_objects"):
+        spec.build(path, (8, 8, 3), 5)
+    loaded = spec.build(path, (8, 8, 3), 5, ["tests.networks.spec_test"]).model
+    assert type(loaded.layers[1]).__name__ == "Twice"

@@ -6,6 +6,8 @@ import numpy as np
 
 from tests import nets
 from tfmeta.graph.channel_graph import ChannelGraph
+from tfmeta.graph.keras_layer import weights as weights_of
+from tfmeta.graph.reader import layers_of
 from tfmeta.graph.rebuild import rebuild
 from tfmeta.graph.space import SearchSpace
 from tfmeta.lazy import keras
@@ -41,19 +43,18 @@ def plain_model(net, structure):
     """Returns the plain model of a structure, whose kernels are generated at full width and cropped by numpy."""
     graph, widths, mask = net.graph, net.widths(structure), net.graph.kept(structure)
     model = rebuild(graph, mask)
+    layers, whole = layers_of(model), net.full_width_layers()
     metas = {layer.name: layer for layer in net.layers if isinstance(layer, MetaLayer)}
     for node in graph.nodes:
         meta = metas.get(node.layer)
         own = {weight.name: weight for weight in meta.weights} if meta else {}
-        if meta and meta.generator is not None:
-            own["kernel"] = meta.generator(widths)
-        for weight in model.get_layer(node.layer).weights:
-            if weight.name in own:
-                array = np.asarray(own[weight.name])
-                for axis, role in enumerate(node.rule.weights[weight.name]):
-                    places = graph.places(node, role, mask)
-                    array = array if places is None else array.take(places, axis)
-                weight.assign(array)
+        if meta:
+            own |= {name: generator(widths) for name, generator in meta.generators.items()}
+        if node.layer in whole:
+            own = weights_of(whole[node.layer])
+        for name, weight in weights_of(layers[node.layer]).items() if own else ():
+            if name in own:
+                weight.assign(graph.cropped(node, name, np.asarray(own[name]), mask))
     return model
 
 

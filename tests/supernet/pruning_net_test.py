@@ -12,7 +12,7 @@ from tfmeta.graph import cost
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Structure
-from tfmeta.supernet import meta_layers
+from tfmeta.supernet import layer_functions
 from tfmeta.supernet.options import PruningNetOptions
 from tfmeta.supernet.pruning_net import PruningNet
 
@@ -82,8 +82,8 @@ def test_computes_only_what_the_structure_needs(name, monkeypatch):
         done.append(np.prod(weights["kernel"].shape) * np.prod(outputs.shape[1:-1]))
         return outputs
 
-    apply = meta_layers.apply_layer
-    monkeypatch.setattr(meta_layers, "apply_layer", recording)
+    apply = layer_functions.apply_layer
+    monkeypatch.setattr(layer_functions, "apply_layer", recording)
     for structure in making.structures(net, 2):
         done.clear()
         net(nets.images(nets.any_net(name), 1), net.widths(structure))
@@ -98,16 +98,13 @@ def test_channels_outside_the_structure_do_not_learn(name):
     nodes = {node.layer: node for node in net.graph.nodes}
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(net(nets.images(nets.tiny(name), 8), net.widths(structure)) ** 2)
-    generators = [layer for layer in net.layers if getattr(layer, "generator", None) is not None]
+    generators = [layer for layer in net.layers if getattr(layer, "generators", None)]
     assert generators
-    gradients = tape.gradient(loss, [layer.generator.output_bias for layer in generators])
+    gradients = tape.gradient(loss, [layer.generators["kernel"].output_bias for layer in generators])
     for layer, gradient in zip(generators, gradients, strict=True):
         node = nodes[layer.name]
         gradient = np.reshape(gradient, node.weights["kernel"])
-        inside = gradient
-        for axis, role in enumerate(node.rule.weights["kernel"]):
-            places = net.graph.places(node, role, mask)
-            inside = inside if places is None else inside.take(places, axis)
+        inside = net.graph.cropped(node, "kernel", gradient, mask)
         assert np.count_nonzero(gradient) == np.count_nonzero(inside) > 0
 
 
@@ -131,7 +128,7 @@ def test_generated_kernels_depend_on_the_widths_and_not_in_a_straight_line():
     # The chance that none of 64 random units bends between the narrowest and the full width is below 1 in 10,000.
     keras.utils.set_random_seed(0)
     net = PruningNet(ChannelGraph.from_model(nets.tiny("plain")), options=PruningNetOptions(hidden=64))
-    generator = next(layer for layer in net.layers if layer.name == "conv1").generator
+    generator = next(layer for layer in net.layers if layer.name == "conv1").generators["kernel"]
     widths = np.array([[2, 4, 3], [4, 4, 3], [6, 4, 3]], np.int32)  # conv1 sees the first one
     low, middle, high = (generator(row).numpy() for row in widths)
     assert np.abs(high - low).max() > 0

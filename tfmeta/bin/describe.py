@@ -11,12 +11,15 @@ from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.networks import NETWORKS, spec
 from tfmeta.project import ProjectOptions
+from tfmeta.supernet import memory
+from tfmeta.supernet.options import PruningNetOptions
 
 FLAGS = flags.FlagValues()
 _MODEL = flags.DEFINE_string(
     "model",
     ProjectOptions.model,
-    f"{', '.join(sorted(NETWORKS))}, metapruning:NAME, or the path of a .keras file.",
+    f"{', '.join(sorted(NETWORKS))}, metapruning:NAME, keras.applications:NAME, module:function, or the path of a "
+    ".keras file.",
     flag_values=FLAGS,
 )
 _SHAPE = flags.DEFINE_list(
@@ -25,6 +28,9 @@ _SHAPE = flags.DEFINE_list(
 _CLASSES = flags.DEFINE_integer("classes", 10, "Number of classes, likewise.", flag_values=FLAGS)
 _MULTIPLE_OF = flags.DEFINE_integer(
     "multiple_of", ProjectOptions.multiple_of, "Widths are multiples of this.", flag_values=FLAGS
+)
+_ALLOWED = flags.DEFINE_multi_string(
+    "allow_custom_objects", [], "Module whose layers a saved model may be made of; repeat it.", flag_values=FLAGS
 )
 flags.register_validator(
     "input_shape",
@@ -37,7 +43,7 @@ flags.register_validator(
 def main(argv: Sequence[str]) -> None:
     """Prints the groups, the costs and the size of the search space."""
     shape = tuple(int(size) for size in _SHAPE.value)
-    built = spec.build(_MODEL.value, shape, _CLASSES.value)
+    built = spec.build(_MODEL.value, shape, _CLASSES.value, _ALLOWED.value)
     graph = ChannelGraph.from_model(built.model)
     space = built.preset.space(graph) if built.preset else SearchSpace.from_graph(graph, _MULTIPLE_OF.value)
     print(graph)
@@ -49,4 +55,12 @@ def main(argv: Sequence[str]) -> None:
         macs, params = cost.macs(graph, structure), cost.params(graph, structure)
         print(f"{name:<12}{macs:>16,}{params:>14,}{weights:>13,.1f}{peak:>17,.1f}")
     print()
+    options = PruningNetOptions.from_preset(built.preset) if built.preset else PruningNetOptions()
+    hidden = "the paper's" if built.preset else options.hidden
+    needed, free = memory.demand(graph, options), memory.available_bytes()
+    print(
+        f"PruningNet: {needed.generators:,} weights of generators ({hidden} hidden "
+        f"units), {memory.gibibytes(needed.training_bytes)} in training; up to "
+        f"{memory.largest_hidden(graph, options, free)} hidden units fit into {memory.gibibytes(free)} of free memory"
+    )
     print(f"Search space: {space.num_genes} free choices, 10^{space.log10_size:.1f} structures")

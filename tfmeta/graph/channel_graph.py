@@ -3,8 +3,8 @@
 The graph is plain frozen data (numpy arrays, serialised layers). Everything else is derived from it: the search space,
 the cost, the pruned model and the PruningNet. `reader` makes it out of a Keras model.
 
-Every tensor's last axis carries labels, one a channel. Channels that occur equally often in every axis of the model
-form one group, so a group's width alone tells every axis' length.
+Every tensor has one axis of channels, mostly the last, and labels along it. Channels that occur equally often in every
+axis of the model form one group, so a group's width alone tells every axis' length.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tfmeta.errors import SpaceError
-from tfmeta.graph.rules import Call, Labels, Rule, Shape, rule_for
+from tfmeta.graph.calls import Call, Cut, Kept, Labels, Shape, positions
+from tfmeta.graph.rules import Rule
 from tfmeta.graph.structure import Selection, Structure
 
 INPUT = "InputLayer"
+CONSTANT = "Constant"  # an array that the model's code joins to its tensors
 
 
 @dataclass(frozen=True)
@@ -35,39 +37,79 @@ class Value:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One call of a layer.
+    """One call of a layer or operation.
 
     Attributes:
+        index: its place in the graph.
         name: unique name of the call (the layer's name, with ":2" for its second call).
         layer: name of the layer; calls of one layer share weights.
-        op: class name of the layer.
-        spec: the layer as Keras serialises it.
+        op: class name of the layer, after "ops." that of an operation that is no layer.
+        config: the layer's options.
+        make: makes such a layer out of its options.
+        rule: what it does with channels. Inputs and constants have an empty one.
         inputs: the tensors it reads.
         arguments: positional and keyword arguments, with a `Value` in place of each tensor.
-        shape: shape of the output, without the batch dimension.
+        shapes: shapes of the outputs, without the batch dimension.
+        channel_axes: which axis of each output holds its channels.
         roles: role ("in", "out", ...) to index into `ChannelGraph.axes`.
-        weights: name of each weight to its full shape.
-        constants: values of the weights that no width changes and no training sets, in the layer's order (the mean and
-            variance of a `Normalization`).
+        weights: name of each weight to its full shape, in the layer's order.
+        constants: values that no width changes and no training sets: of a layer's weights, in its order (the mean and
+            variance of a `Normalization`), or of a constant.
         call: the call as rules see it.
     """
 
+    index: int
     name: str
     layer: str
     op: str
-    spec: Mapping[str, Any]
+    config: Mapping[str, Any]
+    make: Callable[[dict[str, Any]], Any]
+    rule: Rule
     inputs: tuple[Value, ...]
     arguments: tuple[Sequence[Any], Mapping[str, Any]]
-    shape: Shape
+    shapes: tuple[Shape, ...]
+    channel_axes: tuple[int, ...]
     roles: Mapping[str, int]
     weights: Mapping[str, tuple[int, ...]]
     constants: tuple[np.ndarray, ...]
     call: Call
 
     @property
-    def rule(self) -> Rule:
-        """The rule of this node's operation. Inputs pass their channels on."""
-        return rule_for(self.op, self.layer)
+    def shape(self) -> Shape:
+        """Shape of the first output, without the batch dimension."""
+        return self.shapes[0]
+
+    @property
+    def is_source(self) -> bool:
+        """Whether it gives a tensor without reading any: an input or a constant."""
+        return self.op in (INPUT, CONSTANT)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The roles of the outputs."""
+        return tuple(f"out{number or ''}" for number in range(len(self.shapes)))
+
+    def weight_axes(self, name: str) -> tuple[int | None, ...]:
+        """Returns for each axis of a weight its index into `ChannelGraph.axes`, None where no channels are."""
+        shape = self.weights[name]
+        roles = self.rule.weights.get(name, self.rule.weights.get("*", ()))
+        padded = ((None,) * len(shape) + tuple(roles))[-len(shape) :] if shape else ()
+        # An option may share a weight among all channels; then its axis has length 1.
+        pairs = zip(padded, shape, strict=True)
+        return tuple(None if role is None or size == 1 else self.roles.get(role) for role, size in pairs)
+
+    def places(self, output: int = 0) -> int:
+        """Returns how many numbers each channel has in an output.
+
+        Raises:
+            GraphError: a dimension is unknown.
+        """
+        return positions(self.call, self.shapes[output], self.channel_axes[output]) if self.shapes[output] else 1
+
+
+def is_kernel(weight: str) -> bool:
+    """Returns whether the weight of this name is a kernel, which products are taken with."""
+    return weight.endswith("kernel")
 
 
 @dataclass(frozen=True)
@@ -100,6 +142,7 @@ class ChannelGraph:
         nodes: the calls, in an order in which they can run.
         inputs: the input tensors.
         outputs: the output tensors.
+        forms: how the model takes its inputs and gives its outputs: a `Value`, or a list or dict of them.
         groups: all channel groups, in order of their first producer.
         axes: distinct channel axes; `axes[i][c]` is the label of the channel at place c.
     """
@@ -110,6 +153,7 @@ class ChannelGraph:
     outputs: tuple[Value, ...]
     groups: tuple[Group, ...]
     axes: tuple[Labels, ...]
+    forms: tuple[Any, Any]
 
     @classmethod
     def from_model(cls, model: Any) -> ChannelGraph:
@@ -119,8 +163,8 @@ class ChannelGraph:
             model: the model. It is only read.
 
         Raises:
-            GraphError: the model is subclassed or unbuilt, has an operation without a rule, or keeps its channels on
-                another axis than the last.
+            GraphError: the model is subclassed or unbuilt, has an operation without a rule, or is of the kind
+                "channels_first".
         """
         from tfmeta.graph import reader  # it makes these very types
 
@@ -152,7 +196,7 @@ class ChannelGraph:
         """SHA-256 of topology and layer options. Names do not count, since Keras numbers them by session."""
         rows = []
         for node in self.nodes:
-            config = {key: value for key, value in node.spec["config"].items() if key not in ("name", "seed")}
+            config = {key: value for key, value in node.config.items() if key not in ("name", "seed")}
             rows.append([node.op, config, [[v.node, v.output] for v in node.inputs], node.shape])
         text = json.dumps(rows, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -177,11 +221,27 @@ class ChannelGraph:
             mask[group.offset + np.array(kept)] = True
         return mask
 
-    def places(self, node: Node, role: str | None, mask: np.ndarray) -> np.ndarray | None:
-        """Returns the kept places of an axis of ``node``, or None when the role stands for no channels."""
-        if role is None or role not in node.roles:
-            return None
-        return np.flatnonzero(mask[self.axes[node.roles[role]]])
+    def cropped(self, node: Node, name: str, weight: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Returns what stays of a weight of ``node`` (its value at full width) under a mask of kept channels."""
+        for dimension, axis in enumerate(node.weight_axes(name)):
+            if axis is not None:
+                weight = weight.take(np.flatnonzero(mask[self.axes[axis]]), dimension)
+        return weight
+
+    def kept_of(self, value: Value, mask: np.ndarray) -> Kept:
+        """Returns what stays of a tensor under a mask of kept channels."""
+        node = self.nodes[value.node]
+        axis, shape = node.channel_axes[value.output], node.shapes[value.output]
+        places = np.flatnonzero(mask[self.axes[node.roles[node.outputs[value.output]]]])
+        return Kept(axis, places, (*shape[:axis], len(places), *shape[axis + 1 :]) if shape else ())
+
+    def cut(self, node: Node, mask: np.ndarray) -> Cut:
+        """Returns what stays of the channels of ``node`` under a mask of kept channels."""
+        return Cut(
+            counts={role: int(mask[self.axes[axis]].sum()) for role, axis in node.roles.items()},
+            inputs=tuple(self.kept_of(value, mask) for value in node.inputs),
+            outputs=tuple(self.kept_of(Value(node.index, output), mask) for output in range(len(node.shapes))),
+        )
 
     def groups_of_axis(self, axis: int) -> tuple[int, ...]:
         """Returns the indices of the groups that stand in an axis, in order of first appearance."""

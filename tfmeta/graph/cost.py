@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from tfmeta.errors import SpaceError, UserError
-from tfmeta.graph.channel_graph import INPUT, ChannelGraph, Node
-from tfmeta.graph.rules import positions
+from tfmeta.graph.calls import positions
+from tfmeta.graph.channel_graph import ChannelGraph, Node, is_kernel
 from tfmeta.graph.structure import Structure
 
 Structures = Structure | Sequence[Structure] | np.ndarray
@@ -148,8 +148,8 @@ def _macs_form(graph: ChannelGraph, convention: str) -> _Form:
     terms: list[Term] = []
     for node in _layers(graph):
         if node.rule.macs is not None:
-            factor, roles = node.rule.macs(node.call)
-            terms.append((factor, tuple(node.roles[role] for role in roles)))
+            for factor, roles in node.rule.macs(node.call):
+                terms.append((factor, tuple(node.roles[role] for role in roles)))
         if convention == "metapruning":
             terms += _metapruning_extras(node)
     return _Form(graph, terms)
@@ -175,10 +175,10 @@ def _params_form(graph: ChannelGraph, per_kernel: float, per_other: float) -> _F
             continue
         seen.add(node.layer)
         for name, shape in node.weights.items():
-            roles = node.rule.weights.get(name, (None,) * len(shape))
-            axes = tuple(node.roles[role] for role in roles if role is not None and role in node.roles)
-            others = (size for size, role in zip(shape, roles, strict=True) if role not in node.roles)
-            terms.append(((per_kernel if name == "kernel" else per_other) * math.prod(others), axes))
+            axes = node.weight_axes(name)
+            others = (size for size, axis in zip(shape, axes, strict=True) if axis is None)
+            factor = (per_kernel if is_kernel(name) else per_other) * math.prod(others)
+            terms.append((factor, tuple(axis for axis in axes if axis is not None)))
     return _Form(graph, terms)
 
 
@@ -195,18 +195,19 @@ def _live_form(graph: ChannelGraph) -> tuple[np.ndarray, np.ndarray]:
     last_read = list(range(len(graph.nodes)))
     for index, node in enumerate(graph.nodes):
         # What another node still reads is not written over.
-        if node.op != INPUT and node.rule.in_place and final_read[node.inputs[0].node] == index:
+        if node.rule.in_place and final_read[node.inputs[0].node] == index:
             buffers[index] = buffers[node.inputs[0].node]
         last_read[buffers[index]] = final_read[index]
     counts, fixed = _axis_lengths(graph)
     linear, constant = np.zeros((len(buffers), counts.shape[1])), np.zeros(len(buffers))
     for index, node in enumerate(graph.nodes):
         if buffers[index] == index:
-            axis, places = node.roles["out"], positions(node.call, node.shape)
-            linear[index : last_read[index] + 1] += places * counts[axis]
-            constant[index : last_read[index] + 1] += places * fixed[axis]
+            for output, role in enumerate(node.outputs):
+                axis, places = node.roles[role], node.places(output)
+                linear[index : last_read[index] + 1] += places * counts[axis]
+                constant[index : last_read[index] + 1] += places * fixed[axis]
     return linear, constant
 
 
 def _layers(graph: ChannelGraph) -> list[Node]:
-    return [node for node in graph.nodes if node.op != INPUT]
+    return [node for node in graph.nodes if not node.is_source]

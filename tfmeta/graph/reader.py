@@ -1,20 +1,28 @@
 """Reads a Keras model into a `ChannelGraph`. The only module that looks at the inside of Keras' graphs.
 
-The walk goes over the model's calls once. Every tensor's last axis carries labels, one a channel: layers with weights
-make new labels, joins unite labels, all other layers pass them on (`rules`).
+The walk goes over the model's calls once, also over those of models inside the model. Layers with weights make new
+labels of channels, joins unite labels, all other layers pass them on (`rules`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfmeta.errors import GraphError
-from tfmeta.graph.channel_graph import INPUT, ChannelGraph, Group, Node, Value
-from tfmeta.graph.rules import Call, Labels, Roles, rule_for
+from tfmeta.graph import keras_layer
+from tfmeta.graph.calls import Call, Flow, Labels, Roles
+from tfmeta.graph.channel_graph import CONSTANT, INPUT, ChannelGraph, Node, Value
+from tfmeta.graph.grouping import Step, settle
+from tfmeta.graph.labelling import Labelling
+from tfmeta.graph.rules import Rule, rule_for
 from tfmeta.lazy import keras
+
+# Tensors of one model (by id) to their values.
+Scope = dict[int, Value]
 
 
 def read(model: Any) -> ChannelGraph:
@@ -22,222 +30,207 @@ def read(model: Any) -> ChannelGraph:
     return _Reader(model).read()
 
 
-class _Flow:
-    """Labels of channels in the making: a union-find forest over all of them."""
-
-    def __init__(self) -> None:
-        self.parent: list[int] = []
-        self.producer: list[str] = []
-        self.reasons: dict[int, list[str]] = defaultdict(list)
-        self.at = ""
-
-    def new(self, size: int) -> Labels:
-        start = len(self.parent)
-        self.parent.extend(range(start, start + size))
-        self.producer.extend([self.at] * size)
-        return np.arange(start, start + size)
-
-    def find(self, label: int) -> int:
-        parent = self.parent
-        while parent[label] != label:
-            parent[label] = label = parent[parent[label]]
-        return label
-
-    def unite(self, first: Labels, second: Labels) -> None:
-        for a, b in {(int(a), int(b)) for a, b in zip(first, second, strict=True) if a != b}:
-            a, b = self.find(a), self.find(b)
-            self.parent[max(a, b)] = min(a, b)
-
-    def pin(self, labels: Labels, reason: str) -> None:
-        for label in labels.tolist():
-            self.reasons[label].append(reason)
+def layers_of(model: Any) -> dict[str, Any]:
+    """Returns the layers of a model, and of models inside it, by the names that `Node.layer` has."""
+    return {name: layer for layer, name in _named(_functional(model)) if isinstance(layer, keras.layers.Layer)}
 
 
 class _Reader:
-    """Walks a Keras model once and collects nodes and labels."""
+    """Walks a Keras model once and collects steps and labels."""
 
     def __init__(self, model: Any) -> None:
         self.model = _functional(model)
-        self.name = model.name  # that inside a Sequential has a number for a name
-        self.flow = _Flow()
-        self.values: dict[int, Value] = {}
+        self.title = model.name  # that inside a Sequential has a number for a name
+        self.names = {id(layer): name for layer, name in _named(self.model)}
+        self.labelling = Labelling()
         self.labels: dict[Value, Labels] = {}
-        self.calls: list[tuple[Any, Call, Roles, tuple[Value, ...], Any]] = []
+        self.steps: list[Step] = []
         self.first_call: dict[str, Roles] = {}
 
     def read(self) -> ChannelGraph:
-        for depth in sorted(self.model._nodes_by_depth, reverse=True):
-            for node in self.model._nodes_by_depth[depth]:
-                self._read_node(node)
-        for tensor in self.model.outputs:
-            self.flow.pin(self.labels[self.values[id(tensor)]], "model output")
-        return self._graph()
-
-    def _read_node(self, node: Any) -> None:
-        layer = _layer(node.operation)
-        index = len(self.calls)
-        self.flow.at = layer.name
-        inputs = tuple(self.values[id(tensor)] for tensor in node.input_tensors)
-        (output,) = self._single_output(layer, node)
-        call = Call(
-            name=layer.name,
-            op=type(layer).__name__,
-            config=layer.get_config(),
-            inputs=tuple(self.labels[value] for value in inputs),
-            input_shapes=tuple(tuple(tensor.shape[1:]) for tensor in node.input_tensors),
-            output_shape=tuple(output.shape[1:]),
+        scope: Scope = {}
+        self._read_model(self.model, scope, {})
+        outputs = tuple(scope[id(tensor)] for tensor in self.model.outputs)
+        for value in outputs:
+            self.labelling.pin(self.labels[value], "model output")
+        axes, groups = settle(self.labelling, self.steps)
+        forms = (self.model._inputs_struct, self.model._outputs_struct)
+        return ChannelGraph(
+            name=self.title,
+            nodes=self._nodes(),
+            inputs=tuple(scope[id(tensor)] for tensor in self.model.inputs),
+            outputs=outputs,
+            groups=groups,
+            axes=axes,
+            forms=(self._template(forms[0], scope), self._template(forms[1], scope)),
         )
-        roles = self._roles(call)
-        if len(roles["out"]) != call.output_shape[-1]:
-            raise GraphError(
-                f"Layer {call.name!r} ({call.op}) gives {call.output_shape[-1]} channels where its rule says "
-                f"{len(roles['out'])}. Expected a layer that keeps or makes its channels as the rule in "
-                "tfmeta/graph/rules.py says; replace the layer, or mend the rule."
-            )
-        for role, labels in self.first_call.setdefault(layer.name, roles).items():
-            self.flow.unite(labels, roles[role])  # a layer called twice has one kernel for both calls
-        value = Value(index)
-        self.values[id(output)] = value
-        self.labels[value] = roles["out"]
-        self.calls.append((layer, call, roles, inputs, node.arguments))
 
-    def _single_output(self, layer: Any, node: Any) -> Any:
-        if len(node.output_tensors) != 1:
-            raise GraphError(
-                f"Layer {layer.name!r} ({type(layer).__name__}) has {len(node.output_tensors)} outputs, expected one."
-            )
-        return node.output_tensors
+    # The walk
 
-    def _roles(self, call: Call) -> Roles:
-        if call.config.get("data_format", "channels_last") != "channels_last":
+    def _read_model(self, model: Any, scope: Scope, options: dict[str, Any]) -> None:
+        """Reads all calls of a model; ``scope`` knows the inputs of one that stands inside another."""
+        for depth in sorted(model._nodes_by_depth, reverse=True):
+            for node in model._nodes_by_depth[depth]:
+                if all(id(tensor) in scope for tensor in node.output_tensors):
+                    continue  # the input of an inner model
+                if isinstance(node.operation, keras.Model):
+                    self._read_inner(node, scope, options)
+                else:
+                    self._read_node(node, scope, options)
+
+    def _read_inner(self, node: Any, scope: Scope, options: dict[str, Any]) -> None:
+        inner = _functional(node.operation)
+        own = {id(mine): scope[id(given)] for mine, given in zip(inner.inputs, node.input_tensors, strict=True)}
+        given = {key: value for key, value in node.arguments.kwargs.items() if key == "training" and value is not None}
+        self._read_model(inner, own, {**options, **given})
+        for given_out, mine in zip(node.output_tensors, inner.outputs, strict=True):
+            scope[id(given_out)] = own[id(mine)]
+
+    def _read_node(self, node: Any, scope: Scope, options: dict[str, Any]) -> None:
+        layer = node.operation
+        self.labelling.at = name = self.names[id(layer)]
+        arrays = len(self.steps)
+        args, kwargs = (self._template(part, scope) for part in (node.arguments.args, node.arguments.kwargs))
+        if "training" in options and getattr(layer, "_call_has_training_arg", False) and kwargs.get("training") is None:
+            kwargs["training"] = options["training"]
+        constants = [Value(index) for index in range(arrays, len(self.steps))]
+        inputs = (*(scope[id(tensor)] for tensor in node.input_tensors), *constants)
+        known = [self.steps[value.node].call.output_shapes[value.output] for value in inputs]
+        call = Call(
+            name=name,
+            op=keras_layer.op(layer),
+            config=keras_layer.config(layer),
+            inputs=tuple(self.labels[value] for value in inputs),
+            input_shapes=tuple(known),
+            output_shapes=tuple(tuple(tensor.shape[1:]) for tensor in node.output_tensors),
+            arguments=(args, kwargs),
+        )
+        rule = Rule(_no_flow) if call.op == INPUT else rule_for(call.op, name)
+        roles = self._roles(call, rule)
+        _check_shapes(call, roles)
+        if rule.follows or keras_layer.weights(layer):
+            for role, labels in self.first_call.setdefault(name, roles).items():
+                if labels.shape == roles[role].shape:  # a layer called twice has one kernel for both calls
+                    self.labelling.unite(labels, roles[role])
+        self._add(Step(layer, call, rule, roles, inputs, (args, kwargs), keras_layer.constants(layer, rule)))
+        for output, tensor in enumerate(node.output_tensors):
+            scope[id(tensor)] = Value(len(self.steps) - 1, output)
+
+    def _roles(self, call: Call, rule: Rule) -> Roles:
+        if call.config.get("data_format", "channels_last") not in ("channels_last", None):
             raise GraphError(
                 f"Layer {call.name!r} ({call.op}) has data_format={call.config['data_format']!r}. Expected "
                 "'channels_last', the only one that TensorFlow Lite runs."
             )
-        if call.op == INPUT:
-            if not call.output_shape or call.output_shape[-1] is None:
-                raise GraphError(
-                    f"Input {call.name!r} has the shape {call.output_shape}. Expected a fixed number of channels on "
-                    "the last axis, for example Input((224, 224, 3))."
-                )
-            labels = self.flow.new(call.output_shape[-1])
-            self.flow.pin(labels, "model input")
-            return {"out": labels}
-        return rule_for(call.op, call.name).flow(self.flow, call)
+        if call.op != INPUT:
+            return rule.flow(self.labelling, call)
+        if not call.output_shape or call.output_shape[-1] is None:
+            raise GraphError(
+                f"Input {call.name!r} has the shape {call.output_shape}. Expected a fixed number of channels on "
+                "the last axis, for example Input((224, 224, 3))."
+            )
+        return {"out": self._made(call.output_shape, "model input")}
 
-    def _graph(self) -> ChannelGraph:
-        roots = np.array([self.flow.find(label) for label in range(len(self.flow.parent))])
-        axes: dict[bytes, int] = {}
-        arrays: list[Labels] = []
-        indexed = []
-        for _, _, roles, _, _ in self.calls:
-            row = {}
-            for role, labels in roles.items():
-                array = roots[labels]
-                if array.tobytes() not in axes:
-                    axes[array.tobytes()] = len(arrays)
-                    arrays.append(array)
-                row[role] = axes[array.tobytes()]
-            indexed.append(row)
-        groups, renumbered = self._groups(roots, arrays, indexed)
-        nodes = tuple(self._node(place, row) for place, row in enumerate(indexed))
-        return ChannelGraph(
-            name=self.name,
-            nodes=nodes,
-            inputs=tuple(self.values[id(tensor)] for tensor in self.model.inputs),
-            outputs=tuple(self.values[id(tensor)] for tensor in self.model.outputs),
-            groups=groups,
-            axes=tuple(renumbered[array] for array in arrays),
-        )
+    def _made(self, shape: Sequence[Any], reason: str) -> Labels:
+        labels = self.labelling.new(shape[-1])
+        self.labelling.pin(labels, reason)
+        return labels.reshape((1,) * (len(shape) - 1) + (-1,))
 
-    def _groups(
-        self, roots: Labels, axes: list[Labels], roles: list[dict[str, int]]
-    ) -> tuple[tuple[Group, ...], np.ndarray]:
-        """Groups the channels by how often they stand in every axis; returns the groups and root → label."""
-        found: dict[int, list[str]] = defaultdict(list)
-        for label, texts in self.flow.reasons.items():
-            found[int(roots[label])] += texts
-        reasons = {label: ", ".join(dict.fromkeys(texts)) for label, texts in found.items()}
-        signature: dict[int, list[Any]] = defaultdict(list)
-        for index, axis in enumerate(axes):
-            for label, count in zip(*np.unique(axis, return_counts=True), strict=True):
-                signature[int(label)].append((index, int(count)))
-        members: dict[Any, list[int]] = defaultdict(list)
-        for label in sorted(signature):
-            members[(reasons.get(label), *signature[label])].append(label)
-        renumbered = np.full(len(roots), -1)
-        groups: list[Group] = []
-        offset = 0
-        for (reason, *rows), labels in members.items():
-            producers, consumers = self._routes({index for index, _ in rows}, roles)
-            name = self.flow.producer[labels[0]]
-            taken = sum(group.name.split("#")[0] == name for group in groups)
-            renumbered[labels] = np.arange(offset, offset + len(labels))
-            unique = f"{name}#{taken + 1}" if taken else name
-            groups.append(Group(unique, len(labels), producers, consumers, reason, offset))
-            offset += len(labels)
-        return tuple(groups), renumbered
+    def _add(self, step: Step) -> None:
+        for output, role in enumerate(step.outputs):
+            self.labels[Value(len(self.steps), output)] = step.roles[role]
+        self.steps.append(step)
 
-    def _routes(self, axes: set[int], roles: list[dict[str, int]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        producers, consumers = [], []
-        for (_, call, labels, *_), row in zip(self.calls, roles, strict=True):
-            kernel = () if call.op == INPUT else rule_for(call.op, call.name).weights.get("kernel", ())
-            if self.flow.producer[labels["out"][0]] == call.name and row["out"] in axes:
-                producers.append(call.name)
-            if kernel and row["in"] in axes:
-                consumers.append(call.name)
-        return tuple(dict.fromkeys(producers)), tuple(dict.fromkeys(consumers))
+    def _constant(self, array: np.ndarray) -> Value:
+        """Adds an array that the model's code joins to its tensors, as a node of its own."""
+        name = f"{self.labelling.at}_constant"
+        labels = self.labelling.new(array.shape[-1]).reshape((1,) * (array.ndim - 1) + (-1,))
+        call = Call(name, CONSTANT, {}, (), (), (array.shape,))
+        self._add(Step(None, call, Rule(_no_flow), {"out": labels}, (), ((), {}), (array,)))
+        return Value(len(self.steps) - 1)
 
-    def _node(self, index: int, roles: dict[str, int]) -> Node:
-        layer, call, _, inputs, arguments = self.calls[index]
-        earlier = sum(other.name == call.name for _, other, *_ in self.calls[:index])
-        spec = keras.saving.serialize_keras_object(layer)
-        spec.pop("build_config", None)
-        return Node(
-            name=f"{call.name}:{earlier + 1}" if earlier else call.name,
-            layer=call.name,
-            op=call.op,
-            spec=spec,
-            inputs=inputs,
-            arguments=(self._template(arguments.args), self._template(arguments.kwargs)),
-            shape=call.output_shape,
-            roles=roles,
-            weights={weight.name: tuple(weight.shape) for weight in layer.weights},
-            constants=_constants(layer, call.op),
-            call=call,
-        )
-
-    def _template(self, arguments: Any) -> Any:
-        """The arguments of a call with every tensor replaced by its `Value`."""
+    def _template(self, arguments: Any, scope: Scope) -> Any:
+        """The arguments of a call with every tensor and every array replaced by its `Value`."""
         if isinstance(arguments, keras.KerasTensor):
-            return self.values[id(arguments)]
+            return scope[id(arguments)]
         if isinstance(arguments, list | tuple):
-            return [self._template(item) for item in arguments]
+            # The type is kept: keys are told apart from lists, and some layers want lists.
+            items = [self._template(item, scope) for item in arguments]
+            return items if isinstance(arguments, list) else tuple(items)
         if isinstance(arguments, dict):
-            return {key: self._template(item) for key, item in arguments.items()}
+            return {key: self._template(item, scope) for key, item in arguments.items()}
+        if keras.ops.is_tensor(arguments) or isinstance(arguments, np.ndarray | keras.Variable):
+            array = keras.ops.convert_to_numpy(arguments)
+            return self._constant(array) if array.ndim else array.item()
         return arguments
 
+    # The result
 
-def _constants(layer: Any, op: str) -> tuple[np.ndarray, ...]:
-    if op == INPUT or rule_for(op, layer.name).weights:
-        return ()
-    return tuple(np.asarray(weight) for weight in layer.weights)
+    def _nodes(self) -> tuple[Node, ...]:
+        calls: dict[str, int] = defaultdict(int)
+        nodes: list[Node] = []
+        for step in self.steps:
+            name = step.call.name
+            calls[name] += 1
+            nodes.append(
+                Node(
+                    index=len(nodes),
+                    name=name if calls[name] == 1 else f"{name}:{calls[name]}",
+                    layer=name,
+                    op=step.call.op,
+                    config={**step.call.config, "name": name} if step.layer is not None else {},
+                    make=keras_layer.maker(step.layer),
+                    rule=step.rule,
+                    inputs=step.inputs,
+                    arguments=step.arguments,
+                    shapes=step.call.output_shapes,
+                    channel_axes=step.channel_axes,
+                    roles=step.axes,
+                    weights={key: tuple(weight.shape) for key, weight in keras_layer.weights(step.layer).items()},
+                    constants=step.constants,
+                    call=step.call,
+                )
+            )
+        return tuple(nodes)
 
 
-def _layer(operation: Any) -> Any:
-    """The operation itself when it is a plain layer."""
-    kind = type(operation).__name__
-    if isinstance(operation, keras.Model):
-        raise GraphError(
-            f"Layer {operation.name!r} is a whole model ({kind}) inside the model. Expected single layers: go on from "
-            "its output instead of calling it, as in keras.Model(inner.input, head(inner.output))."
-        )
-    if not isinstance(operation, keras.layers.Layer):
-        raise GraphError(
-            f"{operation.name!r} is the bare operation {kind}, for example from writing x + y. Expected a layer: write "
-            f"keras.layers.{kind}()(...) where that exists, or another layer that does the same."
-        )
-    return operation
+def _no_flow(flow: Flow, call: Call) -> Roles:
+    """Inputs and constants read nothing."""
+    return {}
+
+
+def _check_shapes(call: Call, roles: Roles) -> None:
+    for output, shape in enumerate(call.output_shapes):
+        labels = roles[f"out{output or ''}"]
+        if labels.ndim != len(shape) or any(n not in (1, size) for n, size in zip(labels.shape, shape, strict=True)):
+            raise GraphError(
+                f"Layer {call.name!r} ({call.op}) gives the shape {shape} where its rule says channels as in "
+                f"{labels.shape}. Expected a layer that keeps or makes its channels as the rule in "
+                "tfmeta/graph/rules.py says; replace the layer, or mend the rule."
+            )
+
+
+def _named(model: Any) -> Iterator[tuple[Any, str]]:
+    """All layers and operations of a model and of the models inside it, each once, with names that are unique."""
+    seen: set[int] = set()
+    taken: set[str] = set()
+
+    def visit(part: Any) -> Iterator[tuple[Any, str]]:
+        for layer in part.operations:
+            if id(layer) in seen:
+                continue
+            seen.add(id(layer))
+            if isinstance(layer, keras.Model):
+                yield from visit(_functional(layer))
+                continue
+            name, number = layer.name, 1
+            while name in taken:
+                number += 1
+                name = f"{part.name}_{layer.name}" if number == 2 else f"{part.name}_{layer.name}_{number}"
+            taken.add(name)
+            yield layer, name
+
+    yield from visit(model)
 
 
 def _functional(model: Any) -> Any:

@@ -6,41 +6,55 @@ tensors and so gives a plain Functional model. The PruningNet runs the same walk
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfmeta.graph.channel_graph import INPUT, ChannelGraph, Node, Value
+from tfmeta.graph.channel_graph import CONSTANT, ChannelGraph, Node, Value
 from tfmeta.lazy import keras
 
-# What a node does: positional and keyword arguments (with tensors in place) to the output tensor.
+# What a node does: positional and keyword arguments (with tensors in place) to the output tensor, or a list of them.
 Apply = Callable[[Node, Sequence[Any], dict[str, Any]], Any]
 
 
-def walk(graph: ChannelGraph, inputs: Sequence[Any], apply: Apply) -> list[Any]:
+def walk(
+    graph: ChannelGraph,
+    inputs: Sequence[Any],
+    apply: Apply,
+    constant: Callable[[Node], Any] = lambda node: node.constants[0],
+    arguments: Callable[[Node], tuple[Any, Any]] = lambda node: node.arguments,
+) -> list[Any]:
     """Runs the graph node by node and returns its output tensors.
 
     Args:
         graph: the channel graph.
         inputs: one tensor an input of the graph.
-        apply: called for every node but the inputs; returns the node's output tensor.
+        apply: called for every node but inputs and constants; returns the node's output tensor, or all of several.
+        constant: gives the tensor of a node that is a constant.
+        arguments: gives the arguments of a node, with a `Value` in place of each tensor.
     """
     values: dict[Value, Any] = dict(zip(graph.inputs, inputs, strict=True))
-    for index, node in enumerate(graph.nodes):
-        if node.op != INPUT:
-            args, kwargs = node.arguments
-            values[Value(index)] = apply(node, _filled(args, values), _filled(kwargs, values))
+    for node in graph.nodes:
+        if node.op == CONSTANT:
+            values[Value(node.index)] = constant(node)
+        elif not node.is_source:
+            args, kwargs = arguments(node)
+            outputs = apply(node, filled(args, values), filled(kwargs, values))
+            several = outputs if isinstance(outputs, list | tuple) else [outputs]
+            values |= {Value(node.index, place): output for place, output in enumerate(several)}
     return [values[value] for value in graph.outputs]
 
 
-def _filled(arguments: Any, values: dict[Value, Any]) -> Any:
+def filled(arguments: Any, values: Mapping[Value, Any]) -> Any:
+    """Returns arguments with tensors in place of `Value`s."""
     if isinstance(arguments, Value):
         return values[arguments]
-    if isinstance(arguments, list):
-        return [_filled(item, values) for item in arguments]
+    if isinstance(arguments, list | tuple):
+        items = [filled(item, values) for item in arguments]
+        return items if isinstance(arguments, list) else tuple(items)
     if isinstance(arguments, dict):
-        return {key: _filled(item, values) for key, item in arguments.items()}
+        return {key: filled(item, values) for key, item in arguments.items()}
     return arguments
 
 
@@ -53,31 +67,33 @@ def rebuild(graph: ChannelGraph, mask: np.ndarray, name: str | None = None) -> A
         name: name of the new model; the graph's name by default.
 
     Returns:
-        A `keras.Model` of standard layers with the names of the original ones.
+        A `keras.Model` of the original's kinds of layers, with their names. Models inside it are dissolved.
     """
     layers: dict[str, Any] = {}
 
     def apply(node: Node, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if node.layer not in layers:
-            layers[node.layer] = keras.layers.deserialize(_resized(graph, node, mask))
+            changed = node.rule.follow(node.call, graph.cut(node, mask)) if node.rule.follow else {}
+            layers[node.layer] = node.make({**node.config, **changed})
         return layers[node.layer](*args, **kwargs)
 
-    inputs = [keras.layers.deserialize(dict(graph.nodes[value.node].spec)).output for value in graph.inputs]
-    outputs = walk(graph, inputs, apply)
+    def constant(node: Node) -> np.ndarray:
+        return node.constants[0].take(graph.kept_of(Value(node.index), mask).places, node.channel_axes[0])
+
+    def arguments(node: Node) -> tuple[Any, Any]:
+        return node.rule.arguments(node.call, graph.cut(node, mask)) if node.rule.arguments else node.arguments
+
+    sources = {value: graph.nodes[value.node] for value in graph.inputs}
+    tensors = {value: node.make(dict(node.config)).output for value, node in sources.items()}
+    outputs = walk(graph, list(tensors.values()), apply, constant, arguments)
     for node in graph.nodes:
         set_constants(node, layers.get(node.layer))
-    single = len(inputs) == 1 and len(outputs) == 1
-    return keras.Model(inputs[0] if single else inputs, outputs[0] if single else outputs, name=name or graph.name)
+    tensors |= dict(zip(graph.outputs, outputs, strict=True))
+    takes, gives = (filled(form, tensors) for form in graph.forms)
+    return keras.Model(takes, gives, name=name or graph.name)
 
 
 def set_constants(node: Node, layer: Any) -> None:
     """Gives the built layer of ``node`` the constants of the original one."""
-    if node.constants:
+    if node.constants and not node.is_source:
         layer.load_own_variables({str(index): value for index, value in enumerate(node.constants)})
-
-
-def _resized(graph: ChannelGraph, node: Node, mask: np.ndarray) -> dict[str, Any]:
-    """The serialised layer with the config fields that depend on the widths replaced."""
-    counts = {role: int(mask[graph.axes[axis]].sum()) for role, axis in node.roles.items()}
-    config = {**node.spec["config"], **node.rule.resize(node.spec["config"], counts)}
-    return {**node.spec, "config": config}

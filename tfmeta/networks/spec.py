@@ -5,18 +5,23 @@
 | `mobilenet_v1` | a family of `NETWORKS`, built for the data set |
 | `mobilenet_v1?width=0.25&blocks=8` | the same with arguments |
 | `metapruning:mobilenet_v2` | the paper's network and search space (`PRESETS`) |
-| `path/to/model.keras` | a saved model, loaded in Keras' safe mode |
+| `path/to/model.keras` | a saved model with its weights, loaded in Keras' safe mode |
+| `keras.applications:MobileNetV2?alpha=0.5` | a network of Keras; with `weights=imagenet` its weights |
+| `package.module:function?depth=3` | what a function of your own returns, with its weights |
 
-The weights of a saved model are not used: the PruningNet and every network of the result table are trained anew.
+`tfmeta prune` goes on from the weights that a model comes with. The PruningNet, and every network of the result table,
+are trained anew.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,27 +55,31 @@ class Built:
     preset: Preset | None
 
 
-def build(spec: str, input_shape: tuple[int, ...], classes: int) -> Built:
+def build(spec: str, input_shape: tuple[int, ...], classes: int, allow_custom_objects: Sequence[str] = ()) -> Built:
     """Returns the model that ``spec`` names.
 
     Args:
         spec: see the table of this module.
         input_shape: (height, width, channels) of the images, for networks that are built here.
         classes: number of classes, likewise.
+        allow_custom_objects: modules whose classes and functions a saved model may be made of. They are imported.
 
     Raises:
         UserError: an unknown name or argument, or a file that is no Keras model.
     """
     if spec.endswith((".keras", ".h5")):
-        return Built(_load(spec), None)
+        return Built(_load(spec, allow_custom_objects), None)
     if spec.startswith(_PRESET):
         preset = resolve(PRESETS, spec.removeprefix(_PRESET), "metapruning network")
         return Built(preset.build(input_shape, classes), preset)
     name, _, query = spec.partition("?")
-    builder = resolve(NETWORKS, name, "network")
+    builder = _builder(name)
     arguments = _arguments(builder, name, query)
     try:
-        return Built(builder(input_shape, classes, **arguments), None)
+        model = builder(**{**_given(builder, input_shape, classes), **arguments})
+        if not isinstance(model, keras.Model):
+            raise UserError(f"Expected {name!r} to return a Keras model. Received: {type(model).__name__}.")
+        return Built(model, None)
     except UserError:
         raise
     except (TypeError, ValueError) as error:  # what Keras says of sizes that do not go together
@@ -80,25 +89,71 @@ def build(spec: str, input_shape: tuple[int, ...], classes: int) -> Built:
         ) from error
 
 
-def build_network(spec: str, splits: Splits) -> Any:
+def build_network(spec: str, splits: Splits, allow_custom_objects: Sequence[str] = ()) -> Any:
     """Returns the Keras model that ``spec`` names, for the images and classes of ``splits``.
 
     Raises:
         UserError: as for `build`.
     """
-    return build(spec, splits.image_shape, len(splits.class_names)).model
+    return build(spec, splits.image_shape, len(splits.class_names), allow_custom_objects).model
 
 
-def _load(path: str) -> Any:
+def _builder(name: str) -> Any:
+    """The function that ``name`` stands for."""
+    module, separator, attribute = name.rpartition(":")
+    if not separator:
+        return resolve(NETWORKS, name, "network")
+    if module == "keras.applications":
+        known = {key: value for key, value in vars(keras.applications).items() if inspect.isfunction(value)}
+        if attribute not in known:
+            raise UserError(f"Unknown network {attribute!r} of Keras. Expected one of: {', '.join(sorted(known))}.")
+        return known[attribute]
+    found = getattr(_module(module), attribute, None)
+    if not inspect.isfunction(found):
+        raise UserError(f"Module {module!r} has no function {attribute!r}, which --model={name!r} names.")
+    return found
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(
+            f"Module {name!r} cannot be imported ({error}). Expected the name of a module that Python finds: start in "
+            "its folder with python -m tfmeta, or set PYTHONPATH."
+        ) from error
+
+
+def _given(builder: Any, input_shape: tuple[int, ...], classes: int) -> dict[str, Any]:
+    """What the data set says, as far as the builder asks for it. Keras' networks begin without weights."""
+    wanted = {"input_shape": tuple(input_shape), "classes": classes}
+    if getattr(builder, "__module__", "").startswith("keras."):
+        wanted["weights"] = None
+    known = inspect.signature(builder).parameters
+    return {key: value for key, value in wanted.items() if key in known}
+
+
+def _load(path: str, allow_custom_objects: Sequence[str]) -> Any:
     if not Path(path).is_file():
         raise UserError(f"There is no model file at {path!r}. Expected a path to a saved .keras model.")
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        return keras.models.load_model(
+            path, custom_objects=_objects(allow_custom_objects), compile=False, safe_mode=True
+        )
     except UNREADABLE as error:
         raise UserError(
             f"{path!r} cannot be loaded as a Keras model ({why_unreadable(path, error)}). Expected a file saved by "
-            "Keras 3 with model.save('name.keras'), without custom Python code in it."
+            "Keras 3 with model.save('name.keras'); name the module of its own layers with --allow_custom_objects."
         ) from error
+
+
+def _objects(modules: Sequence[str]) -> dict[str, Any]:
+    """The public classes and functions of modules, by name."""
+    found: dict[str, Any] = {}
+    for module in modules:
+        public = vars(_module(module)).items()
+        found |= {key: value for key, value in public if callable(value) and not key.startswith("_")}
+    return found
 
 
 def why_unreadable(path: str | Path, error: Exception) -> str:
@@ -117,7 +172,8 @@ def _first_sentence(error: Exception) -> str:
 
 
 def _arguments(builder: Any, name: str, query: str) -> dict[str, Any]:
-    known = [p for p in inspect.signature(builder).parameters if p not in ("input_shape", "classes")]
+    ours = name in NETWORKS  # these take shape and classes from the data set only
+    known = [p for p in inspect.signature(builder).parameters if not (ours and p in ("input_shape", "classes"))]
     arguments = {}
     for key, text in parse_qsl(query, keep_blank_values=True):
         if key not in known:
@@ -125,5 +181,8 @@ def _arguments(builder: Any, name: str, query: str) -> dict[str, Any]:
         try:
             arguments[key] = ast.literal_eval(text)
         except (ValueError, SyntaxError) as error:
+            if not ours and text.isidentifier():  # weights=imagenet
+                arguments[key] = text
+                continue
             raise UserError(f"Expected a number, True or False for {key!r} of {name!r}, received {text!r}.") from error
     return arguments

@@ -22,6 +22,7 @@ class Cropper:
         free = np.array([group.pinned is None for group in graph.groups])
         place = np.cumsum(free) - 1  # group index → index among the searchable groups
         starts = np.array([group.offset for group in graph.groups])
+        self._sizes = [len(axis) for axis in graph.axes]
         self._axes = [self._plan(graph, axis, starts, free, place) for axis in graph.axes]
 
     @staticmethod
@@ -34,6 +35,25 @@ class Cropper:
             return int(place[groups[0]])  # the channels of one group in order: a prefix
         ranks = np.where(free[groups], axis - starts[groups], -1)  # pinned channels rank below any width
         return np.maximum(place[groups], 0).astype(np.int32), ranks.astype(np.int32)
+
+    def expand(self, array: Any, dimension: int, axis: int, widths: Any) -> Any:
+        """Returns ``array`` at full width, the inverse of `crop`: zeros where channels are not active.
+
+        Args:
+            array: tensor that is cropped to the active channels.
+            dimension: the dimension of its channels.
+            axis: their axis of the graph.
+            widths: int32 `[num_searchable]`.
+        """
+        plan = self._axes[axis]
+        if plan is None:
+            return array
+        groups, ranks = (plan, np.arange(self._sizes[axis], dtype=np.int32)) if isinstance(plan, int) else plan
+        active = ranks < tf.gather(widths, groups)
+        behind = tf.shape(array)[dimension]  # the place of the zeros that are put behind the channels
+        places = tf.where(active, tf.cumsum(tf.cast(active, tf.int32)) - 1, behind)
+        padding = [[0, int(place == dimension)] for place in range(array.shape.rank)]
+        return tf.gather(tf.pad(array, padding), places, axis=dimension)
 
     def crop(self, array: Any, axes: Sequence[int | None], widths: Any) -> Any:
         """Returns ``array`` cropped to the active channels.

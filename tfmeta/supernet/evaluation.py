@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from tfmeta.graph.channel_graph import Node
+from tfmeta.graph.keras_layer import weights as weights_of
+from tfmeta.graph.reader import layers_of
 from tfmeta.graph.rebuild import rebuild
 from tfmeta.graph.structure import Structure
 from tfmeta.lazy import tf
 from tfmeta.supernet.batch_norm import Accumulator, Statistics, batch_normalise, pooled, scale_and_offset
-from tfmeta.supernet.meta_layers import is_linear
+from tfmeta.supernet.layer_functions import LAST_KERNELS, is_linear
 from tfmeta.supernet.pruning_net import PruningNet, Weights
 
 
@@ -28,6 +30,7 @@ class Evaluator:
         self._net = net
         self._normalisations = [node for node in net.graph.nodes if node.op == "BatchNormalization"]
         self._folds = _folds(net)
+        self._ops = {node.layer: node.op for node in net.graph.nodes}
         self._generate = _compiled(net.weights_for, tf.TensorSpec([len(net.space.sizes)], tf.int32))
         shapes = self._generate.get_concrete_function().structured_outputs
         weights = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), shapes)
@@ -75,13 +78,18 @@ class Evaluator:
         model = rebuild(graph, graph.kept(structure))
         weights = self._generate(self._net.widths(structure))
         statistics = self._statistics(weights, calibration)
+        layers, mask = layers_of(model), graph.kept(structure)
+        whole = self._net.full_width_layers()
         for node in graph.nodes:
             known = dict(weights.get(node.layer, {}))
             if node.op == "BatchNormalization":
                 known["moving_mean"], known["moving_variance"] = statistics[node.layer]
-            for weight in model.get_layer(node.layer).weights if node.layer in weights else ():
-                if weight.name in known:  # a net without affine normalisation leaves Keras' ones and zeros
-                    weight.assign(known[weight.name])
+            if node.layer in whole:
+                full = weights_of(whole[node.layer])
+                known = {name: graph.cropped(node, name, np.asarray(weight), mask) for name, weight in full.items()}
+            for name, weight in weights_of(layers[node.layer]).items() if known else ():
+                if name in known:  # a net without affine normalisation leaves Keras' ones and zeros
+                    weight.assign(known[name])
         return model
 
     def _statistics(self, weights: Weights, calibration: Iterable[Any]) -> Statistics:
@@ -110,11 +118,12 @@ class Evaluator:
             if linear is None:
                 folded[node.layer] = {"scale": scale, "offset": offset}
                 continue
-            kernel = weights[linear]["kernel"]
+            name = LAST_KERNELS[self._ops[linear]]
+            kernel = weights[linear][name]
             # The last axes of a kernel hold the output channels: one for a convolution, two for a depthwise one.
-            shaped = tf.reshape(scale, [-1, kernel.shape[-1] or 1]) if _is_depthwise(self._net, linear) else scale
+            shaped = tf.reshape(scale, [-1, kernel.shape[-1] or 1]) if self._ops[linear] == "DepthwiseConv2D" else scale
             bias = weights[linear].get("bias", tf.zeros_like(scale)) * scale + offset
-            folded[linear] = {"kernel": kernel * shaped, "bias": bias}
+            folded[linear] = {**weights[linear], name: kernel * shaped, "bias": bias}
         return folded
 
     def _outputs_of(self, images: Any, weights: Weights) -> Any:
@@ -130,10 +139,6 @@ def _compiled(function: Callable[..., Any], *signature: Any) -> Any:
     # A partial counts as a function of its own; of one method TensorFlow would say that it is traced too often, where
     # one process judges several nets.
     return tf.function(functools.partial(function), input_signature=signature, autograph=False)
-
-
-def _is_depthwise(net: PruningNet, layer: str) -> bool:
-    return next(node for node in net.graph.nodes if node.layer == layer).op == "DepthwiseConv2D"
 
 
 def _folds(net: PruningNet) -> dict[str, str]:

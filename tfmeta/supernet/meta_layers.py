@@ -8,11 +8,12 @@ are cropped in the same way.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tfmeta.errors import GraphError
-from tfmeta.graph.channel_graph import Node
+from tfmeta.graph import keras_layer
+from tfmeta.graph.channel_graph import Node, is_kernel
 from tfmeta.lazy import keras, tf
 from tfmeta.supernet.crops import Cropper
 
@@ -87,36 +88,31 @@ class MetaLayer(keras.layers.Layer):
         _check_kept(node)
         self._regularizers = {name: keras.regularizers.get(_option(node, name, "regularizer")) for name in node.weights}
         self._shared: dict[str, Any] = {}
-        self.generator: KernelGenerator | None = None
-        self._axes = {
-            name: tuple(node.roles.get(role) if role else None for role in node.rule.weights[name])
-            for name in node.weights
-            if name in node.rule.weights
-        }
+        self.generators: dict[str, KernelGenerator] = {}
+        self._axes = {name: node.weight_axes(name) for name in node.weights}
         for name, shape in node.weights.items():
             if name.startswith("moving_") or (node.op == "BatchNormalization" and not affine):
                 continue  # every structure has its own statistics: see batch_norm.py
             initializer = keras.initializers.get(_option(node, name, "initializer"))
-            if name == "kernel" and encoding:
-                self.generator = KernelGenerator(
+            if is_kernel(name) and encoding:
+                self.generators[name] = KernelGenerator(
                     shape,
                     tuple(encoding),
                     tuple(encoding.values()),
                     hidden,
                     initializer(shape),
-                    f"{node.layer}_generator",
+                    f"{node.layer}_generator" if name == "kernel" else f"{node.layer}_{name}_generator",
                 )
                 continue
-            # Batch norm computes in float32 under mixed precision, as in Keras.
-            keep = {"autocast": False} if node.op == "BatchNormalization" else {}
+            # Normalisations compute in float32 under mixed precision, as in Keras.
+            keep = {"autocast": False} if node.op.endswith("Normalization") else {}
             self._shared[name] = self.add_weight(shape=shape, initializer=initializer, name=name, **keep)
         self.built = True
 
     def weights_for(self, widths: Any, cropper: Cropper) -> Weights:
         """Returns the cropped weights of one structure by name. `widths` is int32 `[num_searchable]`."""
         found = {name: variable.value for name, variable in self._shared.items()}
-        if self.generator is not None:
-            found["kernel"] = self.generator(widths)
+        found |= {name: generator(widths) for name, generator in self.generators.items()}
         return {name: cropper.crop(array, self._axes[name], widths) for name, array in found.items()}
 
     def penalties(self, weights: Weights) -> list[Any]:
@@ -127,15 +123,18 @@ class MetaLayer(keras.layers.Layer):
     def load_shared(self, layer: Any) -> None:
         """Copies the weights of a plain layer into those that are not generated; a frozen layer stays frozen."""
         self.trainable = layer.trainable
-        for weight in layer.weights:
-            if weight.name in self._shared:
-                self._shared[weight.name].assign(weight)
+        for name, weight in keras_layer.weights(layer).items():
+            if name in self._shared:
+                self._shared[name].assign(weight)
 
 
 def _option(node: Node, weight: str, kind: str) -> Any:
     """Returns the layer's option for a weight: its initializer or its regularizer, None where it has none."""
     config = node.call.config
-    return config.get(f"{weight}_{kind}", config.get(f"depthwise_{kind}") if weight == "kernel" else None)
+    if node.op == "LayerScale" and kind == "initializer":
+        return keras.initializers.Constant(config["init_values"])
+    name = "depthwise" if f"{weight}_{kind}" not in config and weight == "kernel" else weight
+    return config.get(f"{name}_{kind}", config.get(f"{name.removesuffix('_kernel')}_{kind}"))
 
 
 def _check_kept(node: Node) -> None:
@@ -145,84 +144,3 @@ def _check_kept(node: Node) -> None:
                 f"Layer {node.layer!r} ({node.op}) has the option {option}, which training here does not follow. Build "
                 "the model without it; kernel_regularizer and bias_regularizer work."
             )
-
-
-# What the layers compute, given their weights
-
-
-def _conv2d(inputs: Any, weights: Weights, config: Mapping[str, Any]) -> Any:
-    kernel, groups, strides = weights["kernel"], config["groups"], config["strides"]
-    if max(config["kernel_size"]) == 1 < max(strides):
-        # The same function. TensorFlow 2.21 (oneDNN, AVX-512) writes past its memory in the gradient of the kernel of
-        # a 1x1 convolution with stride, with under 16 input channels and a batch that threads cannot share evenly.
-        inputs, strides = inputs[:, :: strides[0], :: strides[1]], 1
-    options = {
-        "strides": strides,
-        "padding": config["padding"].upper(),
-        "dilations": config["dilation_rate"],
-    }
-    if groups == 1:
-        return tf.nn.conv2d(inputs, kernel, **options)
-    # Grouped kernels run on CPU through XLA only, which is far slower than one convolution a group.
-    parts = zip(tf.split(inputs, groups, -1), tf.split(kernel, groups, -1), strict=True)
-    return tf.concat([tf.nn.conv2d(part, piece, **options) for part, piece in parts], -1)
-
-
-def _depthwise_conv2d(inputs: Any, weights: Weights, config: Mapping[str, Any]) -> Any:
-    kernel, dilation = weights["kernel"], config["dilation_rate"]
-    if max(dilation) > 1:  # TensorFlow's own dilation needs a number of channels that is known when it is traced
-        kernel = _dilated(kernel, *dilation)
-    return tf.nn.depthwise_conv2d(inputs, kernel, (1, *config["strides"], 1), config["padding"].upper())
-
-
-def _dilated(kernel: Any, rows: int, columns: int) -> Any:
-    """Returns a kernel `[kh, kw, C, m]` with zeros between its taps."""
-    height, width = kernel.shape[:2]
-    shape = tf.shape(kernel)
-    spread = tf.pad(kernel[:, None, :, None], [[0, 0], [0, rows - 1], [0, 0], [0, columns - 1], [0, 0], [0, 0]])
-    spread = tf.reshape(spread, [height * rows, width * columns, shape[2], shape[3]])
-    return spread[: (height - 1) * rows + 1, : (width - 1) * columns + 1]
-
-
-def _dense(inputs: Any, weights: Weights, config: Mapping[str, Any]) -> Any:
-    return tf.tensordot(inputs, weights["kernel"], 1) if inputs.shape.rank != 2 else inputs @ weights["kernel"]
-
-
-_LINEAR: Mapping[str, Callable[..., Any]] = {
-    "Conv2D": _conv2d,
-    "DepthwiseConv2D": _depthwise_conv2d,
-    "Dense": _dense,
-}
-WEIGHTED = frozenset((*_LINEAR, "BatchNormalization"))
-
-
-def is_linear(node: Node) -> bool:
-    """Returns whether the node is a convolution or dense layer without an activation: a scale can be folded in."""
-    return node.op in _LINEAR and node.call.config.get("activation", "linear") == "linear"
-
-
-def apply_layer(node: Node, inputs: Any, weights: Weights) -> Any:
-    """Returns what the convolution or dense layer ``node`` computes with the given weights."""
-    if node.op == "Conv2D" and "in_per_group" not in node.roles:
-        kernel = weights["kernel"]  # one group a channel: a depthwise convolution with its kernel axes folded
-        shape = tf.shape(kernel)
-        folded = tf.reshape(kernel, [shape[0], shape[1], -1, node.shape[-1] // len(node.call.inputs[0])])
-        outputs = _depthwise_conv2d(inputs, {"kernel": tf.cast(folded, inputs.dtype)}, node.call.config)
-    else:
-        cast = {"kernel": tf.cast(weights["kernel"], inputs.dtype)}
-        outputs = _LINEAR[node.op](inputs, cast, node.call.config)
-    if "bias" in weights:
-        outputs = tf.nn.bias_add(outputs, tf.cast(weights["bias"], outputs.dtype))
-    activation = node.call.config.get("activation", "linear")
-    # Mixed precision rounds probabilities near 0 and 1 too much for a loss.
-    outputs = tf.cast(outputs, tf.float32) if activation == "softmax" else outputs
-    return keras.activations.get(activation)(outputs)
-
-
-def reshape(node: Node, inputs: Any) -> Any:
-    """Returns what the `Flatten` or `Reshape` layer ``node`` computes on cropped channels."""
-    if None in node.shape[:-1]:
-        raise GraphError(
-            f"Layer {node.layer!r} ({node.op}) has the shape {node.shape}. Expected fixed height and width."
-        )
-    return tf.reshape(inputs, [tf.shape(inputs)[0], *node.shape[:-1], -1])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tfmeta.errors import UserError
-from tfmeta.graph.channel_graph import INPUT, ChannelGraph
+from tfmeta.graph.channel_graph import ChannelGraph, is_kernel
 
 if TYPE_CHECKING:
     from tfmeta.networks.preset import Preset
@@ -74,7 +74,7 @@ def default_encodings(graph: ChannelGraph) -> dict[str, tuple[str, ...]]:
     """
     encodings = {}
     for node in graph.nodes:
-        if node.op == INPUT or "kernel" not in node.weights:
+        if node.is_source or not any(is_kernel(name) for name in node.weights):
             continue
         groups = [graph.groups[g] for role in ("in", "out") for g in graph.groups_of_axis(node.roles[role])]
         made = [graph.groups[g] for g in graph.groups_of_axis(node.roles["out"])]

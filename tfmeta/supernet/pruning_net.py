@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfmeta.errors import GraphError, SpaceError
-from tfmeta.graph.channel_graph import INPUT, ChannelGraph, Node
-from tfmeta.graph.rebuild import set_constants, walk
+from tfmeta.graph import shape_flows
+from tfmeta.graph.channel_graph import ChannelGraph, Node, Value
+from tfmeta.graph.reader import layers_of
+from tfmeta.graph.rebuild import filled, set_constants, walk
 from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Structure
 from tfmeta.lazy import keras, tf
-from tfmeta.supernet import meta_layers
+from tfmeta.supernet import layer_functions, memory, meta_layers
 from tfmeta.supernet.batch_norm import batch_normalise
 from tfmeta.supernet.crops import Cropper
 from tfmeta.supernet.options import PruningNetOptions, default_encodings
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 # Layer name to its weights by name.
 Weights = dict[str, dict[str, Any]]
+# Where `Weights` hold the widths themselves, for layers that run at full width. No layer has this name.
+WIDTHS = "/widths"
 # What a batch normalisation does with its input.
 Normalise = Callable[[Node, Any, Mapping[str, Any]], Any]
 
@@ -50,6 +54,7 @@ class PruningNet(keras.Model):
     Raises:
         SpaceError: the space belongs to another graph.
         GraphError: the model has several inputs or outputs, or weights with constraints.
+        UserError: training would take more memory than there is; the text says which hidden size fits.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class PruningNet(keras.Model):
         self.options = options or PruningNetOptions()
         if self.space.sizes != tuple(group.size for group in graph.searchable):
             raise SpaceError(f"The search space does not belong to the graph of {graph.name!r}.")
+        memory.check(graph, self.options)
         if len(graph.inputs) != 1 or len(graph.outputs) != 1:
             raise GraphError(
                 f"Model {graph.name!r} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs. Expected one "
@@ -86,22 +92,29 @@ class PruningNet(keras.Model):
         encodings = self.options.encodings
         encodings = default_encodings(self.graph) if encodings is None else encodings
         for node in self.graph.nodes:
-            if node.op in meta_layers.WEIGHTED and node.layer not in self._meta:
+            if node.layer in self._meta or node.layer in self._plain or node.is_source or _only_reshapes(node):
+                continue
+            if layer_functions.has_own_code(node):
                 groups = [names.index(name) for name in encodings.get(node.layer, ()) if name in names]
                 encoding = {group: self.graph.searchable[group].size for group in groups}
                 hidden, affine = self.options.hidden_of(node.layer), self.options.affine_of(node.layer)
                 self._meta[node.layer] = meta_layers.MetaLayer(node, encoding, hidden, affine)
-            elif node.op not in (INPUT, "Flatten", "Reshape", *meta_layers.WEIGHTED) and node.layer not in self._plain:
+            else:
                 self._plain[node.layer] = self._plain_layer(node)
-                if node.constants:
-                    self._plain[node.layer].build((None, *node.call.input_shapes[0]))
-                    set_constants(node, self._plain[node.layer])
-        self._tracked = [*self._meta.values(), *self._plain.values()]
+        self._tracked = [*self._meta.values(), *(la for la in self._plain.values() if isinstance(la, keras.Layer))]
 
     def _plain_layer(self, node: Node) -> Any:
+        if node.op.startswith("ops."):
+            return node.make(dict(node.config))
         mixes = node.op == "Softmax" or node.call.config.get("activation") == "softmax"
         policy = "float32" if mixes else keras.dtype_policies.serialize(self.dtype_policy)
-        return keras.layers.deserialize({**node.spec, "config": {**node.spec["config"], "dtype": policy}})
+        layer = node.make({**node.config, "dtype": policy})
+        if node.weights:  # Keras makes them when the layer is first called
+            tensors = {value: keras.KerasTensor((None, *_shape(self.graph, value))) for value in node.inputs}
+            args, kwargs = (filled(part, tensors) for part in node.arguments)
+            layer(*args, **kwargs)
+            set_constants(node, layer)
+        return layer
 
     def call(self, images: Any, widths: Any = None, training: bool = False) -> Any:
         """Returns the output of one structure for `images` `[B, H, W, C]`.
@@ -130,7 +143,8 @@ class PruningNet(keras.Model):
         widths = tf.cast(tf.convert_to_tensor(widths), tf.int32)
         if not widths.shape.is_compatible_with([len(self.space.sizes)]):
             raise SpaceError(f"Expected widths of shape ({len(self.space.sizes)},), received {tuple(widths.shape)}.")
-        return {layer: meta.weights_for(widths, self._cropper) for layer, meta in self._meta.items()}
+        found = {layer: meta.weights_for(widths, self._cropper) for layer, meta in self._meta.items()}
+        return {**found, WIDTHS: {WIDTHS: widths}}
 
     def forward(self, images: Any, weights: Weights, normalise: Normalise, training: bool = False) -> Any:
         """Returns the output `[B, ...]` for `images` with the given weights.
@@ -145,15 +159,43 @@ class PruningNet(keras.Model):
         def apply(node: Node, args: Any, kwargs: Any) -> Any:
             if node.op == "BatchNormalization":
                 return normalise(node, args[0], weights[node.layer])
-            if node.op in meta_layers.WEIGHTED:
-                return meta_layers.apply_layer(node, args[0], weights[node.layer])
-            if node.op in ("Flatten", "Reshape"):
-                return meta_layers.reshape(node, args[0])
+            if node.layer in self._meta:
+                return layer_functions.apply_layer(node, args[0], weights[node.layer])
+            if _only_reshapes(node):
+                return layer_functions.reshape(node, args[0])
             if "training" in kwargs:  # what the layer was built with, not what is asked for now
                 kwargs = {**kwargs, "training": training}
-            return self._plain[node.layer](*args, **kwargs)
+            layer = self._plain[node.layer]
+            if node.constants or not (node.weights or node.rule.follows):
+                return layer(*args, **kwargs)
+            return self._at_full_width(node, layer, args, kwargs, weights[WIDTHS][WIDTHS])
 
-        return walk(self.graph, [tf.cast(images, self.compute_dtype)], apply)[0]
+        def constant(node: Node) -> Any:
+            array = tf.constant(node.constants[0])
+            array = tf.cast(array, self.compute_dtype) if array.dtype.is_floating else array
+            return self._cropped(Value(node.index), array, weights[WIDTHS][WIDTHS], batch=0)
+
+        return walk(self.graph, [tf.cast(images, self.compute_dtype)], apply, constant)[0]
+
+    def _at_full_width(self, node: Node, layer: Any, args: Any, kwargs: Any, widths: Any) -> Any:
+        """Runs a layer as it is in the model, on inputs with zeros in place of the channels that are not active."""
+
+        def expanded(value: Value, tensor: Any) -> Any:
+            source = self.graph.nodes[value.node]
+            axis = source.roles[source.outputs[value.output]]
+            return self._cropper.expand(tensor, 1 + source.channel_axes[value.output], axis, widths)
+
+        args, kwargs = (_mapped(*pair, expanded) for pair in zip(node.arguments, (args, kwargs), strict=True))
+        outputs = layer(*args, **kwargs)
+        several = outputs if isinstance(outputs, list | tuple) else [outputs]
+        return [self._cropped(Value(node.index, place), each, widths) for place, each in enumerate(several)]
+
+    def _cropped(self, value: Value, tensor: Any, widths: Any, batch: int = 1) -> Any:
+        node = self.graph.nodes[value.node]
+        axes: list[int | None] = [None] * len(tensor.shape)
+        if len(axes) > batch:
+            axes[batch + node.channel_axes[value.output]] = node.roles[node.outputs[value.output]]
+        return self._cropper.crop(tensor, axes, widths)
 
     @property
     def gives_probabilities(self) -> bool:
@@ -203,12 +245,20 @@ class PruningNet(keras.Model):
 
     def load_shared(self, model: Any) -> None:
         """Copies the weights of a plain model of the same graph into the kernels that are not generated."""
-        for layer, meta in self._meta.items():
-            meta.load_shared(model.get_layer(layer))
+        layers = layers_of(model)
+        for name, meta in self._meta.items():
+            meta.load_shared(layers[name])
+        for name, plain in self.full_width_layers().items():
+            plain.set_weights(layers[name].get_weights())
+
+    def full_width_layers(self) -> dict[str, Any]:
+        """Returns the layers with weights that run at full width, by name."""
+        nodes = {node.layer: node for node in self.graph.nodes}
+        return {name: la for name, la in self._plain.items() if nodes[name].weights and not nodes[name].constants}
 
     def hypernetwork_params(self) -> int:
         """Returns the number of weights of all generators."""
-        generators = (meta.generator for meta in self._meta.values() if meta.generator is not None)
+        generators = (generator for meta in self._meta.values() for generator in meta.generators.values())
         return sum(int(np.prod(weight.shape)) for generator in generators for weight in generator.weights)
 
     def widths(self, structure: Structure) -> Any:
@@ -219,3 +269,23 @@ class PruningNet(keras.Model):
         """
         self.graph.kept(structure)
         return tf.constant(structure.widths, tf.int32)
+
+
+def _only_reshapes(node: Node) -> bool:
+    return node.rule.flow is shape_flows.reshape
+
+
+def _shape(graph: ChannelGraph, value: Value) -> Any:
+    return graph.nodes[value.node].shapes[value.output]
+
+
+def _mapped(template: Any, arguments: Any, change: Callable[[Value, Any], Any]) -> Any:
+    """Returns a call's arguments with every tensor changed; ``template`` has `Value`s in their places."""
+    if isinstance(template, Value):
+        return change(template, arguments)
+    if isinstance(template, list | tuple):
+        items = [_mapped(*pair, change) for pair in zip(template, arguments, strict=True)]
+        return items if isinstance(template, list) else tuple(items)
+    if isinstance(template, dict):
+        return {key: _mapped(item, arguments[key], change) for key, item in template.items()}
+    return arguments

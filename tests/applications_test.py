@@ -1,0 +1,29 @@
+"""A sample of `make coverage`, and that its table is complete."""
+
+import json
+
+import pytest
+
+from benchmarks import coverage
+from tests import applications
+
+
+@pytest.mark.parametrize("name", ["MobileNetV3Small"])
+def test_a_network_keeps_every_promise(name, tmp_path):
+    told = applications.describe(name)
+    assert told["prunable"] > 0.99
+    pruned = applications.check_pruning(name, structures=1)
+    assert pruned["error"] < 1e-5
+    assert pruned["depends"] > 1e-3
+    assert pruned["cost_exact"]
+    assert 0 < applications.check_pruning_net(name, hidden=1)["loss"] < 100
+    assert applications.check_conversion(name, tmp_path)["tflite_bytes"] > 10_000
+
+
+def test_the_table_is_complete_and_written_from_the_answers():
+    answers = json.loads(coverage.ANSWERS.read_text(encoding="utf-8"))
+    assert len(applications.names()) == 40
+    assert coverage.TABLE.read_text(encoding="utf-8") == coverage.table(answers)
+    for name in applications.names():
+        assert answers[name]["graph"]["prunable"] > 0.98
+        assert answers[name]["graph"]["searchable"] >= answers[name]["graph"]["groups"] - 3

@@ -1,0 +1,287 @@
+"""Small networks, one for every way in which channels have tripped up pruners, and what can be chosen in each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tests.nets import CLASSES, IMAGE
+from tfmeta.lazy import keras
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """A network and its searchable groups, as name to size, in graph order."""
+
+    build: Callable[[], Any]
+    searchable: dict[str, int]
+
+
+HAZARDS: dict[str, Hazard] = {}
+
+
+def hazard(**searchable: int) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    """Registers a function from an image to features, or to a model of its own."""
+
+    def register(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def build() -> Any:
+            image = keras.Input(IMAGE, name="image")
+            x = function(image)
+            if isinstance(x, keras.Model):
+                return x
+            x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+            outputs = keras.layers.Dense(CLASSES, name="logits")(x)
+            return keras.Model(image, outputs, name=function.__name__)
+
+        HAZARDS[function.__name__] = Hazard(build, searchable)
+        return function
+
+    return register
+
+
+def conv(x: Any, filters: int, name: str, kernel: int = 3, **options: Any) -> Any:
+    """A convolution with an activation that never dies, however few channels are left."""
+    options = {"padding": "same", "activation": "elu", **options}
+    return keras.layers.Conv2D(filters, kernel, name=name, **options)(x)
+
+
+@hazard(a=4, b=5, c=6, after=7)
+def cascaded_concat(image):
+    a, b = conv(image, 4, "a"), conv(image, 5, "b")
+    inner = keras.layers.Concatenate(name="inner")([a, b])
+    outer = keras.layers.Concatenate(name="outer")([conv(inner, 6, "c"), inner, a])
+    return conv(keras.layers.BatchNormalization(name="bn")(outer), 7, "after")
+
+
+@hazard(a=3, b=5, c=6)
+def concat_then_add(image):
+    joined = keras.layers.Concatenate(name="join")([conv(image, 3, "a"), conv(image, 5, "b")])
+    return conv(keras.layers.Add(name="add")([joined, conv(image, 8, "whole")]), 6, "c")
+
+
+@hazard(**{"stem": 3, "stem#2": 5, "left": 4, "after": 6})
+def split(image):
+    left, right = keras.ops.split(conv(image, 8, "stem"), [3], axis=-1)
+    return conv(keras.layers.Concatenate(name="join")([conv(left, 4, "left"), right]), 6, "after")
+
+
+@hazard(**{"stem": 3, "stem#2": 5, "after": 6})
+def slices(image):
+    x = conv(image, 8, "stem")
+    y = keras.layers.Concatenate(name="join")([x[..., 3:], x[..., :3]])
+    return conv(y[:, ::2, 1:], 6, "after")
+
+
+@hazard(**{"stem": 4, "even": 5, "after": 6})
+def slices_with_a_step(image):
+    x = conv(image, 8, "stem")
+    even, odd = conv(x[..., ::2], 5, "even"), x[..., 1::2][..., ::-1]
+    return conv(keras.layers.Concatenate(name="join")([even, odd]), 6, "after")
+
+
+@hazard(first=4, second=2, third=4, after=5)
+def channel_shuffle(image):
+    x = conv(image, 8, "first", groups=1)
+    x = conv(x, 8, "second", groups=2)
+    x = keras.layers.Reshape((8, 8, 2, 4), name="apart")(x)
+    x = keras.layers.Permute((1, 2, 4, 3), name="shuffle")(x)
+    x = keras.layers.Reshape((8, 8, 8), name="together")(x)
+    x = conv(x, 8, "third", groups=2)
+    return conv(x, 5, "after")
+
+
+@hazard(first=4, after=5)
+def channel_shuffle_with_operations(image):
+    x = conv(image, 8, "first")
+    x = keras.ops.reshape(x, (-1, 8, 8, 2, 4))
+    x = keras.ops.reshape(keras.ops.transpose(x, (0, 1, 2, 4, 3)), (-1, 8, 8, 8))
+    return conv(x, 5, "after")
+
+
+@hazard(stem=4, after=5)
+def depth_multiplier(image):
+    x = keras.layers.DepthwiseConv2D(3, depth_multiplier=3, name="wide")(conv(image, 4, "stem"))
+    return conv(keras.layers.BatchNormalization(name="bn")(x), 5, "after")
+
+
+@hazard(stem=4, grouped=2, after=5)
+def grouped_convolution(image):
+    return conv(conv(conv(image, 12, "stem"), 6, "grouped", groups=3), 5, "after")
+
+
+@hazard(stem=4, separable=6, after=5)
+def separable_convolution(image):
+    x = keras.layers.SeparableConv2D(6, 3, depth_multiplier=2, strides=2, padding="same", name="separable")(
+        conv(image, 4, "stem")
+    )
+    return conv(keras.layers.BatchNormalization(name="bn")(x), 5, "after")
+
+
+@hazard(stem=4, up=6, after=5)
+def transposed_convolution(image):
+    x = conv(image, 4, "stem", strides=2)
+    x = keras.layers.Conv2DTranspose(6, 3, strides=2, padding="same", name="up")(x)
+    return conv(keras.layers.BatchNormalization(name="bn")(x), 5, "after")
+
+
+@hazard(stem=4, after=5)
+def up_sampling(image):
+    x = keras.layers.UpSampling2D(2, name="up")(conv(image, 4, "stem", strides=2))
+    return conv(keras.layers.Concatenate(name="join")([x, image]), 5, "after")
+
+
+@hazard(stem=4, after=5)
+def prelu(image):
+    x = keras.layers.PReLU(shared_axes=[1, 2], name="shared")(conv(image, 4, "stem", activation=None))
+    x = keras.layers.PReLU(shared_axes=[1, 2, 3], name="one")(keras.layers.PReLU(name="each")(x))
+    return conv(x, 5, "after")
+
+
+@hazard(stem=6, after=5)
+def layer_normalization(image):
+    x = keras.layers.LayerNormalization(epsilon=1e-3, name="norm")(conv(image, 6, "stem"))
+    return conv(x, 5, "after")
+
+
+@hazard(stem=3, each=4, after=5)
+def group_normalization(image):
+    x = keras.layers.GroupNormalization(2, name="norm")(conv(image, 6, "stem"))
+    x = keras.layers.GroupNormalization(-1, name="norm_each")(conv(x, 4, "each"))
+    return conv(x, 5, "after")
+
+
+@hazard(stem=6, wide=8, after=5)
+def layer_scale(image):
+    from keras.src.applications.convnext import LayerScale  # the class has no public name
+
+    x = conv(image, 6, "stem")
+    y = keras.layers.Dense(6, name="narrow")(keras.layers.Dense(8, "gelu", name="wide")(x))
+    return conv(x + LayerScale(0.1, 6, name="scale")(y), 5, "after")
+
+
+@hazard(stem=4, dense=5)
+def flatten_after_permute(image):
+    x = keras.layers.MaxPooling2D(2, name="small")(conv(image, 4, "stem"))
+    x = keras.layers.Permute((3, 1, 2), name="channels_first")(x)
+    x = keras.layers.Dense(5, "elu", name="dense")(keras.layers.Flatten(name="flatten")(x))
+    return keras.Model(image, keras.layers.Dense(CLASSES, name="logits")(x), name="flatten_after_permute")
+
+
+@hazard(seed=5, after=6)
+def reshape_to_a_map(image):
+    x = keras.layers.Dense(80, "elu", name="seed")(keras.layers.Flatten(name="flatten")(image))
+    return conv(keras.layers.Reshape((4, 4, 5), name="map")(x), 6, "after")
+
+
+@hazard(stem=6, after=5)
+def reshape_to_a_row(image):
+    x = keras.layers.Reshape((64, 6), name="row")(conv(image, 6, "stem"))
+    x = keras.layers.Reshape((8, 8, -1), name="back")(keras.layers.LayerNormalization(name="norm")(x))
+    return conv(x, 5, "after")
+
+
+@hazard(stem=8, reduce=3, after=5)
+def squeeze_and_excite(image):
+    x = conv(image, 8, "stem")
+    s = keras.layers.GlobalAveragePooling2D(keepdims=True, name="mean")(x)
+    s = conv(conv(s, 3, "reduce", 1), 8, "expand", 1, activation="sigmoid")
+    return conv(x * s, 5, "after")
+
+
+@hazard(stem=6, block_conv=4, outer=5, conv=6)
+def nested_models(image):
+    def inner(channels, name):
+        inside = keras.Input((8, 8, channels))
+        x = keras.layers.BatchNormalization(name="bn")(conv(inside, 4, f"{name}_conv"))
+        return keras.Model(inside, conv(x, 6, "conv"), name=name)
+
+    stack = keras.Sequential([keras.layers.Conv2D(5, 3, padding="same", name="outer"), keras.layers.ELU()], name="seq")
+    x = inner(6, "block")(conv(image, 6, "stem"), training=False)
+    return stack(x)
+
+
+@hazard(stem=4, after=5)
+def a_layer_used_twice(image):
+    shared = keras.layers.Conv2D(4, 3, padding="same", activation="elu", name="shared")
+    norm = keras.layers.BatchNormalization(name="bn")
+    x = norm(shared(norm(shared(conv(image, 4, "stem")))))
+    return conv(x, 5, "after")
+
+
+@hazard(a=4, b=5, joined=6, box=3)
+def several_inputs_and_outputs(image):
+    other = keras.Input((8, 8, 2), name="other")
+    x = keras.layers.Concatenate(name="join")([conv(image, 4, "a"), conv(other, 5, "b")])
+    x = conv(x, 6, "joined")
+    boxes = conv(conv(x, 3, "box"), 4, "boxes", activation=None)
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    classes = keras.layers.Dense(CLASSES, name="classes")(pooled)
+    inputs, outputs = {"image": image, "other": other}, {"boxes": boxes, "classes": classes}
+    return keras.Model(inputs, outputs, name="several_inputs_and_outputs")
+
+
+@hazard(down=4, middle=6, up=5, out=5)
+def unet(image):
+    down = conv(image, 4, "down")
+    middle = conv(keras.layers.MaxPooling2D(2, name="half")(down), 6, "middle")
+    up = keras.layers.Conv2DTranspose(5, 2, strides=2, activation="elu", name="up")(middle)
+    x = conv(keras.layers.Concatenate(name="skip")([down, up]), 5, "out")
+    return keras.Model(image, conv(x, CLASSES, "labels", 1, activation=None), name="unet")
+
+
+@hazard(stem=4, after=5)
+def scalars_and_constants(image):
+    x = conv(image, 4, "stem")
+    x = (x * 2.0 - 1) / 3.0 + np.array([0.1, 0.2, 0.3, 0.4], "float32")
+    return conv(1.0 - x * np.float32(0.5), 5, "after")
+
+
+@hazard(stem=4, after=5)
+def broadcasting(image):
+    x = conv(image, 4, "stem")
+    gate = conv(x, 1, "gate", activation="sigmoid")
+    mean = keras.ops.mean(x, axis=[1, 2], keepdims=True)
+    return conv(x * gate + mean, 5, "after")
+
+
+@hazard(stem=4, after=6)
+def operations(image):
+    x = keras.ops.relu(conv(image, 4, "stem", activation=None))
+    x = keras.ops.clip(keras.ops.silu(x), -1.0, 2.0)
+    x = keras.ops.concatenate([x, keras.ops.square(x)], axis=-1)
+    x = keras.ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 2]])
+    x = conv(keras.ops.where(x > 0.1, x, x * 0.1), 6, "after")
+    return keras.ops.expand_dims(keras.ops.squeeze(keras.ops.max(x, axis=1, keepdims=True), 1), 1)
+
+
+@hazard(stem=4, other=5, after=5)
+def channel_mean(image):
+    x = conv(image, 4, "stem")
+    spatial = keras.ops.mean(conv(x, 3, "read_whole"), axis=-1, keepdims=True)
+    return conv(conv(x * spatial, 5, "other"), 5, "after")
+
+
+@hazard(stem=6, block=6, after=5)
+def attention_layer(image):
+    x = keras.layers.Reshape((64, 6), name="row")(conv(image, 6, "stem"))
+    y = keras.layers.MultiHeadAttention(2, 3, name="block")(x, x)
+    y = keras.layers.Concatenate(name="join")([keras.layers.LayerNormalization(name="norm")(y), x])
+    return conv(keras.layers.Reshape((8, 8, 12), name="map")(y), 5, "after")
+
+
+@hazard(stem=6, after=5)
+def attention_by_hand(image):
+    x = keras.layers.Reshape((64, 6), name="row")(conv(image, 6, "stem"))
+    q, k, v = (keras.layers.Dense(4, name=name)(x) for name in "qkv")
+    scores = keras.ops.softmax(keras.ops.matmul(q, keras.ops.transpose(k, (0, 2, 1))) / 2.0)
+    x = x + keras.layers.Dense(6, name="project")(keras.ops.matmul(scores, v))
+    return conv(keras.layers.Reshape((8, 8, 6), name="map")(x), 5, "after")
+
+
+@hazard(stem=4, after=5)
+def spatial_attention(image):
+    x = conv(image, 4, "stem")
+    rows = keras.layers.Permute((3, 1, 2), name="turn")(x)
+    rows = keras.layers.Permute((2, 3, 1), name="back")(keras.ops.sigmoid(rows))
+    return conv(x * rows, 5, "after")

@@ -1,0 +1,140 @@
+"""Every hazard: what can be chosen, that pruning leaves what the rest computes, what it costs, and its PruningNet."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from tests import nets, reference
+from tests.hazards import HAZARDS
+from tests.supernet import making
+from tfmeta import ChannelGraph, SearchSpace, Selection, cost, prune, rules
+from tfmeta.lazy import keras
+
+each_hazard = pytest.mark.parametrize("name", HAZARDS)
+
+
+@functools.cache
+def _model(name):
+    return nets.randomise(HAZARDS[name].build(), np.random.default_rng(1))
+
+
+@functools.cache
+def _images(name):
+    rng = np.random.default_rng(3)
+    found = {
+        tensor.name: rng.uniform(-1, 1, (3, *tensor.shape[1:])).astype("float32") for tensor in _model(name).inputs
+    }
+    return found if len(found) > 1 else next(iter(found.values()))
+
+
+def _choices(graph):
+    space, rng = SearchSpace.from_graph(graph, multiple_of=1), np.random.default_rng(4)
+    for structure in (space.sample(rng), space.sample(rng), space.smallest(), space.full()):
+        yield structure
+        yield Selection.largest(structure, [rng.random(group.size) for group in graph.searchable])
+
+
+@each_hazard
+def test_groups(name):
+    graph = ChannelGraph.from_model(_model(name))
+    assert {group.name: group.size for group in graph.searchable} == HAZARDS[name].searchable
+
+
+@each_hazard
+def test_pruned_equals_zeroed(name):
+    check_pruned_equals_zeroed(_model(name), _images(name))
+
+
+def check_pruned_equals_zeroed(model, images, tolerance=1e-5):
+    graph = ChannelGraph.from_model(model)
+    smallest = tuple(1 for _ in graph.searchable)
+    for choice in _choices(graph):
+        small = prune(model, choice)
+        dropped = reference.dropped(graph, choice)
+        with reference.zeroed(graph, model, dropped):
+            expected = keras.tree.flatten(model(images, training=False))
+        found = keras.tree.flatten(small(images, training=False))
+        for one, other in zip(found, expected, strict=True):
+            one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+            np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * np.abs(other).max())
+            # One channel alone becomes a constant in a normalisation over the channels.
+            if (choice.structure if isinstance(choice, Selection) else choice).widths != smallest:
+                assert np.abs(np.diff(one, axis=0)).max() > 1e-3 * np.abs(one).max()  # it depends on the image
+        assert keras.tree.map_structure(lambda t: t.shape, small.output) == keras.tree.map_structure(
+            lambda t: t.shape, model.output
+        )
+
+
+@each_hazard
+def test_cost_equals_a_count_over_the_pruned_model(name):
+    model = _model(name)
+    graph = ChannelGraph.from_model(model)
+    for choice in _choices(graph):
+        small = prune(model, choice)
+        structure = choice.structure if isinstance(choice, Selection) else choice
+        assert cost.params(graph, structure) == small.count_params()
+        if name != "attention_layer":
+            calls = [(layer, *shapes) for layer in small.layers for shapes in reference.calls(layer)]
+            assert cost.macs(graph, structure) == sum(reference.count_macs(*call) for call in calls)
+
+
+@pytest.mark.parametrize("name", [name for name in HAZARDS if name != "several_inputs_and_outputs"])
+def test_the_pruning_net_equals_a_plain_model(name):
+    net = making.pruning_net(_model(name))
+    for structure in making.structures(net):
+        plain = making.plain_model(net, structure)
+        images = np.concatenate([_images(name)] * 4) + np.random.default_rng(0).normal(0, 0.1, (12, 1, 1, 1))
+        making.assert_near(net(images, net.widths(structure)), plain(images.astype("float32"), training=True), 1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "bfloat16"])
+def test_half_precision(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = nets.randomise(HAZARDS["squeeze_and_excite"].build(), np.random.default_rng(1))
+        check_pruned_equals_zeroed(model, _images("squeeze_and_excite"), 0.05)
+        small = prune(model, SearchSpace.from_graph(ChannelGraph.from_model(model), multiple_of=1).uniform(0.5))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert [layer.compute_dtype for layer in small.layers] == [
+        layer.compute_dtype for layer in model.layers if layer.name in {la.name for la in small.layers}
+    ]
+
+
+# Layers of one's own
+
+
+class Tilt(keras.layers.Layer):
+    """Multiplies every channel by a weight."""
+
+    def build(self, shape):
+        self.tilt = self.add_weight(shape=(shape[-1],), initializer="ones", name="tilt")
+
+    def call(self, inputs):
+        return inputs * self.tilt
+
+
+def test_rules_for_layers_of_ones_own():
+    rules.register(Tilt, rules.Rule(rules.spatial, weights={"tilt": ("in",)}))
+    rules.register("double", rules.Rule(rules.same))
+    rules.register("mix", rules.Rule(rules.whole))
+    image = keras.Input(nets.IMAGE, name="image")
+    x = keras.layers.Conv2D(6, 3, name="first")(image)
+    x = keras.layers.Lambda(lambda t: t * 2, name="double")(Tilt(name="tilt")(x))
+    y = keras.layers.Conv2D(5, 3, name="second")(x)
+    y = keras.layers.Lambda(lambda t: t[..., ::-1], name="mix")(y)
+    y = keras.layers.GlobalAveragePooling2D(name="pool")(keras.layers.Conv2D(4, 1, name="third")(y))
+    model = keras.Model(image, keras.layers.Dense(4, name="logits")(y))
+    nets.randomise(model, np.random.default_rng(1))
+    graph = ChannelGraph.from_model(model)
+    assert {group.name: group.pinned for group in graph.groups if group.name in ("first", "second", "third")} == {
+        "first": None,
+        "second": "read whole by mix",
+        "third": None,
+    }
+    check_pruned_equals_zeroed(model, np.random.default_rng(0).normal(0, 1, (2, 8, 8, 3)).astype("float32"))
+    net = making.pruning_net(model)
+    for structure in making.structures(net):
+        images = np.random.default_rng(0).normal(0, 1, (4, 8, 8, 3)).astype("float32")
+        making.assert_near(net(images, net.widths(structure)), making.plain_model(net, structure)(images), 1e-5)

@@ -1,0 +1,124 @@
+"""Laws of every criterion, and each against its formula written out for a net of a few channels."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from tests import nets
+from tfmeta import ChannelGraph, SearchSpace, Selection, prune
+from tfmeta.errors import UserError
+from tfmeta.importance import CRITERIA, NEED_DATA
+from tfmeta.importance.gates import Gates
+from tfmeta.importance.question import Question
+from tfmeta.lazy import keras
+from tfmeta.registry import resolve
+
+
+def _question(name, images=6):
+    model = nets.tiny(name)
+    rng = np.random.default_rng(7)
+    data = nets.images(model, images), np.arange(images) % nets.CLASSES
+    return Question(model, ChannelGraph.from_model(model), rng, *data)
+
+
+@functools.cache
+def _scores(criterion, name):
+    return resolve(CRITERIA, criterion, "criterion")(_question(name))
+
+
+@pytest.mark.parametrize("name", ["plain", "residual", "depthwise"])
+@pytest.mark.parametrize("criterion", sorted(set(CRITERIA) - {"bn_gamma"}))
+def test_one_finite_score_a_channel_and_not_all_alike(criterion, name):
+    question = _question(name)
+    scores = _scores(criterion, name)
+    assert [len(score) for score in scores] == [group.size for group in question.graph.searchable]
+    for score in scores:
+        assert np.isfinite(score).all()
+        assert np.ptp(score) > 0
+    selection = Selection.largest(SearchSpace.from_graph(question.graph, multiple_of=1).uniform(0.5), scores)
+    prune(question.model, selection)
+
+
+def _kernel(question, layer):
+    return np.asarray(question.layers[layer].kernel, np.float64)
+
+
+def test_norms_are_summed_over_a_group_with_every_layer_alike():
+    question = _question("residual")
+    found = {"l1": lambda k: np.abs(k).sum((0, 1, 2)), "l2": lambda k: np.sqrt((k**2).sum((0, 1, 2)))}
+    for criterion, norm in found.items():
+        norms = [norm(_kernel(question, layer)) for layer in ("b2", "b_short")]
+        expected = sum(each / each.mean() for each in norms)
+        np.testing.assert_allclose(_scores(criterion, "residual")[3], expected, rtol=1e-9)
+
+
+def test_fpgm_is_the_sum_of_distances():
+    filters = _kernel(_question("residual"), "a1").reshape(-1, 5).T
+    distances = np.array([sum(np.linalg.norm(one - other) for other in filters) for one in filters])
+    np.testing.assert_allclose(_scores("fpgm", "residual")[1], distances / distances.mean(), rtol=1e-6)
+
+
+def test_lamp_is_a_share_of_what_is_at_least_as_large():
+    squares = (_kernel(_question("residual"), "a1") ** 2).sum((0, 1, 2))
+    expected = [one / squares[squares >= one].sum() for one in squares]
+    np.testing.assert_allclose(_scores("lamp", "residual")[1], expected, rtol=1e-9)
+    assert max(_scores("lamp", "residual")[1]) == 1
+
+
+def test_bn_gamma_is_read_from_the_normalisations():
+    question = _question("residual")
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.BatchNormalization(name="bn")(keras.layers.Conv2D(4, 3, name="first")(image))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, keras.layers.Dense(3)(x))
+    model.get_layer("bn").gamma.assign([0.1, -2.0, 0.5, 0.0])
+    asked = Question(model, ChannelGraph.from_model(model), question.rng)
+    (score,) = resolve(CRITERIA, "bn_gamma", "criterion")(asked)
+    np.testing.assert_allclose(score, [0.1, 2.0, 0.5, 0.0], rtol=1e-6)
+    with pytest.raises(UserError, match=r"'bn_gamma' needs a batch normalisation.*'dense' has none\. Take l1"):
+        resolve(CRITERIA, "bn_gamma", "criterion")(_question("plain"))
+
+
+@pytest.mark.parametrize(("name", "layer"), [("plain", "conv1_bn"), ("residual", "a1_bn")])
+def test_gates_are_the_change_of_the_loss_with_a_factor_on_a_channel(name, layer):
+    keras.config.set_floatx("float64")  # activations cross zero between finite steps, so steps must be small
+    keras.config.set_dtype_policy("float64")
+    try:
+        model = nets.randomise(nets.TINY[name](), np.random.default_rng(1))
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+    images, labels = nets.images(model, 6).astype("float64"), np.arange(6) % nets.CLASSES
+    question = Question(model, ChannelGraph.from_model(model), np.random.default_rng(0), images, labels)
+    gates = Gates(question).of(images, labels)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype="float64")
+    group = next(group for group in question.graph.groups if group.name == layer.removesuffix("_bn"))
+    weights = [question.layers[layer].gamma, question.layers[layer].beta]
+    before = [np.array(weight) for weight in weights]
+    for channel in range(group.size):
+        losses = []
+        for factor in (1 + 1e-6, 1 - 1e-6):
+            scale = np.where(np.arange(group.size) == channel, factor, 1)
+            for weight, value in zip(weights, before, strict=True):
+                weight.assign(value * scale)
+            losses.append(float(loss(labels, model(images, training=False))))
+        for weight, value in zip(weights, before, strict=True):
+            weight.assign(value)
+        expected = (losses[0] - losses[1]) / 2e-6
+        assert gates[group.offset + channel] == pytest.approx(expected, rel=1e-4, abs=1e-7)
+
+
+def test_fisher_is_taylor_of_single_images():
+    question = _question("plain", images=1)
+    taylor, fisher = (resolve(CRITERIA, name, "criterion")(question) for name in ("taylor", "fisher"))
+    for one, other in zip(taylor, fisher, strict=True):
+        np.testing.assert_allclose(other, one / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("criterion", sorted(NEED_DATA))
+def test_data_is_asked_for(criterion):
+    question = _question("plain")
+    blind = Question(question.model, question.graph, question.rng)
+    with pytest.raises(UserError, match=f"criterion '{criterion}' needs images and labels. Pass some"):
+        resolve(CRITERIA, criterion, "criterion")(blind)

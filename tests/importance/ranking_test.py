@@ -1,0 +1,56 @@
+"""Widths from scores, by hand for two groups of equal size and one of another."""
+
+import numpy as np
+import pytest
+
+from tests import nets
+from tfmeta import ChannelGraph, SearchSpace, cost
+from tfmeta.errors import BudgetError, UserError
+from tfmeta.graph.structure import Bound
+from tfmeta.importance.ranking import RANKINGS, rank
+
+GRAPH = ChannelGraph.from_model(nets.tiny("residual"))  # groups of 6, 5, 7, 8
+SPACE = SearchSpace.from_graph(GRAPH, multiple_of=1, min_ratio=0.01)
+SCORES = [np.arange(size, dtype=float) + shift for size, shift in zip((6, 5, 7, 8), (100, 0, 10, 50), strict=True)]
+
+
+def _bound(macs):
+    return Bound("macs", "MACs", lambda widths: cost.macs(GRAPH, widths), None, macs)
+
+
+def test_uniform_keeps_the_same_share_of_every_group():
+    assert rank(GRAPH, SPACE, SCORES, ranking="uniform", ratio=0.5).widths == (3, 2, 4, 4)
+
+
+def test_global_keeps_the_best_of_all():
+    # 13 of 26: the 6 from 100 up and 7 of the 8 from 50 up; one of each of the others, which cannot be empty.
+    assert rank(GRAPH, SPACE, SCORES, ranking="global", ratio=0.5).widths == (6, 1, 1, 7)
+
+
+def test_isomorphic_compares_groups_of_one_kind():
+    graph = ChannelGraph.from_model(nets.tiny("concat"))  # left 5 and right 7: other sizes, so kinds of their own
+    space = SearchSpace.from_graph(graph, multiple_of=1)
+    scores = [np.arange(group.size, dtype=float) for group in graph.searchable]
+    assert rank(graph, space, scores, ranking="isomorphic", ratio=0.4).widths == tuple(
+        max(1, round(0.4 * group.size)) for group in graph.searchable
+    )
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+def test_the_largest_within_a_bound_is_taken(ranking):
+    full = cost.macs(GRAPH, SPACE.full())
+    found = [rank(GRAPH, SPACE, SCORES, ranking=ranking, bounds=[_bound(share * full)]) for share in (0.3, 0.6, 1.0)]
+    costs = [cost.macs(GRAPH, structure) for structure in found]
+    assert costs[0] <= 0.3 * full and costs[1] <= 0.6 * full and costs == sorted(costs)
+    assert found[2] == SPACE.full()
+    with pytest.raises(BudgetError, match="below the smallest structure"):
+        rank(GRAPH, SPACE, SCORES, ranking=ranking, bounds=[_bound(10)])
+
+
+def test_bad_questions_are_refused():
+    with pytest.raises(UserError, match="Expected a ratio or a bound"):
+        rank(GRAPH, SPACE, SCORES)
+    with pytest.raises(UserError, match=r"Unknown ranking 'best'\. Expected one of: global, isomorphic, uniform"):
+        rank(GRAPH, SPACE, SCORES, ranking="best", ratio=0.5)
+    with pytest.raises(UserError, match=r"Expected a ratio above 0 and up to 1, received 1\.5"):
+        rank(GRAPH, SPACE, SCORES, ratio=1.5)

@@ -1,0 +1,76 @@
+"""`tfmeta prune`: removes the least important channels of a pretrained model, and writes what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from tfmeta import data
+from tfmeta.bin import option_flags
+from tfmeta.export import SCHEMES
+from tfmeta.importance import CRITERIA
+from tfmeta.importance.ranking import RANKINGS
+from tfmeta.networks import spec
+from tfmeta.stages.limits import Limit
+from tfmeta.stages.prune import PruneOptions, prune
+
+FLAGS = flags.FlagValues()
+_PROJECT = option_flags.project(FLAGS)
+_ALLOWED = flags.DEFINE_multi_string(
+    "allow_custom_objects", [], "Module whose layers a saved model may be made of; repeat it.", flag_values=FLAGS
+)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder to write to.", required=True, flag_values=FLAGS)
+_CRITERION = flags.DEFINE_enum(
+    "criterion", PruneOptions.criterion, sorted(CRITERIA), "What tells how important a channel is.", flag_values=FLAGS
+)
+_RANKING = flags.DEFINE_enum(
+    "ranking", PruneOptions.ranking, sorted(RANKINGS), "Which channels are compared.", flag_values=FLAGS
+)
+_RATIO = flags.DEFINE_float("ratio", None, "Share of the channels to keep.", flag_values=FLAGS)
+_LIMITS = {
+    objective: flags.DEFINE_string(
+        objective, None, f"Most {what}: an amount (41M) or a share of the full network (0.5x).", flag_values=FLAGS
+    )
+    for objective, what in (("macs", "multiply-adds"), ("params", "parameters"))
+}
+_IMAGES = flags.DEFINE_integer("images", PruneOptions.images, "Images that criteria look at.", flag_values=FLAGS)
+_CALIBRATION = flags.DEFINE_integer(
+    "calibration_images",
+    PruneOptions.calibration_images,
+    "Training images for the batch-norm statistics of the pruned model; 0 leaves them.",
+    flag_values=FLAGS,
+)
+_FINETUNE = flags.DEFINE_bool("finetune", False, "Train the pruned model.", flag_values=FLAGS)
+_TRAINING = option_flags.train(FLAGS, "finetune_", "of fine-tuning")
+_SCHEMES = flags.DEFINE_multi_enum(
+    "scheme", list(SCHEMES), sorted(SCHEMES), "Quantization scheme; repeat it for several.", flag_values=FLAGS
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prunes, then prints what was and what is."""
+    project = _PROJECT()
+    options = PruneOptions(
+        criterion=_CRITERION.value,
+        ranking=_RANKING.value,
+        ratio=_RATIO.value,
+        limits=tuple(Limit(name, upper=flag.value) for name, flag in _LIMITS.items() if flag.value is not None),
+        multiple_of=project.multiple_of,
+        min_ratio=project.min_ratio,
+        images=_IMAGES.value,
+        calibration_images=_CALIBRATION.value,
+        finetune=_TRAINING(project.seed) if _FINETUNE.value else None,
+        schemes=tuple(_SCHEMES.value),
+        seed=project.seed,
+    )
+    splits = data.load(project.dataset, project.data)
+    told = prune(spec.build_network(project.model, splits, _ALLOWED.value), splits, options, Path(_OUTPUT.value))
+    for name in ("macs", "params"):
+        before, after = told[name]
+        print(f"{name:<14}{before:>14,} → {after:,} ({100 * after / before:.1f} %)")
+    before, after = told["test_accuracy"]
+    print(f"test accuracy {100 * before:>12.2f} % → {100 * after:.2f} %")
+    for file in ("pruned.keras", *(file["file"] for file in told["files"])):
+        print(Path(_OUTPUT.value) / file)

@@ -1,0 +1,54 @@
+"""Multiply-adds of layers, as terms of a factor and the roles whose numbers of channels it is multiplied with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from tfmeta.graph.calls import Call, positions
+
+Terms = list[tuple[int, tuple[str, ...]]]
+Count = Callable[[Call], Terms]
+
+
+def convolution(call: Call) -> Terms:
+    """Every output reads all channels of its group under the kernel."""
+    taps = math.prod(call.config["kernel_size"])
+    depthwise = call.config.get("groups", 1) == call.input_shapes[0][-1] != 1
+    return [(taps * positions(call, call.output_shape), ("out",) if depthwise else ("in_per_group", "out"))]
+
+
+def transposed(call: Call) -> Terms:
+    """Every input is spread over the kernel, for all output channels."""
+    return [(math.prod(call.config["kernel_size"]) * positions(call, call.input_shapes[0]), ("in", "out"))]
+
+
+def depthwise(call: Call) -> Terms:
+    """Every output reads one channel under the kernel."""
+    return [(math.prod(call.config["kernel_size"]) * positions(call, call.output_shape), ("out",))]
+
+
+def separable(call: Call) -> Terms:
+    """A depthwise and a pointwise convolution."""
+    places = positions(call, call.output_shape)
+    return [(math.prod(call.config["kernel_size"]) * places, ("middle",)), (places, ("middle", "out"))]
+
+
+def dense(call: Call) -> Terms:
+    """Every output reads all inputs."""
+    return [(positions(call, call.output_shape), ("in", "out"))]
+
+
+def attention(call: Call) -> Terms:
+    """The four projections, and the two products of heads."""
+    heads, size = call.config["num_heads"], call.config["key_dim"]
+    values = call.config["value_dim"] or size
+    query, source = positions(call, call.input_shapes[0]), positions(call, call.input_shapes[1])
+    gate = query * heads * values if call.config.get("use_gate") else 0
+    return [
+        (query * heads * size + gate, ("in",)),
+        (source * heads * size, ("key",)),
+        (source * heads * values, ("value",)),
+        (query * source * heads * (size + values), ()),
+        (query * heads * values, ("out",)),
+    ]

@@ -1,0 +1,152 @@
+"""Prunes a pretrained model in one shot: which channels are the least important, and out with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfmeta import files
+from tfmeta.errors import UserError
+from tfmeta.export import SCHEMES
+from tfmeta.graph import cost
+from tfmeta.graph.channel_graph import ChannelGraph
+from tfmeta.graph.space import SearchSpace
+from tfmeta.graph.structure import Selection
+from tfmeta.importance import CRITERIA, NEED_DATA
+from tfmeta.importance.question import Question
+from tfmeta.importance.ranking import rank
+from tfmeta.objectives import OBJECTIVES
+from tfmeta.prune import prune as remove
+from tfmeta.registry import resolve
+from tfmeta.stages.limits import Limit, constraints
+from tfmeta.training import TrainOptions
+
+if TYPE_CHECKING:
+    from tfmeta.data.splits import Splits
+
+
+@dataclass(frozen=True)
+class PruneOptions:
+    """How to prune.
+
+    Attributes:
+        criterion: a name in `tfmeta.importance.CRITERIA`.
+        ranking: a name in `tfmeta.importance.ranking.RANKINGS`.
+        ratio: share of the channels to keep.
+        limits: what the pruned network may cost, instead.
+        multiple_of: widths are multiples of this.
+        min_ratio: smallest width as a share of the full one.
+        images: training images that criteria look at.
+        calibration_images: training images that batch-norm statistics are taken from anew; 0 leaves them.
+        finetune: how to train afterwards, or None.
+        schemes: quantization schemes of the files to write.
+        seed: of the criterion, and of which images it sees.
+    """
+
+    criterion: str = "l1"
+    ranking: str = "uniform"
+    ratio: float | None = None
+    limits: tuple[Limit, ...] = ()
+    multiple_of: int = 8
+    min_ratio: float = 0.1
+    images: int = 256
+    calibration_images: int = 2000
+    finetune: TrainOptions | None = None
+    schemes: tuple[str, ...] = field(default_factory=lambda: tuple(SCHEMES))
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.ratio is None) == (not self.limits):
+            raise UserError("Expected a ratio of channels to keep, or a limit (of MACs, for example), and not both.")
+
+
+def prune(model: Any, splits: Splits, options: PruneOptions, folder: Path) -> dict[str, Any]:
+    """Writes `pruned.keras`, its .tflite files and `pruned.json` into ``folder`` and returns what pruned.json holds.
+
+    Args:
+        model: the pretrained model; it is not changed.
+        splits: its data. The test split is only used to tell the accuracies.
+        options: how to prune.
+        folder: where to write; it is made.
+
+    Raises:
+        GraphError: the model cannot be read.
+        UserError: the criterion cannot answer for this model, or a limit cannot be met.
+        ExportError: a file does not compute what the pruned model computes.
+    """
+    from tfmeta.training import evaluate
+
+    graph = ChannelGraph.from_model(model)
+    _check_fit(graph, splits)
+    selection = choose(model, graph, splits, options)
+    small = _recovered(remove(model, selection), splits, options)
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.replacing(folder / "pruned.keras") as temporary:
+        small.save(temporary)
+    full = Selection.first(SearchSpace.from_graph(graph).full()).structure
+    told = {
+        "criterion": options.criterion,
+        "ranking": options.ranking,
+        "widths": dict(zip((g.name for g in graph.searchable), selection.structure.widths, strict=True)),
+        "macs": [cost.macs(graph, full), cost.macs(graph, selection.structure)],
+        "params": [cost.params(graph, full), cost.params(graph, selection.structure)],
+        "test_accuracy": [evaluate(each, splits.test) for each in (model, small)],
+        "files": _exported(small, splits, options, folder),
+    }
+    files.write_json(folder / "pruned.json", told)
+    return told
+
+
+def choose(model: Any, graph: ChannelGraph, splits: Splits, options: PruneOptions) -> Selection:
+    """Returns which channels stay."""
+    space = SearchSpace.from_graph(graph, options.multiple_of, options.min_ratio)
+    rng = np.random.default_rng(options.seed)
+    images, labels = (
+        splits.train.sample(options.images, options.seed) if options.criterion in NEED_DATA else (None, None)
+    )
+    criterion = resolve(CRITERIA, options.criterion, "criterion")
+    scores = criterion(Question(model, graph, rng, images, labels))
+    objectives = {limit.objective: resolve(OBJECTIVES, limit.objective, "objective")(graph) for limit in options.limits}
+    full = {name: float(objective([space.full()])[0]) for name, objective in objectives.items()}
+    limits = [limit.bound(objectives[limit.objective]) for limit in constraints(options.limits, full)]
+    structure = rank(graph, space, scores, ranking=options.ranking, ratio=options.ratio, bounds=limits)
+    return Selection.largest(structure, scores)
+
+
+def _check_fit(graph: ChannelGraph, splits: Splits) -> None:
+    ends = [graph.nodes[value.node].shapes[value.output] for value in (*graph.inputs, *graph.outputs)]
+    classes = len(splits.class_names)
+    if ends != [tuple(splits.image_shape), (classes,)]:
+        raise UserError(
+            f"The model maps {' and '.join(map(str, ends[: len(graph.inputs)]))} to "
+            f"{' and '.join(map(str, ends[len(graph.inputs) :]))}, but the data set has images "
+            f"{tuple(splits.image_shape)} and {classes} classes. Set --image_size, or take a model for this data."
+        )
+
+
+def _recovered(small: Any, splits: Splits, options: PruneOptions) -> Any:
+    """The pruned model, trained on or at least with statistics of its own activations."""
+    from tfmeta.supernet.evaluation import Evaluator
+    from tfmeta.training import batches_of, plain_net, train_plain
+
+    if options.finetune is not None:
+        return train_plain(small, splits, options.finetune, description="Fine-tuning")
+    if not options.calibration_images:
+        return small
+    images, _ = splits.train.sample(options.calibration_images, options.seed)
+    net = plain_net(small)
+    return Evaluator(net).plain_model(net.space.full(), batches_of(images, 250))
+
+
+def _exported(small: Any, splits: Splits, options: PruneOptions, folder: Path) -> list[dict[str, Any]]:
+    from tfmeta.export.tflite import export_tflite
+
+    images, _ = splits.train.sample(min(500, max(1, options.calibration_images)), options.seed)
+    found = []
+    for scheme in options.schemes:
+        result = export_tflite(small, folder / f"pruned-{scheme}.tflite", scheme, images, min_calibration_images=1)
+        found.append({"file": result.path.name, "scheme": scheme, "size_bytes": result.size_bytes})
+    return found
