@@ -112,8 +112,8 @@ def _files(folder):
 def _library_of(path):
     """The name of the library that a source file belongs to: one a room."""
     package, *inner = path.removesuffix(".py").split("/")
-    if package == "tests":
-        return "testing"
+    if package in ("tests", "benchmarks"):
+        return "testing" if package == "tests" else "benchmarks"
     if package == "tflite_bench":
         return "tflite_bench_bin" if inner[0] in ("bin", "__main__") else "tflite_bench"
     if inner == ["__init__"]:
@@ -125,7 +125,7 @@ def _library_of(path):
 
 SOURCES = [*_files("tfmeta"), *_files("tflite_bench")]
 TESTS = [path for path in _files("tests") if path.endswith("_test.py")]
-HELPERS = [path for path in _files("tests") if path not in TESTS]
+HELPERS = [path for path in (*_files("tests"), *_files("benchmarks")) if path not in TESTS]
 MODULES = {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in (*SOURCES, *HELPERS)}
 
 

@@ -9,6 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from tests import nets
 from tfmeta.export import flatbuffer
 from tfmeta.graph.channel_graph import ChannelGraph
+from tfmeta.latency.conversion import structure_file
 from tfmeta.lazy import keras
 
 
@@ -64,3 +65,20 @@ def executed(data: bytes) -> tuple[list[str], np.ndarray]:
     interpreter.set_tensor(source["index"], pixels.astype(source["dtype"]))
     interpreter.invoke()
     return [step["op_name"] for step in interpreter._get_ops_details()], interpreter.get_tensor(target["index"])
+
+
+@functools.cache
+def converted(name, structure, scheme):
+    """What the converter makes, once a test run."""
+    return structure_file(graph_of(name), structure, scheme)
+
+
+class Converting:
+    """Converts, with memory; `asked` is what for."""
+
+    def __init__(self, name, change=lambda structure: structure):
+        self.name, self.change, self.asked = name, change, []
+
+    def __call__(self, graph, structure, scheme):
+        self.asked.append(structure)
+        return converted(self.name, self.change(structure), scheme)

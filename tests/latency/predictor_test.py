@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.latency.couplings import graph_of, operators
-from tests.latency.twin_test import Converting, converted
+from tests.latency.couplings import Converting, converted, graph_of, operators
 from tfmeta.errors import UserError
 from tfmeta.graph import cost
 from tfmeta.graph.space import SearchSpace

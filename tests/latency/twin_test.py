@@ -6,49 +6,14 @@ import re
 import numpy as np
 import pytest
 
-from tests.latency.couplings import executed, graph_of, operators
+from tests.latency.couplings import Converting, converted, executed, graph_of, operators
 from tests.nets import ODD, TINY
 from tfmeta.errors import ExportError, SpaceError, UserError
-from tfmeta.export import SCHEMES, converter
-from tfmeta.export.interface import Scheme, Tolerance
+from tfmeta.export import SCHEMES
 from tfmeta.graph.structure import Structure
-from tfmeta.latency.conversion import structure_file
 from tfmeta.latency.probes import Lengths, draw_probes
 from tfmeta.latency.template import Template
 from tfmeta.latency.twin import Twins
-from tfmeta.lazy import tf
-
-
-def _convert_dynamic(model, calibration):
-    conversion = converter.make(model)
-    conversion.optimizations = [tf.lite.Optimize.DEFAULT]
-    return converter.run(model, conversion)
-
-
-# int8 weights between float activations: small weights stay float, so types depend on the structure.
-DYNAMIC = Scheme("dynamic", "", False, Tolerance(0.9), _convert_dynamic)
-
-
-@pytest.fixture(autouse=True)
-def _schemes(monkeypatch):
-    monkeypatch.setitem(SCHEMES, "dynamic", f"{__name__}:DYNAMIC")
-
-
-@functools.cache
-def converted(name, structure, scheme):
-    """What the converter makes, once a test run."""
-    return structure_file(graph_of(name), structure, scheme)
-
-
-class Converting:
-    """Converts, with memory; `asked` is what for."""
-
-    def __init__(self, name, change=lambda structure: structure):
-        self.name, self.change, self.asked = name, change, []
-
-    def __call__(self, graph, structure, scheme):
-        self.asked.append(structure)
-        return converted(self.name, self.change(structure), scheme)
 
 
 @functools.cache
@@ -69,7 +34,7 @@ def random_structure(name, seed):
 CASES = [
     *[("fp32", name, 1) for name in (*TINY, *ODD) if name != "grouped"],  # whose groups have two channels: converted
     ("int8", "concat", 1),
-    *[(scheme, "mixed", seed) for scheme in sorted({*SCHEMES, "dynamic"}) for seed in (1, 2)],
+    *[(scheme, "mixed", seed) for scheme in sorted(SCHEMES) for seed in (1, 2)],
 ]
 
 
@@ -88,7 +53,7 @@ def test_a_twin_is_the_converted_file_in_all_but_values(scheme, name, seed):
     assert np.isfinite(answer).all()
 
 
-@pytest.mark.parametrize("scheme", ["fp32", "int8", "dynamic"])
+@pytest.mark.parametrize("scheme", ["fp32", "int8", "dynamic_int8"])
 def test_written_in_full_it_computes_what_the_full_file_computes(scheme):
     template = Template.make(graph_of("mixed"), scheme, Converting("mixed"))
     written = template.layout.write(template.lengths.at(full("mixed")))
@@ -99,7 +64,7 @@ def test_written_in_full_it_computes_what_the_full_file_computes(scheme):
 
 def test_types_follow_the_number_of_weights():
     def kinds(structure):
-        return [one[3][1][1] for one in operators(twins("mixed", "dynamic").file(structure)) if len(one[3]) == 4]
+        return [one[3][1][1] for one in operators(twins("mixed", "dynamic_int8").file(structure)) if len(one[3]) == 4]
 
     structure = random_structure("mixed", 1)
     assert {*kinds(full("mixed"))} == {*kinds(structure)} == {"INT8", "FLOAT32"}
