@@ -2,8 +2,8 @@
 
     python benchmarks/graph_speed.py
 
-Writes graph_speed.json and graph_speed.md beside this file. Times are processor seconds, the best of several rounds: the
-machine does other things too. Pruning and cloning are timed in turns.
+Writes graph_speed.json and graph_speed.md beside this file. Times are processor seconds, best of several rounds, on a
+machine with other work. Pruning and cloning are timed in turns.
 """
 
 from __future__ import annotations
