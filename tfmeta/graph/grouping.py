@@ -117,15 +117,18 @@ def _routes(labelling: Labelling, steps: Sequence[Step]) -> tuple[Routes, Routes
 def _groups(
     labelling: Labelling, roots: Labels, axes: Sequence[Labels], routes: tuple[Routes, Routes]
 ) -> tuple[Labels, tuple[Group, ...]]:
+    found = labelling.groups(roots, axes)
+    leads = np.zeros(len(roots), bool)
+    leads[[int(labels[0]) for labels, _ in found]] = True
     standing: dict[int, list[int]] = defaultdict(list)
     for index, axis in enumerate(axes):
-        for label in np.unique(axis).tolist():
+        for label in np.unique(axis[leads[axis]]).tolist():
             standing[label].append(index)
     renumbered = np.full(len(roots), -1)
     groups: list[Group] = []
     taken: dict[str, int] = defaultdict(int)
     offset = 0
-    for labels, reason in labelling.groups(roots, axes):
+    for labels, reason in found:
         name = labelling.producer(int(labels[0]))
         taken[name] += 1
         producers, consumers = (_in_order(route, standing[int(labels[0])]) for route in routes)

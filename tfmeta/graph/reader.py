@@ -159,6 +159,8 @@ class _Reader:
             return items if isinstance(arguments, list) else tuple(items)
         if isinstance(arguments, dict):
             return {key: self._template(item, scope) for key, item in arguments.items()}
+        if arguments is None or isinstance(arguments, str | int | float | slice):  # nearly always
+            return arguments
         if keras.ops.is_tensor(arguments) or isinstance(arguments, np.ndarray | keras.Variable):
             array = keras.ops.convert_to_numpy(arguments)
             return self._constant(array) if array.ndim else array.item()
