@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import shutil
@@ -14,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
-
 
 # Names another adb client to test with than that of the package adbutils.
 OTHER_CLIENT = "TEST_ADB"
@@ -51,6 +51,7 @@ class AdbServer:
             "ADB_MDNS": "0",
             "ADB_EMU": "0",
         }
+        atexit.register(self.close)  # where nobody did
         self.start()
 
     def start(self) -> None:
@@ -118,6 +119,7 @@ class AdbServer:
 
     def close(self) -> None:
         """Ends the server, also one that does not listen any more."""
+        atexit.unregister(self.close)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.adb("kill-server", timeout=5)
         deadline = time.monotonic() + 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import dataclasses
 import functools
@@ -87,6 +88,7 @@ class Phone:
         self._before = self.tree.snapshot()
         self._arm(self.faults)
         self.listen()
+        atexit.register(self.close)  # where nobody did
 
     @property
     def serial(self) -> str:
@@ -189,6 +191,7 @@ class Phone:
         if self._closed.is_set():
             return
         self._closed.set()
+        atexit.unregister(self.close)
         with self._lock:
             timers = list(self._timers)
         for timer in timers:

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from tests.phone import AdbServer, Bench, Hardware, Phone, Throttle, mangling, write_benchmark_model
-from tflite_bench import adb_phone, phone_wait
+from tflite_bench import adb_model, adb_phone, phone_wait
 from tflite_bench.__main__ import main
 from tflite_bench.runtime import ONE_RELU
 
@@ -576,11 +576,49 @@ def test_a_phone_that_freezes_for_a_while(desk):
     desk.clean()
 
 
+def test_a_phone_that_freezes_for_longer_than_is_waited_for(desk, monkeypatch):
+    monkeypatch.setattr(adb_model, "_AROUND_SECS", 0.3)
+    answers = adb_phone.Adb.answers
+    monkeypatch.setattr(adb_phone.Adb, "answers", lambda way: answers(way, 0.3))
+
+    def freeze() -> None:
+        desk.phone.freeze()
+        threading.Timer(2.0, desk.phone.thaw).start()
+
+    desk.phone.at_benchmark(3, freeze)
+    ended = desk.run("--hang_secs=0.3", "--max_secs=0.2")
+    right(ended)
+    assert "did not answer within" in ended.err and "starts anew" in ended.err
+    desk.clean()
+
+
 def test_a_command_that_is_never_answered(desk):
     desk.phone.set(hang_at="settings get")
     ended = desk.run("--hang_secs=0.5", "--lost_secs=0.1")
     assert ended.code == DEVICE and "did not answer within" in ended.err
     desk.phone.set(hang_at=None)
+    right(desk.run())
+    desk.clean()
+
+
+def test_another_phone_in_its_place(desk):
+    def exchange() -> None:
+        desk.phone.state.properties["ro.serialno"] = "another"
+        desk.phone.cut()
+
+    desk.phone.at_benchmark(2, exchange)
+    ended = desk.run("--lost_secs=10")
+    assert ended.code == DEVICE and ended.measured == []
+    assert "Another phone answers" in ended.err and "'4a7b0c1d'" in ended.err and "'another'" in ended.err
+
+
+def test_cable_out_at_the_end(desk):
+    desk.phone.set(cut_at_command="rm -rf", away_secs=None)
+    ended = desk.run("--lost_secs=0.1")
+    right(ended)  # it was measured before
+    assert "is put right at the next use" in ended.err
+    desk.phone.listen()
+    desk.server.connect(desk.phone)
     right(desk.run())
     desk.clean()
 
