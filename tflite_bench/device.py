@@ -16,6 +16,7 @@ from tflite_bench.block import Block
 from tflite_bench.conditions import Conditions
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import OptionsError
+from tflite_bench.limits import Limits
 from tflite_bench.model_file import ModelFile
 from tflite_bench.op_profile import OpProfile
 from tflite_bench.types import BenchOptions, Delegation, DeviceInfo, Measurement, Startup
@@ -25,7 +26,7 @@ T = TypeVar("T")
 # First word of a device string -> "module:function"; the function gets the text after the colon and
 # the `DeviceOptions`.
 DEVICES = {
-    "adb": "tflite_bench.adb_device:open_adb",
+    "adb": "tflite_bench.adb_open:open_adb",
     "binary": "tflite_bench.binary:open_binary",
     "host": "tflite_bench.host:open_host",
 }
@@ -119,6 +120,11 @@ class Device(abc.ABC):
     def conditions(self) -> Conditions | None:
         """Returns the device's state now, or None where it does not tell."""
         return None
+
+    @property
+    def limits(self) -> Limits:
+        """How hot and how slow the device may be to be believed."""
+        return Limits()
 
     def settle(self) -> None:
         """Waits, with a bound, until the device is fit to measure: cool enough, and there.
