@@ -167,11 +167,15 @@ class Phone:
         """Ends what ``freeze`` began."""
         self._thawed.set()
 
-    def reboot(self, away_secs: float = 0.5) -> None:
-        """Kills what runs, forgets what a reboot forgets, and is gone for a while."""
+    def reboot(self, away_secs: float = 0.5, services_secs: float = 0.5) -> None:
+        """Kills what runs, forgets what a reboot forgets, and is gone for a while.
+
+        Back again, it takes commands, but Android's services answer only after ``services_secs``.
+        """
         self.cut(away_secs=None)
         processes.kill_all(self.id)
         self.state.boot()
+        self.state.start_services_in(away_secs + services_secs)
         self._later(away_secs, self.listen)
 
     def listen(self) -> None:
@@ -260,6 +264,12 @@ class Phone:
         wanted = self.faults.cut_at_output
         if wanted is not None and wanted in data:
             self._cut_by_fault(cut_at_output=None)
+
+    def watch_pull(self, sent: int) -> None:
+        """Called with how much of a file has been sent."""
+        wanted = self.faults.cut_pull_after
+        if wanted is not None and sent >= wanted:
+            self._cut_by_fault(cut_pull_after=None)
 
     def bench_faults(self) -> Faults:
         """Returns the faults for one call of ``benchmark_model``, and counts it."""
