@@ -80,7 +80,13 @@ class LoadedModel(abc.ABC):
 
 
 class Device(abc.ABC):
-    """Something that runs TFLite models. A context manager: leaving it gives up what it holds."""
+    """Something that runs TFLite models. A context manager: leaving it gives up what it holds.
+
+    Attributes:
+        replaceable: whether another one of a pool takes over what this one cannot measure, as it is throttled.
+    """
+
+    replaceable = False
 
     @abc.abstractmethod
     def info(self) -> DeviceInfo:
@@ -95,14 +101,18 @@ class Device(abc.ABC):
             DeviceError: the device fails.
         """
 
-    @abc.abstractmethod
-    def benchmark(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> Measurement:
-        """Returns the latency of ``model``: loaded, warmed up and timed in one uninterrupted block.
+    def benchmark(
+        self, model: str | os.PathLike[str], options: BenchOptions | None = None, rounds: int = 1
+    ) -> Measurement:
+        """Returns the latency of ``model``: loaded, warmed up and timed in ``rounds`` uninterrupted blocks.
 
         Raises:
             ModelFileError: the file is no model, or the runtime cannot run it.
             DeviceError: the device fails.
         """
+        from tflite_bench.interleave import interleave  # which imports this module
+
+        return interleave(self, [model], options, rounds)[0]
 
     def profile(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> OpProfile:
         """Returns how long each operator of ``model`` takes, where the device's runtime tells.
