@@ -180,6 +180,8 @@ class AdbDevice(Device):
             # A silent phone would else be waited for at every step.
             if (self._lost or not self._adb.answers()) and self._adb.reach() != adb_text.DEVICE:
                 raise DeviceLostError(f"The phone {self._shown} is not there.")
+            if self._lost:
+                self._require_same()
             self._settings.restore()
             self._files.close(keep=self._options.keep_files)
         except BenchError as error:
@@ -226,14 +228,17 @@ class AdbDevice(Device):
         wait_for_return(self._adb, self._shown, self._options.lost_secs, self._welcome)
 
     def _welcome(self) -> None:
+        self._require_same()
+        self._prepare()
+        self._lost = False
+
+    def _require_same(self) -> None:
         found = read_identity(self._adb)
         if found.serial != self._identity.serial:
             raise DeviceError(
                 f"Another phone answers at {self._adb.serial}: expected {self._identity.serial!r}, received "
                 f"{found.serial!r}. Attach the first one again."
             )
-        self._prepare()
-        self._lost = False
 
 
 def read_identity(adb: Adb) -> Identity:

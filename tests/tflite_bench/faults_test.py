@@ -604,12 +604,14 @@ def test_a_command_that_is_never_answered(desk):
 def test_another_phone_in_its_place(desk):
     def exchange() -> None:
         desk.phone.state.properties["ro.serialno"] = "another"
+        desk.phone.commands.clear()
         desk.phone.cut()
 
     desk.phone.at_benchmark(2, exchange)
     ended = desk.run("--lost_secs=10")
     assert ended.code == DEVICE and ended.measured == []
     assert "Another phone answers" in ended.err and "'4a7b0c1d'" in ended.err and "'another'" in ended.err
+    assert not any(word in line for line in desk.phone.commands for word in ("settings", "rm ", "pkill", "benchmark"))
 
 
 def test_cable_out_at_the_end(desk):
