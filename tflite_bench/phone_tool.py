@@ -70,21 +70,22 @@ class PhoneTool(Tool):
         files.hold(self.model)
 
     def execute(self, arguments: Sequence[str], limit_secs: float) -> Finished:
-        """Runs the program once, on files that are checked right before.
+        """Runs the program once, on files that are checked right before, see `tflite_bench.phone_run`.
 
         Raises:
             DeviceLostError: the phone went away.
             DeviceHungError: the program did not end in time and was killed.
             DeviceError: the program cannot be started, or the phone does not keep the files that it was given.
         """
-        run = self._run(arguments, limit_secs)
+        pair = self._program, self.model
         with self._watched():
             for attempt in range(_ATTEMPTS):
                 if attempt:
                     self._files.forget()
                     self._files.put(self._file.path, self._file.sha256, MODEL_SUFFIX)
                     self._files.put(self._executable.path, self._executable.sha256, PROGRAM_SUFFIX)
-                answer = self._answer(run, limit_secs)
+                answer = self._answer(self._run(arguments, limit_secs), limit_secs)
+                self._files.seen[pair] = answer.seen
                 if not answer.stale:
                     break
         if not answer.ran:
@@ -114,6 +115,7 @@ class PhoneTool(Tool):
             arguments=arguments,
             result=self.result_file,
             mask=self._mask,
+            known=self._files.seen.get((self._program, self.model), ""),
             limit_secs=math.ceil(limit_secs) if "timeout" in self._tools else None,
         )
 

@@ -52,6 +52,7 @@ class Phone:
         pushes: all paths that were pushed to.
         benchmarks: the arguments of each call of ``benchmark_model``.
         violations: what broke the protocol.
+        programs: where programs are looked for before its own, with a colon at the end.
         state: settings, modes and heat.
         tree: the file system.
     """
@@ -68,6 +69,7 @@ class Phone:
         self.pushes: list[str] = []
         self.benchmarks: list[list[str]] = []
         self.violations: list[str] = []
+        self.programs = ""
         self.tree = Tree()
         self.state = State(self)
         programs.install(self.tree, self.hardware)
@@ -229,7 +231,7 @@ class Phone:
         """Returns the variables of the phone's programs."""
         root = self.tree.root
         return {
-            "PATH": f"{root}/system/bin",
+            "PATH": f"{self.programs}{root}/system/bin",
             "HOME": str(root),
             "TMPDIR": f"{root}/data/local/tmp",
             "HOSTNAME": self.hardware.device,

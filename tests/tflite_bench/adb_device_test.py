@@ -196,6 +196,27 @@ def test_a_stale_file_of_the_same_name_and_size_is_replaced(
         assert loaded.run(5, 0.0, 10.0).count == 5
 
 
+def test_files_are_hashed_when_loaded_and_when_they_changed(
+    phone: Phone, open_phone: Open, model: pathlib.Path
+) -> None:
+    hashed = phone.root / "data/local/tmp/hashed"
+    real = phone.path("/system/bin/sha256sum").resolve()
+    folder = phone.path("/data/local/tmp/bin")
+    folder.mkdir()
+    (folder / "sha256sum").write_text(f"#!/bin/sh\necho >> {hashed}\nexec {real}\n")
+    (folder / "sha256sum").chmod(0o755)
+    phone.programs = f"{folder}:"
+    with open_phone() as device:
+        for _ in range(2):
+            with device.load(model, QUICK) as loaded:
+                once = hashed.read_text()
+                assert loaded.run(5, 0.0, 10.0).count == 5
+                assert hashed.read_text() == once
+        next(phone.path(path) for path in phone.changes() if path.endswith(".tflite")).touch()
+        with device.load(model, QUICK) as loaded:
+            assert len(hashed.read_text()) == len(once) + 2
+
+
 def test_a_phone_that_does_not_keep_its_files_is_told(phone: Phone, open_phone: Open, model: pathlib.Path) -> None:
     with open_phone() as device, device.load(model, QUICK) as loaded:
         phone.set(flip_bits=99)
