@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tflite_bench import adb_text, phone_cores, phone_identity, phone_state
+from tflite_bench import adb_text, phone_claim, phone_cores, phone_identity, phone_state
 from tflite_bench.adb_phone import Adb
 from tflite_bench.benchmark_binaries import executable_for
 from tflite_bench.binary_model import BinaryModel
@@ -19,6 +19,7 @@ from tflite_bench.limits import Limits
 from tflite_bench.model_file import read_model_file
 from tflite_bench.notices import tell
 from tflite_bench.op_profile import OpProfile
+from tflite_bench.phone_claim import PhoneClaim
 from tflite_bench.phone_files import PhoneFiles, require_tools
 from tflite_bench.phone_identity import Identity
 from tflite_bench.phone_lock import PhoneLock
@@ -28,6 +29,7 @@ from tflite_bench.phone_wait import Comfort, wait_for_return
 from tflite_bench.types import BenchOptions, DeviceInfo
 
 _FRESH_SECS = 1.0
+_LOOK = {**phone_state.COMMANDS, "claim": phone_claim.TOUCH}
 
 
 class AdbDevice(Device):
@@ -60,6 +62,7 @@ class AdbDevice(Device):
         serial = self._identity.serial or adb.serial
         self._comfort = Comfort(self._shown, options)
         self._lock = PhoneLock(serial, self._shown)
+        self._claim = PhoneClaim(adb, self._shown, options.hang_secs)
         self._settings = PhoneSettings(adb, serial, options)
         self._files = PhoneFiles(adb, options.hang_secs)
         try:
@@ -82,6 +85,7 @@ class AdbDevice(Device):
 
     def _prepare(self) -> None:
         """Brings the phone into the state that measuring needs; after opening, and whenever it was away."""
+        self._claim.take()
         self._files.prepare()
         self._settings.apply()
         program = self._files.put(self._executable.path, self._executable.sha256, PROGRAM_SUFFIX)
@@ -176,6 +180,9 @@ class AdbDevice(Device):
             return
         self._closed = True
         self._adb.resume()
+        if not self._claim.taken:  # it is another's: nothing was done to it
+            self._lock.release()
+            return
         try:
             # A silent phone would else be waited for at every step.
             if (self._lost or not self._adb.answers()) and self._adb.reach() != adb_text.DEVICE:
@@ -184,6 +191,7 @@ class AdbDevice(Device):
                 self._require_same()
             self._settings.restore()
             self._files.close(keep=self._options.keep_files)
+            self._claim.release()
         except BenchError as error:
             left = " its changed settings and" if self._settings.changed else ""
             tell(f"{error} What is left there,{left} the folder {self._files.folder}, is put right at the next use.")
@@ -209,7 +217,7 @@ class AdbDevice(Device):
 
     def _look(self) -> tuple[Conditions, bool]:
         with self._watched():
-            answers = self._adb.sections(phone_state.COMMANDS, self._options.hang_secs)
+            answers = self._adb.sections(_LOOK, self._options.hang_secs)
         return phone_state.parse(answers), phone_state.is_awake(answers)
 
     def _be_cool(self) -> None:

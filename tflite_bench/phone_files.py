@@ -150,8 +150,11 @@ class PhoneFiles:
             received = self._push_once(local, name, sha256, size)
             if received == sha256:
                 return
-            with local.open("rb") as file:
-                now = hashlib.file_digest(file, "sha256").hexdigest()
+            try:
+                with local.open("rb") as file:
+                    now = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise ModelFileError(f"Cannot read {local}: {error.strerror}.") from error
             if now != sha256:
                 raise ModelFileError(f"{local} changed while it was copied to the phone. Measure it again.")
         raise DeviceError(

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 from tflite_bench.adb_phone import Adb
-from tflite_bench.cache import cache_folder, read_json, write_json
+from tflite_bench.cache import cache_folder, read_json, told, write_json
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.notices import tell
 from tflite_bench.phone_lock import phone_key
@@ -108,7 +108,8 @@ class PhoneSettings:
         if record:
             write_json(self._record, record)
         else:
-            self._record.unlink(missing_ok=True)
+            with told(self._record):
+                self._record.unlink(missing_ok=True)
 
     @property
     def changed(self) -> bool:
