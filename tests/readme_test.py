@@ -51,13 +51,19 @@ def test_every_tfmeta_command_names_a_verb_and_its_flags(command: str) -> None:
 @pytest.mark.parametrize("flag", sorted(set(re.findall(r"`--([a-z_]+)[=`]", README))))
 def test_every_flag_that_is_named_alone_exists(flag: str) -> None:
     # Every verb takes these without defining them.
-    found = [verb for verb in VERBS if flag in importlib.import_module(f"tfmeta.bin.{verb}").FLAGS]
+    known = [f"tfmeta.bin.{verb}" for verb in VERBS] + [f"tflite_bench.bin.{verb}" for verb in bench_main.VERBS]
+    found = [module for module in known if flag in importlib.import_module(module).FLAGS]
     assert found or flag in ("flagfile", "help")
 
 
 @pytest.mark.parametrize("command", sorted(set(_commands("tflite-bench"))))
-def test_every_tflite_bench_command_names_a_verb(command: str) -> None:
-    assert command.split()[1] in bench_main.VERBS
+def test_every_tflite_bench_command_names_a_verb_and_its_flags(command: str) -> None:
+    _, verb, *words = command.split()
+    assert verb in bench_main.VERBS
+    known = importlib.import_module(f"tflite_bench.bin.{verb}").FLAGS
+    for word in words:
+        if word.startswith("--"):
+            assert word.removeprefix("--").split("=")[0] in known
 
 
 @pytest.mark.parametrize("command", sorted(set(_commands("make"))))

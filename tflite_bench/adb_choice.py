@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 
 from tflite_bench.adb_text import Attached, advice
 from tflite_bench.errors import DeviceError, OptionsError
 
 ALL = "all"
+_MODEL = "?model="
 
 
 def wanted_serials(argument: str, phones: Sequence[Attached], from_environment: str) -> tuple[str, ...]:
     """Returns the serial numbers that are meant, without a look at whether those named are there.
 
     Args:
-        argument: what follows ``adb:``, see `tflite_bench.adb_device.open_adb`.
+        argument: what follows ``adb:``, see `tflite_bench.adb_open.open_adb`.
         phones: what ``adb devices`` lists.
         from_environment: ANDROID_SERIAL, which counts where no serial number is given.
 
@@ -46,3 +48,34 @@ def wanted_serials(argument: str, phones: Sequence[Attached], from_environment: 
     if phone.state.startswith("offline"):  # it may come back in a moment
         return (phone.serial,)
     raise DeviceError(f"The phone {phone.serial} cannot be used: {phone.state}. {advice(phone.state)}")
+
+
+def split_model(argument: str) -> tuple[str, str]:
+    """Returns what comes before ``?model=`` in a device string, and the model's name behind it or ""."""
+    names, _, model = argument.partition(_MODEL)
+    return names, model.strip()
+
+
+def wanted_model(models: Sequence[str], wanted: str) -> str:
+    """Returns the one model whose phones are meant.
+
+    Args:
+        models: maker and model of each phone, at least one.
+        wanted: the model that a person named, with or without its maker; "" where all are of one model.
+
+    Raises:
+        OptionsError: there are several models, and none is named; or none of that name.
+    """
+    counts = collections.Counter(models)
+    listed = ", ".join(f"{count} x {name or 'unknown'}" for name, count in counts.most_common())
+    if not wanted:
+        if len(counts) == 1:
+            return models[0]
+        raise OptionsError(
+            "Expected phones of one model, as latencies of different ones are not comparable. Received: "
+            f"{listed}. Name one of them: 'adb:all{_MODEL}{counts.most_common(1)[0][0]}', in quotes."
+        )
+    for name in counts:
+        if wanted.lower() == name.lower() or name.lower().endswith(f" {wanted.lower()}"):
+            return name
+    raise OptionsError(f"Expected a model that is attached: {listed}. Received: {_MODEL.strip('?')}{wanted}.")

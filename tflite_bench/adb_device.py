@@ -1,47 +1,48 @@
-"""Phones as devices, through adb: ``adb``, ``adb:SERIAL``, ``adb:SERIAL1,SERIAL2`` and ``adb:all``."""
+"""One phone as a device, through adb."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tflite_bench import adb_text, phone_cores, phone_identity, phone_state
-from tflite_bench.adb import attached, find_client, start_server
-from tflite_bench.adb_choice import ALL, wanted_serials
-from tflite_bench.adb_model import PROGRAM_SUFFIX, AdbModel, PhoneTool
+from tflite_bench import adb_text, phone_claim, phone_cores, phone_identity, phone_state
 from tflite_bench.adb_phone import Adb
 from tflite_bench.benchmark_binaries import executable_for
+from tflite_bench.binary_model import BinaryModel
 from tflite_bench.conditions import Conditions
 from tflite_bench.device import Device
 from tflite_bench.device_options import DeviceOptions
-from tflite_bench.errors import BenchError, DeviceError, DeviceLostError, OptionsError
-from tflite_bench.interleave import interleave
+from tflite_bench.errors import BenchError, DeviceError, DeviceHungError, DeviceLostError, OptionsError
+from tflite_bench.limits import Limits
 from tflite_bench.model_file import read_model_file
 from tflite_bench.notices import tell
 from tflite_bench.op_profile import OpProfile
+from tflite_bench.phone_claim import PhoneClaim
 from tflite_bench.phone_files import PhoneFiles, require_tools
 from tflite_bench.phone_identity import Identity
 from tflite_bench.phone_lock import PhoneLock
 from tflite_bench.phone_settings import PhoneSettings
+from tflite_bench.phone_tool import PROGRAM_SUFFIX, PhoneTool
 from tflite_bench.phone_wait import Comfort, wait_for_return
-from tflite_bench.pool import Pool
-from tflite_bench.types import BenchOptions, DeviceInfo, Measurement
+from tflite_bench.types import BenchOptions, DeviceInfo
 
 _FRESH_SECS = 1.0
+_LOOK = {**phone_state.COMMANDS, "claim": phone_claim.TOUCH}
 
 
 class AdbDevice(Device):
     """One phone, locked for this process from opening to closing."""
 
-    def __init__(self, adb: Adb, options: DeviceOptions) -> None:
+    def __init__(self, adb: Adb, options: DeviceOptions, identity: Identity, *, pooled: bool = False) -> None:
         """Takes the phone: locks it, makes it fit to measure and puts the executable there.
 
         Args:
             adb: the way to a phone that takes commands.
             options: how to treat it.
+            identity: what it is, see `read_identity`.
+            pooled: whether other phones can do its work while it is too hot.
 
         Raises:
             DeviceBusyError: another process measures on it.
@@ -50,16 +51,18 @@ class AdbDevice(Device):
         """
         self._adb = adb
         self._options = options
+        self._pooled = pooled
         self._lost = False
         self._closed = False
         self._seen: tuple[float, Conditions] | None = None  # when, and what
-        self._identity = read_identity(adb)
+        self._identity = identity
         require_tools(self._identity, adb.serial)
         self._executable = executable_for(self._identity.abis, options.benchmark_model)
         self._flavour = self._executable.flavour
         serial = self._identity.serial or adb.serial
         self._comfort = Comfort(self._shown, options)
         self._lock = PhoneLock(serial, self._shown)
+        self._claim = PhoneClaim(adb, self._shown, options.hang_secs)
         self._settings = PhoneSettings(adb, serial, options)
         self._files = PhoneFiles(adb, options.hang_secs)
         try:
@@ -82,6 +85,7 @@ class AdbDevice(Device):
 
     def _prepare(self) -> None:
         """Brings the phone into the state that measuring needs; after opening, and whenever it was away."""
+        self._claim.take()
         self._files.prepare()
         self._settings.apply()
         program = self._files.put(self._executable.path, self._executable.sha256, PROGRAM_SUFFIX)
@@ -101,7 +105,7 @@ class AdbDevice(Device):
             serial=self._identity.serial or self._adb.serial,
         )
 
-    def load(self, model: str | os.PathLike[str], options: BenchOptions) -> AdbModel:
+    def load(self, model: str | os.PathLike[str], options: BenchOptions) -> BinaryModel:
         """Returns the model on the phone, having been run once as ``options`` say.
 
         Raises:
@@ -118,15 +122,12 @@ class AdbDevice(Device):
             file,
             mask=self._mask(options),
             tools=self._identity.tools,
+            hang_secs=self._options.hang_secs,
             watched=self._watched,
         )
-        loaded = AdbModel(options, file, tool, self._options.hang_secs, self._flavour)
+        loaded = BinaryModel(file, options, tool, flavour=self._flavour)  # gives up the tool where it fails
         self._flavour = loaded.flavour
         return loaded
-
-    def benchmark(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> Measurement:
-        """Returns the latency of ``model`` in one uninterrupted block."""
-        return interleave(self, [model], options, rounds=1)[0]
 
     def profile(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> OpProfile:
         """Returns how long each operator of ``model`` takes."""
@@ -145,12 +146,19 @@ class AdbDevice(Device):
             return seen[1]
         return self._look()[0]
 
+    @property
+    def limits(self) -> Limits:
+        """What was asked for; the fixed-performance mode lowers clocks by itself."""
+        share = 0.0 if self._settings.mode else self._options.min_clock_share
+        return Limits(self._options.max_thermal_status, share)
+
     def settle(self) -> None:
         """Waits until the phone is there, and cool, each for a bounded time, and tells the screen why.
 
         A phone that does not cool in time is measured all the same: the verdict then tells.
 
         Raises:
+            DeviceHotError: it is too hot, and others of its pool may be cooler; after so much time, no more.
             DeviceLostError: it did not come back in time.
             DeviceError: another phone came back in its place.
         """
@@ -172,12 +180,18 @@ class AdbDevice(Device):
             return
         self._closed = True
         self._adb.resume()
+        if not self._claim.taken:  # it is another's: nothing was done to it
+            self._lock.release()
+            return
         try:
             # A silent phone would else be waited for at every step.
             if (self._lost or not self._adb.answers()) and self._adb.reach() != adb_text.DEVICE:
                 raise DeviceLostError(f"The phone {self._shown} is not there.")
+            if self._lost:
+                self._require_same()
             self._settings.restore()
             self._files.close(keep=self._options.keep_files)
+            self._claim.release()
         except BenchError as error:
             left = " its changed settings and" if self._settings.changed else ""
             tell(f"{error} What is left there,{left} the folder {self._files.folder}, is put right at the next use.")
@@ -188,8 +202,8 @@ class AdbDevice(Device):
     def _watched(self) -> Iterator[None]:
         try:
             yield
-        except DeviceLostError:
-            self._lost = True
+        except (DeviceLostError, DeviceHungError):
+            self._lost = True  # what was running may run still: the phone is prepared anew
             raise
 
     def _mask(self, options: BenchOptions) -> int | None:
@@ -203,11 +217,12 @@ class AdbDevice(Device):
 
     def _look(self) -> tuple[Conditions, bool]:
         with self._watched():
-            answers = self._adb.sections(phone_state.COMMANDS, self._options.hang_secs)
+            answers = self._adb.sections(_LOOK, self._options.hang_secs)
         return phone_state.parse(answers), phone_state.is_awake(answers)
 
     def _be_cool(self) -> None:
-        now = self._comfort.wait(self._look_awake, self._adb.wait, held_clocks=bool(self._settings.mode))
+        held = bool(self._settings.mode)
+        now = self._comfort.wait(self._look_awake, self._adb.wait, held_clocks=held, others=self._pooled)
         self._seen = time.monotonic(), now
 
     def _look_awake(self) -> Conditions:
@@ -221,75 +236,17 @@ class AdbDevice(Device):
         wait_for_return(self._adb, self._shown, self._options.lost_secs, self._welcome)
 
     def _welcome(self) -> None:
+        self._require_same()
+        self._prepare()
+        self._lost = False
+
+    def _require_same(self) -> None:
         found = read_identity(self._adb)
         if found.serial != self._identity.serial:
             raise DeviceError(
                 f"Another phone answers at {self._adb.serial}: expected {self._identity.serial!r}, received "
                 f"{found.serial!r}. Attach the first one again."
             )
-        self._prepare()
-        self._lost = False
-
-
-def open_adb(argument: str, options: DeviceOptions) -> Device:
-    """Returns the phone, or the pool of phones, that follows ``adb:`` in a device string.
-
-    Args:
-        argument: "" for the only phone (or that of ANDROID_SERIAL), a serial number as adb shows it, host:port of one
-            on the network, several with commas between, or "all".
-        options: how to reach and treat them.
-
-    Raises:
-        OptionsError: it names no phone, or leaves open which one.
-        DeviceBusyError: another process measures on it.
-        DeviceError: it cannot be used; the message tells what to do.
-    """
-    client = find_client(options.adb)
-    start_server(client)
-    known = attached(client)
-    serials = wanted_serials(argument, known, os.environ.get("ANDROID_SERIAL", ""))
-    if argument == ALL:
-        for one in known:
-            if not one.usable:
-                tell(f"Measuring without {one.serial}: {one.state}. {adb_text.advice(one.state)}")
-    if argument != ALL and len(serials) == 1:
-        return open_phone(client, serials[0], options)
-    phones: list[AdbDevice] = []
-    # The pool waits for phones that went away, while the others work; each of them looks once and no more.
-    each = dataclasses.replace(options, lost_secs=0.0)
-    try:
-        for serial in serials:
-            try:
-                phones.append(open_phone(client, serial, each))
-            except DeviceError as error:
-                if argument != ALL:
-                    raise
-                tell(f"Measuring without {serial}: {error}")
-        if not phones:
-            raise DeviceError("None of the attached phones can be used. 'tflite-bench devices' tells why.")
-        return Pool(phones, lost_secs=options.lost_secs)
-    except BaseException:
-        for phone in phones:
-            phone.close()
-        raise
-
-
-def open_phone(client: str, serial: str, options: DeviceOptions) -> AdbDevice:
-    """Returns one phone.
-
-    Args:
-        client: path of the adb client.
-        serial: the phone's name for adb.
-        options: how to treat it.
-
-    Raises:
-        DeviceError: it cannot be used; the message tells what to do.
-    """
-    adb = Adb(client, serial)
-    state = adb.reach()
-    if state != adb_text.DEVICE:
-        raise DeviceError(f"The phone {serial} cannot be used: {state}. {adb_text.advice(state)}")
-    return AdbDevice(adb, options)
 
 
 def read_identity(adb: Adb) -> Identity:

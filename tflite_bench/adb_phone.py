@@ -22,6 +22,12 @@ from tflite_bench.errors import DeviceError, DeviceLostError
 # An offline phone that comes back alone does so at adb's next attempt: after 3 s (client 36) or 10 s (client 29).
 _RETURNS_ALONE_SECS = 12.0
 _POLL_SECS = 0.5
+# States of a phone beside adb's own words, see `Adb.reach`.
+SILENT, STARTING = "silent", "starting"
+
+
+class NoAnswerError(DeviceLostError):
+    """A command did not end in time, and its client was killed: the phone is silent, or only that command is."""
 
 
 class NoSpaceError(DeviceError):
@@ -49,6 +55,7 @@ class Adb:
         self.client = client
         self.serial = serial
         self._stop = threading.Event()
+        self._refusal = ""  # what the last attempt to connect said, where it failed
 
     def interrupt(self) -> None:
         """Ends the call that another thread waits for, and refuses new ones until `resume`."""
@@ -88,7 +95,8 @@ class Adb:
             deadline_secs: after so many seconds the client is killed and the phone counts as lost.
 
         Raises:
-            DeviceLostError: the connection ended before the command did, or it took too long.
+            NoAnswerError: it took too long.
+            DeviceLostError: the connection ended before the command did.
         """
         marker = secrets.token_hex(12)
         # In a subshell, so that `exit` in the command does not skip the marker; on a line of its own, so that a
@@ -98,7 +106,8 @@ class Adb:
         result = _unmarked(called.stdout, called.stderr, marker)
         if result is None:
             told = Called("", adb_text.own_lines(called.stderr), called.exit_code)
-            raise DeviceLostError(self._lost(told, deadline_secs))
+            kind = NoAnswerError if called.exit_code is None else DeviceLostError
+            raise kind(self._lost(told, deadline_secs))
         return result
 
     def sections(self, commands: Mapping[str, str], deadline_secs: float = QUICK_SECS) -> dict[str, str]:
@@ -164,21 +173,40 @@ class Adb:
         """Tries once to get through to the phone, in at most a minute; returns its state, ``device`` on success.
 
         An offline phone is given the time in which it comes back by itself; then one on the network is disconnected
-        and connected again. ``silent`` means that adb takes it for present, but it does not answer.
+        and connected again. ``silent`` means that adb takes it for present, but it does not answer; ``starting``, that
+        it answers, but Android's services, which settings are put back by, do not run yet.
         """
         state = self.state()
         deadline = time.monotonic() + _RETURNS_ALONE_SECS
         while state == "offline" and time.monotonic() < deadline:
             self.wait(_POLL_SECS)
             state = self.state()
-        if state == adb_text.DEVICE and self.answers():
-            return state
-        if state in (adb_text.DEVICE, "offline", "not found"):
+        if state == adb_text.DEVICE:
+            state = self._readiness()
+        if state in (SILENT, "offline", "not found"):
             self._connect_again()
             state = self.state()
-            if state == adb_text.DEVICE and not self.answers():
-                state = "silent"
+            if state == adb_text.DEVICE:
+                state = self._readiness()
         return state
+
+    def advice(self, state: str) -> str:
+        """Returns what to do about the phone in ``state``, with what the last attempt to connect to it said."""
+        if state != "not found" or not self._refusal:
+            return adb_text.advice(state)
+        return (
+            f"{self._refusal[0].upper()}{self._refusal[1:]}. Check that its wireless debugging is on, and the address "
+            "and port that it shows there: the port changes."
+        )
+
+    def _readiness(self) -> str:
+        """Returns the state of a phone that adb takes for present."""
+        try:
+            result = self.shell("getprop sys.boot_completed")
+        except DeviceLostError:
+            return SILENT
+        # One that lacks the program cannot be asked.
+        return STARTING if result.exit_code == 0 and result.stdout.strip() != "1" else adb_text.DEVICE
 
     def _connect_again(self) -> None:
         """Ends the connection and makes a new one, as far as that can be done from here."""
@@ -189,6 +217,7 @@ class Adb:
         for _ in range(2):
             self._run(["disconnect", self.serial])
             called = self._run(["connect", self.serial])
+            self._refusal = "" if adb_text.connected(called.stdout, called.stderr) else called.message
             # A phone that refuses, or says nothing for 10 s, does so again.
             if not adb_text.connected(called.stdout, called.stderr) or self.state() == adb_text.DEVICE:
                 return
@@ -199,7 +228,7 @@ class Adb:
         kind = adb_text.trouble(called.stdout, called.stderr)
         if kind in (Trouble.UNKNOWN, Trouble.SERVER):
             return f"The connection to the phone {self.serial} ended in the middle: {called.message}."
-        return f"The phone {self.serial} went away ({kind.value}). {adb_text.advice(kind.value)}"
+        return f"The phone {self.serial} went away ({kind.value}). {self.advice(kind.value)}"
 
 
 def _unmarked(stdout: str, stderr: str, marker: str) -> ShellResult | None:

@@ -60,6 +60,7 @@ _ADVICE = {
     "recovery": "It is in recovery mode: start Android (adb reboot).",
     "sideload": "It waits for an update: start Android (adb reboot).",
     "bootloader": "It is in its bootloader: start Android (fastboot reboot).",
+    "starting": "Android is still starting: unlock the phone if it asks for its code.",
     "not found": "Attach it with USB debugging switched on, or connect it with: adb connect HOST:PORT",
 }
 

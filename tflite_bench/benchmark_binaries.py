@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Sequence
 
 from tflite_bench.benchmark_model import TFLITE
-from tflite_bench.elf import ABIS, elf_abi
+from tflite_bench.elf import ABIS, ARM64, elf_abi
 from tflite_bench.errors import DeviceError, OptionsError
 from tflite_bench.fetch import FLAVOURS, cached
 
@@ -59,7 +59,7 @@ def named_executables(texts: Sequence[str]) -> dict[str, pathlib.Path]:
         if known is None:
             raise OptionsError(
                 f"Expected a benchmark_model executable for one of {', '.join(ABIS)}. Received: {path}, which is no "
-                f"such program. If it is one after all, write {ABIS[-2]}={path}, with the instruction set it is for."
+                f"such program. If it is one after all, write {ARM64}={path}, with the instruction set it is for."
             )
         if known in found:
             raise OptionsError(
@@ -83,9 +83,12 @@ def executable_for(abis: Sequence[str], texts: Sequence[str]) -> Executable:
     named = named_executables(texts)
     for abi in abis:
         if abi in named:
-            with named[abi].open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-                return Executable(named[abi], abi, sha256, file.tell())
+            try:
+                with named[abi].open("rb") as file:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                    return Executable(named[abi], abi, sha256, file.tell())
+            except OSError as error:
+                raise OptionsError(f"Cannot read {named[abi]}: {error.strerror}.") from error
         if not texts:
             for flavour in FLAVOURS:
                 fetched = cached(abi, flavour)
@@ -99,5 +102,5 @@ def executable_for(abis: Sequence[str], texts: Sequence[str]) -> Executable:
         )
     raise DeviceError(
         f"No benchmark_model for this phone: it runs {wanted}. Get the official one with 'tflite-bench fetch "
-        f"--abi={abis[0] if abis else 'arm64-v8a'}', or name your own with --benchmark_model=PATH."
+        f"--abi={abis[0] if abis else ARM64}', or name your own with --benchmark_model=PATH."
     )

@@ -6,9 +6,9 @@ import contextlib
 import dataclasses
 import errno
 import hashlib
-import itertools
 import os
 import pathlib
+import secrets
 import selectors
 import signal
 import subprocess
@@ -25,10 +25,9 @@ from tflite_bench.device import Device
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import DeviceError, ModelFileError, OptionsError
 from tflite_bench.host_info import machine_info
-from tflite_bench.interleave import interleave
 from tflite_bench.model_file import ModelFile, read_model_file
 from tflite_bench.op_profile import OpProfile
-from tflite_bench.types import BenchOptions, DeviceInfo, Measurement
+from tflite_bench.types import BenchOptions, DeviceInfo
 
 _CHUNK_BYTES = 1 << 16
 _MAX_OUTPUT_BYTES = 16 << 20  # some megabytes are the most that a profile of a large model takes
@@ -128,6 +127,33 @@ class Program:
                 pipe.close()
 
 
+class _LocalTool(Tool):
+    """The executable, with a copy of one model in its folder."""
+
+    def __init__(self, program: Program, file: ModelFile, folder: str, cores: frozenset[int], hang_secs: float) -> None:
+        self.hang_secs = hang_secs
+        self.stale_reason = ""
+        self._program, self._folder, self._cores = program, folder, cores
+        # Under a name of its own: a path may hold anything, also what looks like a line of output.
+        base = pathlib.Path(folder) / secrets.token_hex(8)
+        self._copied, self._result = base.with_suffix(".tflite"), base.with_suffix(".result")
+        self.model, self.result_file = self._copied.name, self._result.name
+        try:
+            _copy(file, self._copied)
+        except BaseException:
+            self.close()
+            raise
+
+    def execute(self, arguments: Sequence[str], limit_secs: float) -> Finished:
+        self._result.unlink(missing_ok=True)
+        finished = self._program.run(arguments, limit_secs, self._folder, self._cores)
+        return dataclasses.replace(finished, result=_read_result(self._result))
+
+    def close(self) -> None:
+        for path in (self._copied, self._result):
+            path.unlink(missing_ok=True)
+
+
 class BinaryDevice(Device):
     """This machine, with a ``benchmark_model`` executable."""
 
@@ -141,7 +167,6 @@ class BinaryDevice(Device):
         self._program = Program(path)
         self._options = options
         self._folder = tempfile.TemporaryDirectory(prefix="tflite_bench_")
-        self._numbers = itertools.count()
         self._flavour = TFLITE
 
     def info(self) -> DeviceInfo:
@@ -152,32 +177,10 @@ class BinaryDevice(Device):
         """Returns the model, having been run once as ``options`` say."""
         file = read_model_file(model)
         cores = host_cores.chosen_cores(options.pin)
-        # Under a name of its own: a path may hold anything, also what looks like a line of output.
-        base = pathlib.Path(self._folder.name) / str(next(self._numbers))
-        copied, result = base.with_suffix(".tflite"), base.with_suffix(".result")
-        try:
-            _copy(file, copied)
-        except BaseException:
-            copied.unlink(missing_ok=True)
-            raise
-
-        def execute(arguments: Sequence[str], limit_secs: float) -> Finished:
-            result.unlink(missing_ok=True)
-            finished = self._program.run(arguments, limit_secs, self._folder.name, cores)
-            return dataclasses.replace(finished, result=_read_result(result))
-
-        def close() -> None:
-            for path in (copied, result):
-                path.unlink(missing_ok=True)
-
-        tool = Tool(execute, copied.name, result.name, self._options.hang_secs, close)
+        tool = _LocalTool(self._program, file, self._folder.name, cores, self._options.hang_secs)
         loaded = BinaryModel(file, options, tool, flavour=self._flavour)
         self._flavour = loaded.flavour
         return loaded
-
-    def benchmark(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> Measurement:
-        """Returns the latency of ``model`` in one uninterrupted block."""
-        return interleave(self, [model], options, rounds=1)[0]
 
     def profile(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> OpProfile:
         """Returns how long each operator of ``model`` takes."""

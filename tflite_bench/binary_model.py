@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 from tflite_bench import benchmark_model
 from tflite_bench.benchmark_model import Output, Runs
@@ -46,26 +48,34 @@ class Finished:
     result: bytes | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Tool:
-    """How a ``benchmark_model`` executable is run, with one model put where it can read it.
+class Tool(Protocol):
+    """A ``benchmark_model`` executable, with one model put where it can read it.
 
     Attributes:
-        execute: runs the program with the given arguments (its own name not among them) for at most the given
-            seconds, and returns what it left. It removes ``result_file`` before, so that the file of an earlier run
-            is never taken for this one's. It raises `DeviceLostError` where the device went away, and `DeviceError`
-            where the program cannot be started or did not end in time, having killed it.
         model: the model's path as the program sees it.
         result_file: likewise a path that the program can write to, or None.
         hang_secs: seconds that a run may take beyond what it is meant to take.
-        close: takes the model away again; called once, also where loading the model fails.
+        stale_reason: why a run may have timed another file than the one that was asked for, or "".
     """
 
-    execute: Callable[[Sequence[str], float], Finished]
     model: str
     result_file: str | None
     hang_secs: float
-    close: Callable[[], None]
+    stale_reason: str
+
+    def execute(self, arguments: Sequence[str], limit_secs: float) -> Finished:
+        """Runs the program with ``arguments`` for at most ``limit_secs`` seconds, and returns what it left.
+
+        ``result_file`` is removed before, so that the file of an earlier run is never taken for this one's.
+
+        Raises:
+            DeviceLostError: the device went away.
+            DeviceHungError: the program did not end in time and was killed.
+            DeviceError: the program cannot be started.
+        """
+
+    def close(self) -> None:
+        """Takes the model away again; called once, also where loading the model fails."""
 
 
 class BinaryModel(LoadedModel):
@@ -112,12 +122,37 @@ class BinaryModel(LoadedModel):
         self._init_secs = output.init_ms / _MS_PER_SEC
         if any("Falling back to OpenGL" in text for text in output.warnings):
             tell(f"{file.path.name}: the GPU delegate runs with OpenGL, as the device has no OpenCL that it can use.")
-        self.startup = Startup(output.init_ms, output.first_inference_ms, output.peak_memory_mb)
+        self._started: list[Output] = [output]
+        self.startup = self._startup()
         self.delegation = output.delegation
+
+    @property
+    def stale_reason(self) -> str:
+        """Why a block may be of another file."""
+        return self._tool.stale_reason
 
     def run(self, num_runs: int, min_secs: float, max_secs: float) -> Block:
         """Returns the block of one run of the program, after a short warm-up of its own (`BLOCK_WARMUP_SECS`)."""
-        return self._call(self._runs(num_runs, min_secs, max_secs)).block
+        output = self._call(self._runs(num_runs, min_secs, max_secs))
+        self._started.append(output)
+        self.startup = self._startup()
+        return output.block
+
+    def _startup(self) -> Startup:
+        """What starting cost, over all runs: each of them is a new process."""
+
+        def median(values: Iterable[float | None]) -> float | None:
+            known = [value for value in values if value is not None]
+            return statistics.median(known) if known else None
+
+        started = self._started
+        return Startup(
+            statistics.median(each.init_ms for each in started),
+            median(each.first_inference_ms for each in started) or 0.0,
+            median(each.peak_memory_mb for each in started),
+            len(started),
+            started[0].warmup,
+        )
 
     def profile(self) -> OpProfile:
         """Returns the times of single operators, over as many inferences as the options ask for.

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from tflite_bench.errors import BenchError
+from tflite_bench.errors import DeviceError
 
 
 def cache_folder(*parts: str) -> pathlib.Path:
@@ -20,31 +20,53 @@ def cache_folder(*parts: str) -> pathlib.Path:
     specification has it: https://specifications.freedesktop.org/basedir-spec/latest/
 
     Raises:
-        BenchError: it cannot be made.
+        DeviceError: it cannot be made.
     """
     given = os.environ.get("XDG_CACHE_HOME", "")
     base = pathlib.Path(given) if os.path.isabs(given) else pathlib.Path(os.path.expanduser("~")) / ".cache"
     folder = base.joinpath("tflite_bench", *parts)
-    try:
+    with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BenchError(
-            f"Cannot make the cache folder {folder}: {error.strerror}. "
-            "Set XDG_CACHE_HOME to a folder that can be written."
-        ) from error
     return folder
 
 
 @contextmanager
-def written_whole(path: pathlib.Path) -> Iterator[BinaryIO]:
-    """Context manager: a file that takes the place of ``path`` on leaving, whole and on the disk, or not at all."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
+def told(path: pathlib.Path) -> Iterator[None]:
+    """Context manager: trouble of the system with ``path`` in the cache becomes an error that says what to do.
+
+    Raises:
+        DeviceError: instead of an OSError.
+    """
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        yield
+    except OSError as error:
+        raise DeviceError(
+            f"Cannot use {path} in the cache: {error.strerror or error}. Make room, or set XDG_CACHE_HOME to a folder "
+            "that can be written."
+        ) from error
+
+
+@contextmanager
+def written_whole(path: pathlib.Path) -> Iterator[BinaryIO]:
+    """Context manager: a file that takes the place of ``path`` on leaving, whole and on the disk, or not at all.
+
+    Raises:
+        DeviceError: it cannot be made or finished; what the block raises stays as it is.
+    """
+    with told(path):
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
+    file = os.fdopen(descriptor, "wb")
+    try:
+        try:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+            with told(path):
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            with told(path):
+                file.close()  # writes what is left, which may fail again
+        with told(path):
+            os.replace(temporary, path)
     except BaseException:
         pathlib.Path(temporary).unlink(missing_ok=True)
         raise
@@ -52,7 +74,7 @@ def written_whole(path: pathlib.Path) -> Iterator[BinaryIO]:
 
 def write_json(path: pathlib.Path, data: Mapping[str, Any]) -> None:
     """Writes ``data`` to ``path``, whole or not at all."""
-    with written_whole(path) as file:
+    with written_whole(path) as file, told(path):
         file.write((json.dumps(data, indent=2, sort_keys=True) + "\n").encode())
 
 

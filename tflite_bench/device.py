@@ -16,6 +16,7 @@ from tflite_bench.block import Block
 from tflite_bench.conditions import Conditions
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import OptionsError
+from tflite_bench.limits import Limits
 from tflite_bench.model_file import ModelFile
 from tflite_bench.op_profile import OpProfile
 from tflite_bench.types import BenchOptions, Delegation, DeviceInfo, Measurement, Startup
@@ -25,7 +26,7 @@ T = TypeVar("T")
 # First word of a device string -> "module:function"; the function gets the text after the colon and
 # the `DeviceOptions`.
 DEVICES = {
-    "adb": "tflite_bench.adb_device:open_adb",
+    "adb": "tflite_bench.adb_open:open_adb",
     "binary": "tflite_bench.binary:open_binary",
     "host": "tflite_bench.host:open_host",
 }
@@ -79,7 +80,13 @@ class LoadedModel(abc.ABC):
 
 
 class Device(abc.ABC):
-    """Something that runs TFLite models. A context manager: leaving it gives up what it holds."""
+    """Something that runs TFLite models. A context manager: leaving it gives up what it holds.
+
+    Attributes:
+        replaceable: whether another one of a pool takes over what this one cannot measure, as it is throttled.
+    """
+
+    replaceable = False
 
     @abc.abstractmethod
     def info(self) -> DeviceInfo:
@@ -94,14 +101,18 @@ class Device(abc.ABC):
             DeviceError: the device fails.
         """
 
-    @abc.abstractmethod
-    def benchmark(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> Measurement:
-        """Returns the latency of ``model``: loaded, warmed up and timed in one uninterrupted block.
+    def benchmark(
+        self, model: str | os.PathLike[str], options: BenchOptions | None = None, rounds: int = 1
+    ) -> Measurement:
+        """Returns the latency of ``model``: loaded, warmed up and timed in ``rounds`` uninterrupted blocks.
 
         Raises:
             ModelFileError: the file is no model, or the runtime cannot run it.
             DeviceError: the device fails.
         """
+        from tflite_bench.interleave import interleave  # which imports this module
+
+        return interleave(self, [model], options, rounds)[0]
 
     def profile(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> OpProfile:
         """Returns how long each operator of ``model`` takes, where the device's runtime tells.
@@ -119,6 +130,11 @@ class Device(abc.ABC):
     def conditions(self) -> Conditions | None:
         """Returns the device's state now, or None where it does not tell."""
         return None
+
+    @property
+    def limits(self) -> Limits:
+        """How hot and how slow the device may be to be believed."""
+        return Limits()
 
     def settle(self) -> None:
         """Waits, with a bound, until the device is fit to measure: cool enough, and there.

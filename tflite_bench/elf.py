@@ -7,7 +7,8 @@ import struct
 
 # Machine numbers of the ELF specification (e_machine) and Android's names of them:
 # https://developer.android.com/ndk/guides/abis
-_ABIS = {3: "x86", 40: "armeabi-v7a", 62: "x86_64", 183: "arm64-v8a", 243: "riscv64"}
+ARM64 = "arm64-v8a"
+_ABIS = {3: "x86", 40: "armeabi-v7a", 62: "x86_64", 183: ARM64, 243: "riscv64"}
 ABIS = tuple(_ABIS.values())
 _MAGIC = b"\x7fELF"
 _HEADER_BYTES = 20

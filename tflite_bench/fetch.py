@@ -20,7 +20,7 @@ import urllib.request
 from typing import BinaryIO
 
 from tflite_bench.benchmark_model import LITERT, TFLITE
-from tflite_bench.cache import cache_folder, read_json, write_json, written_whole
+from tflite_bench.cache import cache_folder, read_json, told, write_json, written_whole
 from tflite_bench.elf import elf_abi
 from tflite_bench.errors import DownloadError, OptionsError
 
@@ -177,23 +177,27 @@ def _store(
     download = folder / f"download-{os.getpid()}"
     with written_whole(download) as file:
         while chunk := source.read(2**20):
-            file.write(chunk)
+            with told(download):
+                file.write(chunk)
             if file.tell() > _MAX_BYTES:
                 raise DownloadError(f"{url} is larger than any benchmark_model. Check the address.")
         # Of a connection that ends early the library says nothing.
         if length is not None and file.tell() != length:
             raise DownloadError(f"The download of {url} broke off: {file.tell()} of {length} bytes. Try again.")
     try:
-        found = _checked(download, target, flavour, url, sha256)
-        # The record names the file and is written last: at no moment does it tell of another one.
-        os.replace(download, found.path)
+        with told(download):
+            found = _checked(download, target, flavour, url, sha256)
+            # The record names the file and is written last: at no moment does it tell of another one.
+            os.replace(download, found.path)
     finally:
-        download.unlink(missing_ok=True)
+        with told(download):
+            download.unlink(missing_ok=True)
     record = {"file": found.path.name, "sha256": found.sha256, "url": url, "date": found.date}
     write_json(folder / "fetched.json", record)
     for old in folder.glob("benchmark_model-*"):
         if old != found.path:
-            old.unlink(missing_ok=True)
+            with told(old):
+                old.unlink(missing_ok=True)
     return found
 
 

@@ -92,8 +92,8 @@ class HostModel(LoadedModel):
                 _fill_inputs(self._interpreter, file, np.random.default_rng(options.seed))
                 invoke = self._interpreter.invoke
                 first_ms = _timed(invoke, 1, 0.0, options.max_secs)[0]
-            _timed(invoke, options.warmup_runs, options.warmup_min_secs, options.max_secs)
-        self.startup = Startup(init_ms, first_ms, memory.mb)
+            warmup = _timed(invoke, options.warmup_runs, options.warmup_min_secs, options.max_secs)
+        self.startup = Startup(init_ms, first_ms, memory.mb, warmup=Block.of_times(warmup) if warmup else None)
 
     def run(self, num_runs: int, min_secs: float, max_secs: float) -> Block:
         """Returns one block with its single times, after a short warm-up of its own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import os
 from collections.abc import Callable, Sequence
@@ -104,8 +105,18 @@ def _measure(
         blocks = _run_rounds(loaded, options, rounds, on_block)
         after = device.conditions()
         info = device.info()
+        limits = dataclasses.replace(device.limits, pin=options.pin)
         return [
-            summarise(one, timed, device=info, options=options, started_at=started_at, before=before, after=after)
+            summarise(
+                one,
+                timed,
+                device=info,
+                options=options,
+                started_at=started_at,
+                before=before,
+                after=after,
+                limits=limits,
+            )
             for one, timed in zip(loaded, blocks, strict=True)
         ]
 

@@ -7,7 +7,7 @@ import dataclasses
 import shlex
 from typing import Any
 
-from tflite_bench import adb_text, phone_identity, phone_lock, phone_state
+from tflite_bench import adb_text, phone_claim, phone_identity, phone_lock, phone_state
 from tflite_bench.adb import attached, find_client, start_server
 from tflite_bench.adb_phone import Adb
 from tflite_bench.adb_text import Attached
@@ -100,7 +100,8 @@ def _phone_entry(client: str, phone: Attached, options: DeviceOptions) -> Entry:
 
 
 def _known_entry(adb: Adb, device: str, options: DeviceOptions) -> Entry:
-    identity = phone_identity.parse(adb.sections(phone_identity.COMMANDS))
+    told = adb.sections({**phone_identity.COMMANDS, "claim": phone_claim.LOOK})
+    identity = phone_identity.parse(told)
     entry = Entry(
         device,
         READY,
@@ -110,8 +111,8 @@ def _known_entry(adb: Adb, device: str, options: DeviceOptions) -> Entry:
         cores=identity.cores.count,
         core_groups=str(identity.cores),
     )
-    holder = phone_lock.holder(identity.serial or adb.serial)
-    if holder is not None:
+    holder = phone_lock.holder(identity.serial or adb.serial) or phone_claim.holder(told["claim"])
+    if holder:
         return dataclasses.replace(entry, state=IN_USE, reason=f"By {holder}.")
     answers = adb.sections({**phone_state.COMMANDS, "space": f"df -k {shlex.quote(ROOT)}"})
     entry = dataclasses.replace(entry, conditions=phone_state.parse(answers), free_mb=free_mb(answers["space"]))

@@ -44,12 +44,15 @@ class PhoneFiles:
 
     Attributes:
         folder: where it is.
+        seen: by the paths of an executable and a model, what the phone's file system told of them when their hashes
+            were right, see `tflite_bench.phone_run.PhoneAnswer.seen`.
     """
 
     def __init__(self, adb: Adb, hang_secs: float) -> None:
         self.folder = folder_of_this_computer()
         self._adb = adb
         self._hang_secs = hang_secs
+        self.seen: dict[tuple[str, str], str] = {}
         self._present: dict[str, int] = {}  # name -> size in bytes, the one used longest ago first
         self._users: dict[str, int] = {}
 
@@ -125,6 +128,7 @@ class PhoneFiles:
     def forget(self) -> None:
         """Makes `put` push every file anew: what was there may have changed."""
         self._present.clear()
+        self.seen.clear()
 
     def close(self, *, keep: bool) -> None:
         """Removes the folder, or only what nobody can use again.
@@ -146,8 +150,11 @@ class PhoneFiles:
             received = self._push_once(local, name, sha256, size)
             if received == sha256:
                 return
-            with local.open("rb") as file:
-                now = hashlib.file_digest(file, "sha256").hexdigest()
+            try:
+                with local.open("rb") as file:
+                    now = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise ModelFileError(f"Cannot read {local}: {error.strerror}.") from error
             if now != sha256:
                 raise ModelFileError(f"{local} changed while it was copied to the phone. Measure it again.")
         raise DeviceError(

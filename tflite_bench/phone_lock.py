@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -12,7 +13,7 @@ import sys
 import time
 from typing import IO, Any
 
-from tflite_bench.cache import cache_folder
+from tflite_bench.cache import cache_folder, told
 from tflite_bench.errors import DeviceBusyError
 
 _ATTEMPTS, _PAUSE_SECS = 3, 0.05
@@ -51,11 +52,21 @@ class PhoneLock:
 
         Raises:
             DeviceBusyError: another process, or another device of this one, holds it.
+            DeviceError: the lock's file cannot be written.
         """
-        self._file: IO[str] | None = _lock_file(serial).open("a+", encoding="utf-8")
+        self._file: IO[str] | None = None
+        path = _lock_file(serial)
+        try:
+            with told(path):
+                self._take(path, shown)
+        except BaseException:
+            self.release()
+            raise
+
+    def _take(self, path: pathlib.Path, shown: str) -> None:
+        self._file = path.open("a+", encoding="utf-8")
         if not any(map(_tried_again, [self._file] * _ATTEMPTS)):
             holder = _read_holder(self._file)
-            self.release()
             raise DeviceBusyError(
                 f"The phone {shown} is in use by {holder}. Two measurements at a time would disturb each other: wait "
                 "for it, stop it, or take another phone."
@@ -67,13 +78,19 @@ class PhoneLock:
     def release(self) -> None:
         """Gives the phone to others; a second call does nothing."""
         if self._file is not None:
-            self._file.close()  # the last descriptor: with it goes the lock
+            with contextlib.suppress(OSError):  # of a full disk, where the name of the holder is left to write
+                self._file.close()  # the last descriptor: with it goes the lock
             self._file = None
 
 
 def holder(serial: str) -> Holder | None:
-    """Returns who holds the phone, or None."""
-    with _lock_file(serial).open("a+", encoding="utf-8") as file:
+    """Returns who holds the phone, or None.
+
+    Raises:
+        DeviceError: the lock's file cannot be opened.
+    """
+    path = _lock_file(serial)
+    with told(path), path.open("a+", encoding="utf-8") as file:
         return None if _try_lock(file) else _read_holder(file)
 
 

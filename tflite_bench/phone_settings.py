@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import pathlib
 import re
+from collections.abc import Mapping
 
 from tflite_bench.adb_phone import Adb
-from tflite_bench.cache import cache_folder, read_json, write_json
+from tflite_bench.cache import cache_folder, read_json, told, write_json
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.notices import tell
 from tflite_bench.phone_lock import phone_key
@@ -48,7 +49,7 @@ class PhoneSettings:
         Raises:
             DeviceLostError: the phone went away.
         """
-        self.restore()  # what a killed process left
+        left = self._restore()  # what a killed process left, and the phone refused to take back
         before: dict[str, str] = {}
         if self._options.keep_awake:
             stay_on = self._adb.shell(f"settings get {_STAY_ON}", self._options.hang_secs).stdout.strip()
@@ -56,6 +57,7 @@ class PhoneSettings:
                 before["stay_on"] = stay_on
         if self._options.fixed_performance:
             before["fixed_performance"] = "false"  # it cannot be read, and is off on every phone as it is sold
+        before |= left  # what is there now is not what it was at first
         if before:
             write_json(self._record, before)
         if self._options.keep_awake:
@@ -63,31 +65,51 @@ class PhoneSettings:
         if self._options.fixed_performance:
             refused = self._set_fixed("true")
             if refused:
-                write_json(self._record, {key: value for key, value in before.items() if key != "fixed_performance"})
+                self._keep({key: value for key, value in before.items() if key != "fixed_performance"} | left)
                 tell(f"The phone {self._adb.serial} is measured without its fixed-performance mode: {refused[0]}")
             else:
                 self.mode = FIXED_PERFORMANCE
 
     def restore(self) -> None:
-        """Puts back what the record tells of, and then removes the record; does nothing where there is none.
+        """Puts back what the record tells of; does nothing where there is none.
+
+        What the phone refuses stays in the record, for the next time.
 
         Raises:
             DeviceLostError: the phone went away; the record stays.
         """
+        self._restore()
+
+    def _restore(self) -> dict[str, str]:
+        """As `restore`; returns what the phone refused."""
         self.mode = ""
         before = read_json(self._record) or {}
         stay_on = str(before.get("stay_on", ""))
-        refused = []
+        refused, left = [], {}
         if _VALUE.fullmatch(stay_on):  # the record is a file: it may hold anything
             put = f"settings delete {_STAY_ON}" if stay_on == "null" else f"settings put {_STAY_ON} {stay_on}"
             result = self._adb.shell(f"{put} >/dev/null; settings get {_STAY_ON}", self._options.hang_secs)
             if result.stdout.strip() != stay_on:
                 refused.append(f"{put} ({' '.join((result.stdout + result.stderr).split())})")
+                left["stay_on"] = stay_on
         if "fixed_performance" in before:
-            refused += self._set_fixed("false")
+            words = self._set_fixed("false")
+            refused += words
+            left |= {"fixed_performance": "false"} if words else {}
         if refused:
-            tell(f"The phone {self._adb.serial} refuses to get its settings back. Try: adb shell {'; '.join(refused)}")
-        self._record.unlink(missing_ok=True)
+            tell(
+                f"The phone {self._adb.serial} refuses to get its settings back; the next use tries it again. By hand: "
+                f"adb shell {'; '.join(refused)}"
+            )
+        self._keep(left)
+        return left
+
+    def _keep(self, record: Mapping[str, str]) -> None:
+        if record:
+            write_json(self._record, record)
+        else:
+            with told(self._record):
+                self._record.unlink(missing_ok=True)
 
     @property
     def changed(self) -> bool:

@@ -40,9 +40,9 @@ def parse(answers: Mapping[str, str]) -> Conditions:
     battery_c = None if tenths is None else tenths / 10
     heard = answers["thermal"], answers["zones"]
     # A processor is at 60 degrees and more whenever it works, so it says nothing of how hot the phone is.
-    known = (_service_temperature(heard[0], _SKIN), _zone_temperature(heard[1], _SKIN_ZONES))
-    known += (_service_temperature(heard[0], _BATTERY), battery_c)
-    cpu = (_service_temperature(heard[0], _CPU), _zone_temperature(heard[1], _CPU_ZONES))
+    skin = [_service_temperature(heard[0], _SKIN), _zone_temperature(heard[1], _SKIN_ZONES)]
+    known = [*skin, _service_temperature(heard[0], _BATTERY), battery_c]
+    cpu = [_service_temperature(heard[0], _CPU), _zone_temperature(heard[1], _CPU_ZONES)]
     return Conditions(
         thermal_status=min(int(status.group(1)), 6) if status else None,
         temperature_c=next((value for value in known if value is not None), None),

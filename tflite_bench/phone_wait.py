@@ -10,7 +10,7 @@ from tflite_bench import adb_text
 from tflite_bench.adb_phone import Adb
 from tflite_bench.conditions import THERMAL_STATUS, Conditions
 from tflite_bench.device_options import DeviceOptions
-from tflite_bench.errors import DeviceLostError
+from tflite_bench.errors import DeviceHotError, DeviceLostError
 from tflite_bench.notices import tell
 
 _COOL_POLL_SECS = 5.0
@@ -34,10 +34,16 @@ class Comfort:
         self._shown = shown
         self._options = options
         self._stays_hot = False
+        self._hot_since: float | None = None
         self._told_battery = False
 
     def wait(
-        self, look: Callable[[], Conditions], sleep: Callable[[float], None], *, held_clocks: bool = False
+        self,
+        look: Callable[[], Conditions],
+        sleep: Callable[[float], None],
+        *,
+        held_clocks: bool = False,
+        others: bool = False,
     ) -> Conditions:
         """Returns the conditions once they are good, or after ``options.cool_secs`` as they are then.
 
@@ -45,6 +51,10 @@ class Comfort:
             look: reads the conditions.
             sleep: waits for so many seconds.
             held_clocks: whether the phone is in a mode that lowers the clocks by itself.
+            others: whether other phones can do the work meanwhile.
+
+        Raises:
+            DeviceHotError: with ``others``, instead of waiting.
         """
         limits = dataclasses.replace(self._options, min_clock_share=0.0) if held_clocks else self._options
         most_secs = self._options.cool_secs / (_HURRY if self._stays_hot else 1)
@@ -53,7 +63,11 @@ class Comfort:
             now = look()
             hot = too_hot(now, limits)
             waited = time.monotonic() - begin
-            if not hot or waited >= most_secs:
+            if others and hot and not self._stays_hot:
+                waited = self._hot_for()
+                if waited < most_secs:
+                    raise DeviceHotError(f"The phone {self._shown} {hot}.")
+            if not hot or waited >= most_secs or others:
                 break
             if not told:
                 tell(f"The phone {self._shown} {hot}: waiting up to {most_secs:.0f} s until it is cool.")
@@ -63,8 +77,15 @@ class Comfort:
             end = f"still {hot}: measuring it all the same" if hot else "is cool again"
             tell(f"The phone {self._shown} {end}, after {waited:.0f} s.")
         self._stays_hot = bool(hot)
+        self._hot_since = self._hot_since if hot else None
         self._tell_of_battery(now.battery_percent)
         return now
+
+    def _hot_for(self) -> float:
+        """Returns for how many seconds it has been hot whenever it was looked at."""
+        if self._hot_since is None:
+            self._hot_since = time.monotonic()
+        return time.monotonic() - self._hot_since
 
     def _tell_of_battery(self, percent: int | None) -> None:
         if percent is not None and percent <= _LOW_BATTERY_PERCENT and not self._told_battery:
@@ -86,7 +107,9 @@ def too_hot(now: Conditions, options: DeviceOptions) -> str:
     return ""
 
 
-def wait_for_return(adb: Adb, shown: str, lost_secs: float, welcome: Callable[[], None]) -> None:
+def wait_for_return(
+    adb: Adb, shown: str, lost_secs: float, welcome: Callable[[], None], *, state: str | None = None
+) -> None:
     """Waits until the phone takes commands again and ``welcome`` could prepare it.
 
     Args:
@@ -94,13 +117,14 @@ def wait_for_return(adb: Adb, shown: str, lost_secs: float, welcome: Callable[[]
         shown: what to call it.
         lost_secs: how long to wait at most; the last attempt may take up to a minute longer.
         welcome: called when it is back; raises `DeviceLostError` where it went away again meanwhile.
+        state: what `Adb.reach` has just told, or None to ask.
 
     Raises:
         DeviceLostError: it did not come back in time.
     """
     begin, said = time.monotonic(), ""
     while True:
-        state = adb.reach()
+        state = adb.reach() if state is None else state
         if state == adb_text.DEVICE:
             try:
                 welcome()
@@ -111,11 +135,12 @@ def wait_for_return(adb: Adb, shown: str, lost_secs: float, welcome: Callable[[]
         waited = time.monotonic() - begin
         if waited >= lost_secs:
             within = f"did not come back within {waited:.0f} s" if lost_secs else "is away"
-            raise DeviceLostError(f"The phone {shown} {within} ({state}). {adb_text.advice(state)}")
+            raise DeviceLostError(f"The phone {shown} {within} ({state}). {adb.advice(state)}")
         if state != said:
             left = lost_secs - waited
-            tell(f"The phone {shown} is away ({state}): waiting up to {left:.0f} s. {adb_text.advice(state)}")
+            tell(f"The phone {shown} is away ({state}): waiting up to {left:.0f} s. {adb.advice(state)}")
             said = state
         adb.wait(_LOST_POLL_SECS)
+        state = None
     if said:
         tell(f"The phone {shown} is back after {time.monotonic() - begin:.0f} s.")

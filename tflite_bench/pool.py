@@ -10,12 +10,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from tflite_bench.block import Block
 from tflite_bench.device import Device, LoadedModel
-from tflite_bench.errors import DeviceBusyError, DeviceError, DeviceLostError, OptionsError
-from tflite_bench.interleave import interleave
+from tflite_bench.errors import (
+    DeviceBusyError,
+    DeviceError,
+    DeviceHotError,
+    DeviceHungError,
+    DeviceLostError,
+    OptionsError,
+)
 from tflite_bench.notices import tell
-from tflite_bench.types import BenchOptions, DeviceInfo, Measurement
+from tflite_bench.op_profile import OpProfile
+from tflite_bench.types import BenchOptions, DeviceInfo
 
 T = TypeVar("T")
 
@@ -24,6 +30,10 @@ REST_SECS = 60.0
 MAX_REST_SECS = 960.0
 # While every device is away, one of them is looked for this often.
 _LOOK_SECS = 1.0
+# A hot device is looked at this often while it cools; it knows itself when that has lasted long enough.
+HOT_REST_SECS = 5.0
+# So many devices that are else in order are enough to say that it is the job that fails.
+_WITNESSES = 2
 
 
 @dataclasses.dataclass
@@ -32,6 +42,7 @@ class _Member:
     info: DeviceInfo
     name: str
     busy: bool = False
+    done: int = 0  # jobs since it was last set aside
     failures: int = 0  # in a row
     error: DeviceError | None = None  # why it is set aside; None while it is in order
     back_at: float = 0.0  # when it may be tried again
@@ -41,8 +52,10 @@ class Pool(Device):
     """Several devices of one model as one device.
 
     `run_job` gives each job a device that nothing else uses. A device that fails gets the job once more, as a phone
-    may have been disturbed; one that was lost or is in other hands does not. Then it is set aside and the job goes to
-    another. After a rest, whoever finds no other device free tries it again. All of this is told on the screen.
+    may have been disturbed; one that was lost, hung or is in other hands does not. Then the job goes to another. Where
+    that one manages it, the first is set aside; a job that fails on two devices that are else in order is at fault
+    itself. After a rest, whoever finds no other device free tries it again. A device that is too hot, or stays
+    throttled, rests as well while others can take its work. All of this is told on the screen.
 
     Latencies of different models are not comparable. So all devices must have the same `DeviceInfo.fingerprint`: that
     of most of them, or of the first in the list among equally many. The others are left out, which is told.
@@ -90,37 +103,59 @@ class Pool(Device):
         return dataclasses.replace(self._members[0].info, serial=serials)
 
     def load(self, model: str | os.PathLike[str], options: BenchOptions) -> LoadedModel:
-        """Returns the model on a free device, which is the model's own until it is closed."""
-        member = self._lease()
-        try:
-            return _Lent(member.device.load(model, options), lambda: self._give_back(member))
-        except BaseException:
-            self._give_back(member)
-            raise
+        """Raises an error: a model stays on one device, so it is loaded within `run_job`."""
+        raise OptionsError("A pool loads no model by itself: expected run_job(lambda device: device.load(...)).")
 
-    def benchmark(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> Measurement:
-        """Returns the latency of ``model`` in one uninterrupted block on a free device."""
-        return interleave(self, [model], options, rounds=1)[0]
+    def profile(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> OpProfile:
+        """Returns how long each operator of ``model`` takes on a free device."""
+        return self.run_job(lambda device: device.profile(model, options))
 
     def run_job(self, job: Callable[[Device], T]) -> T:
         """Returns ``job(device)`` of the first device that manages it.
 
         Raises:
-            DeviceError: no device is left; the text names each and why. Or the pool was interrupted.
+            DeviceError: what ``job`` raised on two devices that are else in order, or on all of them. Or no device is
+                left; the text names each and why. Or the pool was interrupted.
             BenchError: what ``job`` raised besides.
         """
+        failed: list[tuple[_Member, int, DeviceError]] = []
+        throttled: list[_Member] = []
         while True:
-            member = self._lease()
+            member = self._lease([one for one, _, _ in failed], throttled)
             try:
+                # The last one measures all the same.
+                member.device.replaceable = len(throttled) + 1 < len(self._members)
                 result = self._tried(member, job)
-            except DeviceError as error:
+            except (DeviceLostError, DeviceBusyError) as error:
                 self._set_aside(member, error)
+            except DeviceHotError as error:
+                throttled += [member] if error.measured else []
+                self._set_aside(member, error)
+            except DeviceError as error:
+                failed.append((member, member.done, error))
+                self._give_back(member)
+                if self._interrupted:
+                    raise
+                if self._is_at_fault(failed):
+                    names = " and ".join(one.name for one, _, _ in failed)
+                    raise type(error)(f"{error} It was tried on {names}." if len(failed) > 1 else str(error)) from error
+                tell(f"{member.name}: {error} Another device tries it.")
             except BaseException:
                 self._give_back(member)
                 raise
             else:
                 self._give_back(member, proven=True)
+                for one, done, why in failed:
+                    self._blame(one, done, why)
                 return result
+
+    def _is_at_fault(self, failed: Sequence[tuple[_Member, int, DeviceError]]) -> bool:
+        """Whether it is the job that fails, and not the devices."""
+        with self._changed:
+            witnesses = [one for one, _, _ in failed if one.done]
+            tried = [one for one, _, _ in failed]
+            left = [one for one in self._members if one not in tried and one.error is None]
+            return len(witnesses) >= _WITNESSES or not left
 
     def interrupt(self) -> None:
         """Ends all waiting for devices, and interrupts each."""
@@ -141,7 +176,7 @@ class Pool(Device):
     def _tried(self, member: _Member, job: Callable[[Device], T]) -> T:
         try:
             return job(member.device)
-        except (DeviceLostError, DeviceBusyError):
+        except (DeviceLostError, DeviceBusyError, DeviceHotError, DeviceHungError):
             raise
         except DeviceError as error:
             # On its way back it gets no second chance: others may be free by now.
@@ -150,19 +185,23 @@ class Pool(Device):
             tell(f"{member.name}: {error} It gets another try.")
             return job(member.device)
 
-    def _lease(self) -> _Member:
+    def _lease(self, failed: Sequence[_Member] = (), throttled: Sequence[_Member] = ()) -> _Member:
+        """Waits for a device but those in ``failed``, best for one that is not in ``throttled`` either."""
+        wanted = [member for member in self._members if member not in failed]
+        fresh = [member for member in wanted if member not in throttled]
         with self._changed:
             while True:
                 if self._interrupted:
                     raise DeviceError("The devices are no longer in use: it was stopped.")
-                idle = [member for member in self._members if not member.busy]
+                usable = [one for one in fresh if one.busy or not isinstance(one.error, DeviceLostError)] or wanted
+                idle = [member for member in usable if not member.busy]
                 fit = [member for member in idle if member.error is None]
                 rested = [member for member in idle if member.back_at <= self._clock()]
                 for member in (*fit, *rested):
                     member.busy = True
                     return member
-                if not any(member.busy for member in self._members):
-                    self._check_all_away()
+                if not any(member.busy for member in wanted):
+                    self._check_all_away(wanted)
                 self._changed.wait(self._secs_to_next())
 
     def _secs_to_next(self) -> float:
@@ -170,10 +209,12 @@ class Pool(Device):
         waiting = [member.back_at for member in self._members if not member.busy]
         return max(0.01, min(waiting) - self._clock()) if waiting else self._rest_secs
 
-    def _check_all_away(self) -> None:
+    def _check_all_away(self, wanted: Sequence[_Member]) -> None:
         """Lets the lost devices be looked for while there is time; ``_changed`` is held."""
         now = self._clock()
-        lost = [member for member in self._members if isinstance(member.error, DeviceLostError)]
+        if any(isinstance(member.error, DeviceHotError) for member in wanted):
+            return  # it cools, or gives up cooling
+        lost = [member for member in wanted if isinstance(member.error, DeviceLostError)]
         if not lost:
             self._all_away_since = None
         elif self._all_away_since is None:
@@ -187,13 +228,24 @@ class Pool(Device):
     def _set_aside(self, member: _Member, error: DeviceError) -> None:
         with self._changed:
             known, member.error, member.busy = member.error, error, False
-            rest_secs = min(self._rest_secs * 2**member.failures, MAX_REST_SECS)
-            member.failures += 1
+            hot = isinstance(error, DeviceHotError)
+            rest_secs = HOT_REST_SECS if hot else min(self._rest_secs * 2**member.failures, MAX_REST_SECS)
+            member.failures += not hot
+            member.done = member.done if hot else 0
             member.back_at = self._clock() + rest_secs
             self._changed.notify_all()
-            if not self._interrupted and (known is None or str(known) != str(error)):
+            if hot and not self._interrupted and not isinstance(known, DeviceHotError):
+                tell(f"{member.name} rests: {error} Its work goes to the others while they are cooler.")
+            elif not hot and not self._interrupted and (known is None or str(known) != str(error)):
                 others = "Its work goes to the others" if len(self._members) > 1 else "There is no other"
                 tell(f"{member.name} is set aside: {error} {others}; it is tried again in {rest_secs:.0f} s.")
+
+    def _blame(self, member: _Member, done: int, error: DeviceError) -> None:
+        """Sets a device aside that failed with a job which another managed; not where it did another one since."""
+        with self._changed:
+            if member.busy or member.done > done:
+                return
+        self._set_aside(member, error)
 
     def _give_back(self, member: _Member, *, proven: bool = False) -> None:
         with self._changed:
@@ -201,32 +253,9 @@ class Pool(Device):
             if proven:
                 if member.error is not None:
                     tell(f"{member.name} is back.")
+                member.done += 1
                 member.error, member.failures, self._all_away_since = None, 0, None
             self._changed.notify_all()
-
-
-class _Lent(LoadedModel):
-    """A model on a device of the pool, which goes back when it is closed."""
-
-    def __init__(self, model: LoadedModel, give_back: Callable[[], None]) -> None:
-        self.file, self.startup, self.delegation = model.file, model.startup, model.delegation
-        self._model, self._give_back = model, give_back
-        self._closed = False
-
-    @property
-    def stale_reason(self) -> str:
-        return self._model.stale_reason
-
-    def run(self, num_runs: int, min_secs: float, max_secs: float) -> Block:
-        return self._model.run(num_runs, min_secs, max_secs)
-
-    def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            try:
-                self._model.close()
-            finally:
-                self._give_back()
 
 
 def _reachable(devices: Sequence[Device]) -> list[_Member]:

@@ -28,6 +28,9 @@ MIN_EFFECT = 0.01
 FASTER = "faster"
 SLOWER = "slower"
 NO_DIFFERENCE = "no significant difference"
+TOO_FEW = "too few rounds to tell"
+# An interval from fewer blocks is far too narrow: with one block each, two runs of one model "differ" in most cases.
+MIN_BLOCKS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Comparison:
         ratio: B's time over A's; below 1, B is faster.
         low, high: 95 % bootstrap interval of the ratio.
         conclusion: `FASTER` or `SLOWER` (said of B) when the whole interval is more than
-            `MIN_EFFECT` away from 1, else `NO_DIFFERENCE`.
+            `MIN_EFFECT` away from 1, else `NO_DIFFERENCE`; `TOO_FEW` with fewer than `MIN_BLOCKS` blocks.
     """
 
     ratio: float
@@ -102,7 +105,7 @@ def compare(
     slowly in between. The ratio reported is the median of the K block ratios. Its interval comes
     from drawing blocks with replacement and, within each, samples: runs next to each other are
     alike, and an interval that took them for independent would call noise a difference. With fewer
-    than about 5 blocks it is too narrow.
+    than `MIN_BLOCKS` blocks it is too narrow, and nothing is concluded.
 
     Args:
         a_blocks: K blocks, of any lengths; a flat list of times is one block: ``[times]``. Where only a block's
@@ -113,6 +116,16 @@ def compare(
     Raises:
         ValueError: no blocks, another number of them in A than in B, or a time that is not above 0.
     """
+    found = contrast(a_blocks, b_blocks, rng)
+    return found if len(a_blocks) >= MIN_BLOCKS else dataclasses.replace(found, conclusion=TOO_FEW)
+
+
+def contrast(
+    a_blocks: Sequence[npt.ArrayLike | Block],
+    b_blocks: Sequence[npt.ArrayLike | Block],
+    rng: np.random.Generator | None = None,
+) -> Comparison:
+    """Returns what `compare` returns, with a conclusion also from few blocks: of parts of one and the same run."""
     if not a_blocks or len(a_blocks) != len(b_blocks):
         raise ValueError(
             f"Expected as many blocks of A as of B, at least one. Received: {len(a_blocks)} and {len(b_blocks)}."

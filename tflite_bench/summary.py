@@ -10,6 +10,7 @@ from tflite_bench import stats, verdict
 from tflite_bench.block import Block
 from tflite_bench.conditions import Conditions
 from tflite_bench.device import LoadedModel
+from tflite_bench.limits import Limits
 from tflite_bench.pooled import pool
 from tflite_bench.types import BenchOptions, DeviceInfo, Measurement
 
@@ -23,6 +24,7 @@ def summarise(
     started_at: str,
     before: Conditions | None = None,
     after: Conditions | None = None,
+    limits: Limits | None = None,
 ) -> Measurement:
     """Returns the statistics over all blocks together, with interval and verdict.
 
@@ -35,11 +37,19 @@ def summarise(
         options: what was asked for.
         started_at: UTC time in ISO 8601.
         before, after: the device's state, where it tells.
+        limits: what state is accepted; the defaults of `Limits` when None.
     """
     whole = pool(blocks)
     low, high = stats.median_interval(blocks, np.random.default_rng(0))
+    startup = model.startup
     judged, reason = verdict.judge(
-        blocks, np.random.default_rng(0), before=before, after=after, stale_reason=model.stale_reason
+        blocks,
+        np.random.default_rng(0),
+        warmup=startup.warmup,
+        before=before,
+        after=after,
+        limits=limits,
+        stale_reason=model.stale_reason,
     )
     return Measurement(
         model_name=model.file.path.name,
@@ -55,9 +65,9 @@ def summarise(
         # Blocks are drawn, and the median of all runs is not quite the median of the blocks' medians.
         median_low_ms=min(low, whole.median_ms),
         median_high_ms=max(high, whole.median_ms),
-        init_ms=model.startup.init_ms,
-        first_inference_ms=model.startup.first_inference_ms,
-        peak_memory_mb=model.startup.peak_memory_mb,
+        init_ms=startup.init_ms,
+        first_inference_ms=startup.first_inference_ms,
+        peak_memory_mb=startup.peak_memory_mb,
         verdict=judged,
         reason=reason,
         device=device,
@@ -67,4 +77,8 @@ def summarise(
         before=before,
         after=after,
         blocks=tuple(blocks),
+        num_startups=startup.count,
+        p90_estimated=not all(block.times_ms for block in blocks),
+        fast_ms=min(whole.p5_ms, startup.warmup.p5_ms) if startup.warmup else whole.p5_ms,
+        least_ms=min(whole.min_ms, startup.warmup.min_ms) if startup.warmup else whole.min_ms,
     )

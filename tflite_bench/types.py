@@ -152,11 +152,15 @@ class Startup:
         first_inference_ms: the first inference, where some kernels still prepare their weights.
         peak_memory_mb: how far the resident memory rose above what it was before loading, in units
             of 2**20 bytes, until the first inference is done; None where the system does not tell.
+        count: how often the model was loaded; the others are medians over that.
+        warmup: the inferences after the first one, before the timed ones, where they are known.
     """
 
     init_ms: float
     first_inference_ms: float
     peak_memory_mb: float | None
+    count: int = 1
+    warmup: Block | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,7 +204,7 @@ class Measurement:
             interpolated between the percentiles that the blocks tell.
         num_runs: number of timed inferences.
         median_low_ms, median_high_ms: 95 % bootstrap interval of the median.
-        init_ms, first_inference_ms, peak_memory_mb: see `Startup`.
+        init_ms, first_inference_ms, peak_memory_mb: see `Startup`; medians over ``num_startups``.
         verdict: how far this measurement can be trusted.
         reason: why, in one sentence.
         device: where it was measured.
@@ -210,6 +214,10 @@ class Measurement:
         before, after: the device's state, or None where it does not tell.
         attempts: verdicts of the measurements before this one that were not OK and therefore repeated.
         blocks: the blocks of uninterrupted running, in order.
+        num_startups: how often the model was loaded.
+        p90_estimated: whether p90 is interpolated, as single times are not known.
+        fast_ms, least_ms: 5th percentile and least time of the warm-up, or of the timed runs where they were faster;
+            what the device could do at that time.
     """
 
     model_name: str
@@ -237,6 +245,10 @@ class Measurement:
     after: Conditions | None = None
     attempts: tuple[str, ...] = ()
     blocks: tuple[Block, ...] = dataclasses.field(default=(), repr=False)
+    num_startups: int = 1
+    p90_estimated: bool = False
+    fast_ms: float | None = None
+    least_ms: float | None = None
 
     @property
     def blocks_ms(self) -> tuple[tuple[float, ...], ...]:

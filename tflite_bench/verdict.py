@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tflite_bench import stats
 from tflite_bench.block import Block
 from tflite_bench.conditions import Conditions
+from tflite_bench.limits import Limits
 from tflite_bench.pooled import Pooled, pool, times_of
 from tflite_bench.types import Verdict
 
@@ -35,17 +36,24 @@ _HEAD, _TAIL = 10, 4
 _EARLY_RUNS = (5, 20)
 _EARLY_DRIFT = 0.25
 # A bootstrap over fewer blocks than this is too narrow to convict.
-_MIN_BLOCKS = 5
+_MIN_BLOCKS = stats.MIN_BLOCKS
 # Limits of the clock are whole steps; this is below the smallest.
 _LESS_CLOCK = 0.97
+# From "moderate" on, Android lowers clocks.
+_MODERATE = 2
+# Of 20 steady measurements at most one is called throttled; two tests share that.
+_SIGNIFICANCE = 0.05 / 2
+_SHUFFLES = 1000
 
 
 def judge(
     blocks: Sequence[Block],
     rng: np.random.Generator,
     *,
+    warmup: Block | None = None,
     before: Conditions | None = None,
     after: Conditions | None = None,
+    limits: Limits | None = None,
     stale_reason: str = "",
 ) -> tuple[Verdict, str]:
     """Returns the verdict and its reason in one sentence.
@@ -53,20 +61,27 @@ def judge(
     Args:
         blocks: in the order they were measured, at least one.
         rng: generator for the bootstrap intervals.
+        warmup: what ran before the first block, where it is known.
         before, after: the device's state, where it tells.
+        limits: what state is accepted; the defaults of `Limits` when None.
         stale_reason: why what was timed may not be what was asked for, or empty.
     """
     if stale_reason:
         return Verdict.STALE, stale_reason
-    hotter = _hotter(before, after)
+    hotter = _hotter(before, after) or _hot(before, after, limits or Limits())
     if hotter:
         return Verdict.THROTTLED, hotter
     whole = pool(blocks)
     if whole.count < MIN_RUNS:
         return Verdict.NOISY, f"Only {whole.count} runs: at least {MIN_RUNS} are needed to judge a median."
-    slower = _slower(blocks, whole, rng)
-    if slower:
+    colder = "" if warmup is None else slower_than(warmup.p5_ms, warmup.min_ms, whole)
+    if colder:
+        return Verdict.THROTTLED, colder
+    slower, shown = _slower(blocks, whole, rng)
+    if shown:
         return Verdict.THROTTLED, f"{slower}: the device heats up, or something else began to run."
+    if slower:
+        return Verdict.NOISY, f"{slower}, but its {len(blocks)} blocks differ in no order: more runs are needed."
     drift = _drift(blocks, max(MIN_RUNS // 2, whole.count // _HEAD), whole.count, rng)
     if drift is not None and drift.ratio < 1 / (1 + MAX_DRIFT) and drift.conclusion == stats.FASTER:
         return (
@@ -81,6 +96,27 @@ def judge(
     if excess > MAX_P90_EXCESS:
         return Verdict.NOISY, f"One run in ten took {excess:.0%} longer than the median or more."
     return Verdict.OK, f"The median is known to within {width:.1%} of itself and the end ran like the beginning."
+
+
+def slower_than(fast_ms: float, least_ms: float, whole: Pooled) -> str:
+    """Returns in what way the runs are slower than the device has been with the same model, or "".
+
+    The first inferences after loading are slower than later ones, never faster. So a model that was much faster then
+    was timed on a device that had become slow meanwhile.
+
+    Args:
+        fast_ms: what 19 of 20 inferences took more than before, in milliseconds.
+        least_ms: the fastest one before; it alone tells where the device became slow after a few inferences.
+        whole: the runs.
+    """
+    # Where some of the timed runs are as fast, it is the spread that is wide; that is judged otherwise.
+    shifted = whole.median_ms > fast_ms * (1 + _EARLY_DRIFT) and whole.p5_ms > fast_ms * (1 + MAX_DRIFT)
+    if not shifted and whole.min_ms <= least_ms * (1 + _EARLY_DRIFT):
+        return ""
+    return (
+        f"It took {fast_ms if shifted else least_ms:.4g} ms when it was loaded, {whole.median_ms:.4g} ms when timed: "
+        "the device heats up, or something else began to run."
+    )
 
 
 def _hotter(before: Conditions | None, after: Conditions | None) -> str:
@@ -98,23 +134,86 @@ def _hotter(before: Conditions | None, after: Conditions | None) -> str:
     return ""
 
 
-def _slower(blocks: Sequence[Block], whole: Pooled, rng: np.random.Generator) -> str:
-    """How the run became slower, or nothing."""
+def _hot(before: Conditions | None, after: Conditions | None, limits: Limits) -> str:
+    """How the device was throttled all the time, or nothing."""
+    most = min(limits.max_thermal_status, _MODERATE - 1)
+    if after is not None and after.thermal_status is not None and after.thermal_status > most:
+        return f"The thermal status is {after.thermal_word}: let the device cool down."
+    for now in (before, after):
+        if now is None:
+            continue
+        wanted = limits.cores(dict(now.clock_tops_mhz))
+        for core, limit, top in now.lowered(limits.min_clock_share):
+            if core in wanted:
+                return (
+                    f"The system held core {core} at {limit} of its {top} MHz, less than {limits.min_clock_share:.0%}: "
+                    "let the device cool down, or give --min_clock_share=0 where it never allows more."
+                )
+    return ""
+
+
+def _slower(blocks: Sequence[Block], whole: Pooled, rng: np.random.Generator) -> tuple[str, bool]:
+    """How the run became slower, or nothing; and whether that cannot be the blocks' common scatter."""
+    found = ""
     sizes = [(max(MIN_RUNS // 2, whole.count // _HEAD), MAX_DRIFT), *((size, _EARLY_DRIFT) for size in _EARLY_RUNS)]
     for size, limit in sizes:
         if size > whole.count // 2:  # beginning and end would be the same runs
             continue
         drift = _drift(blocks, size, whole.count, rng)
         if drift is not None and drift.ratio > 1 + limit and drift.conclusion == stats.SLOWER:
-            return f"The end of the run was {drift.ratio - 1:.0%} slower than its beginning"
+            found = f"The end of the run was {drift.ratio - 1:.0%} slower than its beginning"
+            if len(blocks) < _MIN_BLOCKS or _rises_within(blocks[0], size, limit) or _rises(blocks, rng):
+                return found, True
     if len(blocks) >= _MIN_BLOCKS:
-        each = stats.compare([_quarter(block, 0) for block in blocks], [_quarter(block, -1) for block in blocks], rng)
+        each = stats.contrast([_quarter(block, 0) for block in blocks], [_quarter(block, -1) for block in blocks], rng)
         if each.ratio > 1 + _EARLY_DRIFT and each.conclusion == stats.SLOWER:
-            return f"The end of each block was {each.ratio - 1:.0%} slower than its beginning"
+            return f"The end of each block was {each.ratio - 1:.0%} slower than its beginning", True
     first_ms, last_ms = blocks[0].first_ms, blocks[-1].last_ms
     if not all(block.times_ms for block in blocks) and _ends_apart(first_ms, last_ms, whole):
-        return f"The last run was {last_ms / first_ms - 1:.0%} slower than the first"
-    return ""
+        within = first_ms * (1 + _EARLY_DRIFT) < blocks[0].median_ms
+        if len(blocks) < _MIN_BLOCKS or within or _rises(blocks, rng):
+            return f"The last run was {last_ms / first_ms - 1:.0%} slower than the first", True
+    return found, False
+
+
+def _rises_within(block: Block, size: int, limit: float) -> bool:
+    """Whether a block is slower from ``size`` runs on; False where that is not known."""
+    times = times_of(block)
+    return (
+        bool(block.times_ms)
+        and 2 * size <= len(times)
+        and float(np.median(times[size:]) / np.median(times[:size])) > 1 + limit
+    )
+
+
+def _rises(blocks: Sequence[Block], rng: np.random.Generator) -> bool:
+    """Whether the order of the blocks matters: processes differ by some per cent from one to the next anyway.
+
+    Two tests. A steady rise is told by the slope, against that of the same blocks in random orders. A step is told by
+    the best split into two parts of their own level; it may come after the first block already, which random orders
+    cannot tell, so it is held against as many normal levels in a row.
+    """
+    levels = np.log([block.median_ms for block in blocks])
+    if float(np.ptp(levels)) == 0:
+        return False
+    places = np.arange(len(levels)) - (len(levels) - 1) / 2
+    slopes = rng.permuted(np.tile(levels, (_SHUFFLES, 1)), axis=1) @ places
+    if float(np.mean(slopes >= levels @ places - 1e-12)) < _SIGNIFICANCE:
+        return True
+    chance = _best_step(rng.standard_normal((_SHUFFLES, len(levels))))
+    return float(np.mean(chance >= _best_step(levels[None])[0])) < _SIGNIFICANCE
+
+
+def _best_step(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The greatest Student's t of any split of the levels `[R, K]` into a lower beginning and a higher end: `[R]`."""
+    count = levels.shape[1]
+    found = []
+    for split in range(1, count):
+        head, tail = levels[:, :split], levels[:, split:]
+        rest = head.var(axis=1) * split + tail.var(axis=1) * (count - split)
+        scatter = np.sqrt(rest / (count - 2) * (1 / split + 1 / (count - split)))
+        found.append((tail.mean(axis=1) - head.mean(axis=1)) / np.maximum(scatter, 1e-12))
+    return np.asarray(np.max(found, axis=0), np.float64)
 
 
 def _ends_apart(first_ms: float, last_ms: float, whole: Pooled) -> bool:
@@ -138,7 +237,7 @@ def _drift(blocks: Sequence[Block], size: int, count: int, rng: np.random.Genera
     tail, first_of_tail = _leading(backwards, max(MIN_RUNS // 2, count // _TAIL))
     if last_of_head > first_of_tail or (last_of_head == first_of_tail and not blocks[last_of_head].times_ms):
         return None
-    return stats.compare([head], [tail], rng)
+    return stats.contrast([head], [tail], rng)
 
 
 def _leading(blocks: Iterable[tuple[int, npt.NDArray[np.float64], Block]], size: int) -> tuple[list[float], int]:

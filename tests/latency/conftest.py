@@ -1,14 +1,23 @@
 """A network whose full structure takes far longer than its smallest, and options that measure quickly."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.phone import AdbServer
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.latency import LatencyOptions
 from tfmeta.lazy import keras
+
+
+@pytest.fixture(scope="module")
+def adb_server() -> Iterator[AdbServer]:
+    """An adb server of the module's own, which this process and those that it starts use."""
+    with AdbServer() as server, server.used():
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,9 @@ import pytest
 from tests.latency.devices import Counting, Scripted
 from tfmeta.errors import BudgetError, UserError
 from tfmeta.graph.space import SearchSpace
-from tfmeta.latency import Latency, LatencyOptions, objective
+from tfmeta.latency import Latency, LatencyOptions, conversion
 from tfmeta.latency.conversion import structure_file
+from tfmeta.latency.twin import Twins
 from tfmeta.objectives import OBJECTIVES, Constraint, Objective
 from tfmeta.registry import resolve
 from tfmeta.search import search
@@ -120,21 +121,21 @@ def test_measurements_are_kept_by_file_device_and_options(graph, space, tmp_path
     other = Scripted(itertools.repeat(STEADY))
     other.info = lambda: dataclasses.replace(Counting().info(), mode="fixed-performance")
     assert loads(other) == 8
-    monkeypatch.setattr("tfmeta.latency.objective.metadata.version", lambda package: "99.0")
-    objective._converter.cache_clear()
+    monkeypatch.setattr("tfmeta.latency.conversion.metadata.version", lambda package: "99.0")
+    conversion.converter_versions.cache_clear()
     try:
         assert loads() == 8
     finally:
-        objective._converter.cache_clear()
+        conversion.converter_versions.cache_clear()
 
 
 def test_a_structure_has_one_file_byte_by_byte(graph, space):
     for scheme in ("fp32", "int8"):
-        first, second = (structure_file(graph, space.uniform(0.5), scheme) for _ in range(2))
+        first, second = (Twins(graph, scheme).file(space.uniform(0.5)) for _ in range(2))
         assert first == second
     with Latency(graph, Scripted([*BASELINE, STEADY, STEADY]), LatencyOptions(retries=0)) as latency:
         payload = latency._job(latency._file(space.smallest()), None)(latency._device)
-    digest = hashlib.sha256(structure_file(graph, space.smallest(), "fp32")).hexdigest()
+    digest = hashlib.sha256(Twins(graph, "fp32").file(space.smallest())).hexdigest()
     assert payload["measurement"]["model_sha256"] == digest
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import shutil
@@ -50,6 +51,7 @@ class AdbServer:
             "ADB_MDNS": "0",
             "ADB_EMU": "0",
         }
+        atexit.register(self.close)  # where nobody did
         self.start()
 
     def start(self) -> None:
@@ -117,6 +119,7 @@ class AdbServer:
 
     def close(self) -> None:
         """Ends the server, also one that does not listen any more."""
+        atexit.unregister(self.close)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.adb("kill-server", timeout=5)
         deadline = time.monotonic() + 5

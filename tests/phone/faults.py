@@ -53,6 +53,7 @@ class Faults:
         refuse_services: every stream is refused.
         ignore_services: streams are neither taken nor refused.
         no_space_after: pushes fail when so many bytes of a file are written.
+        cut_pull_after: the line is cut when so many bytes of a file have been sent to the computer.
         stall_push_after: pushes stand still when so many bytes of a file are written.
         flip_bits: so many of the next files that are pushed arrive with one bit flipped.
         keep_partial: a file whose push was cut stays as far as it came.
@@ -83,6 +84,7 @@ class Faults:
     refuse_services: bool = False
     ignore_services: bool = False
     no_space_after: int | None = None
+    cut_pull_after: int | None = None
     stall_push_after: int | None = None
     flip_bits: int = 0
     keep_partial: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import dataclasses
 import functools
@@ -51,6 +52,7 @@ class Phone:
         pushes: all paths that were pushed to.
         benchmarks: the arguments of each call of ``benchmark_model``.
         violations: what broke the protocol.
+        programs: where programs are looked for before its own, with a colon at the end.
         state: settings, modes and heat.
         tree: the file system.
     """
@@ -67,6 +69,7 @@ class Phone:
         self.pushes: list[str] = []
         self.benchmarks: list[list[str]] = []
         self.violations: list[str] = []
+        self.programs = ""
         self.tree = Tree()
         self.state = State(self)
         programs.install(self.tree, self.hardware)
@@ -87,6 +90,7 @@ class Phone:
         self._before = self.tree.snapshot()
         self._arm(self.faults)
         self.listen()
+        atexit.register(self.close)  # where nobody did
 
     @property
     def serial(self) -> str:
@@ -165,11 +169,15 @@ class Phone:
         """Ends what ``freeze`` began."""
         self._thawed.set()
 
-    def reboot(self, away_secs: float = 0.5) -> None:
-        """Kills what runs, forgets what a reboot forgets, and is gone for a while."""
+    def reboot(self, away_secs: float = 0.5, services_secs: float = 0.5) -> None:
+        """Kills what runs, forgets what a reboot forgets, and is gone for a while.
+
+        Back again, it takes commands, but Android's services answer only after ``services_secs``.
+        """
         self.cut(away_secs=None)
         processes.kill_all(self.id)
         self.state.boot()
+        self.state.start_services_in(away_secs + services_secs)
         self._later(away_secs, self.listen)
 
     def listen(self) -> None:
@@ -189,6 +197,7 @@ class Phone:
         if self._closed.is_set():
             return
         self._closed.set()
+        atexit.unregister(self.close)
         with self._lock:
             timers = list(self._timers)
         for timer in timers:
@@ -222,7 +231,7 @@ class Phone:
         """Returns the variables of the phone's programs."""
         root = self.tree.root
         return {
-            "PATH": f"{root}/system/bin",
+            "PATH": f"{self.programs}{root}/system/bin",
             "HOME": str(root),
             "TMPDIR": f"{root}/data/local/tmp",
             "HOSTNAME": self.hardware.device,
@@ -257,6 +266,12 @@ class Phone:
         wanted = self.faults.cut_at_output
         if wanted is not None and wanted in data:
             self._cut_by_fault(cut_at_output=None)
+
+    def watch_pull(self, sent: int) -> None:
+        """Called with how much of a file has been sent."""
+        wanted = self.faults.cut_pull_after
+        if wanted is not None and sent >= wanted:
+            self._cut_by_fault(cut_pull_after=None)
 
     def bench_faults(self) -> Faults:
         """Returns the faults for one call of ``benchmark_model``, and counts it."""

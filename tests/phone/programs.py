@@ -102,11 +102,16 @@ def _folder(missing: frozenset[str]) -> Path:
 
 def run(phone: Phone, call: Call) -> Result:
     """Does what a program does, and returns how it ends."""
+    if call.program in _OF_SERVICES and not phone.state.started:
+        call.err(f"cmd: Can't find service: {_OF_SERVICES[call.program] or ' '.join(call.arguments[:1])}\n")
+        return 20
     return PROGRAMS[call.program](phone, call)
 
 
 def _getprop(phone: Phone, call: Call) -> int:
-    properties = phone.state.properties
+    properties = dict(phone.state.properties)
+    if not phone.state.started:
+        properties["sys.boot_completed"] = ""
     if call.arguments:
         name, *default = call.arguments
         call.out(properties.get(name, "".join(default)) + "\n")
@@ -300,6 +305,8 @@ def _uname(phone: Phone, call: Call) -> int:
     return 0
 
 
+# Programs that only ask a service of Android -> its name, or "" where the first argument names it.
+_OF_SERVICES = {"cmd": "", "dumpsys": "", "input": "input", "settings": "settings", "svc": "power"}
 # Name -> what it does. Each is a script in /system/bin that asks the daemon.
 PROGRAMS: dict[str, Callable[[Phone, Call], Result]] = {
     "benchmark_model": bench.run,  # pushed, not there from the beginning

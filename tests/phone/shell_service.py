@@ -16,6 +16,7 @@ from tests.phone.transport import Stream, StreamClosed
 
 if TYPE_CHECKING:
     from tests.phone.phone import Phone
+    from tests.phone.tree import Tree
 
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 _HEADER = struct.Struct("<BI")
@@ -23,6 +24,16 @@ _CHUNK = 1 << 16
 _SHELL = "/bin/sh"
 # What makes the phone's shell stay between its parent and the program: anything but one plain command.
 _COMPOUND = re.compile(r"[;&|\n(){}`]|^\s*(?:if|for|while|until|case|!)\b")
+_FIRST_WORD = re.compile(r"\s*('[^']+'|[\w./-]+)(?=\s|$)")
+_BUILT_IN = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        . : [ alias bg break cd command continue echo eval exec exit export false fg getopts hash jobs kill let local
+        printf pwd read readonly return set shift test times trap true type ulimit umask unalias unset wait
+        """,
+    )
+)
 _SINGLE_QUOTED = re.compile(r"'[^']*'")
 
 
@@ -48,7 +59,7 @@ class ShellService:
         self._done = False
         stream.on_close = self._wake
         self._process = subprocess.Popen(
-            [_SHELL, "-c", _as_android_runs(self._to_phone(command))] if command else [_SHELL],
+            [_SHELL, "-c", _as_android_runs(phone.tree, self._to_phone(command))] if command else [_SHELL],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if v2 else subprocess.STDOUT,
@@ -149,12 +160,16 @@ class ShellService:
             self._stream.write(_HEADER.pack(_EXIT, 1) + bytes([code]))
 
 
-def _as_android_runs(command: str) -> str:
+def _as_android_runs(tree: Tree, command: str) -> str:
     """Returns the command so that the host's shell keeps its process where the phone's does.
 
-    Both run a single plain command in their own place. Some shells do so with the last one of several, too;
-    Android's does not.
+    Android's shell becomes a single plain program, and stays beside all else. Others never do the former, or do it
+    with the last one of several programs, too.
     """
     if _COMPOUND.search(_SINGLE_QUOTED.sub("", command)):
         return f"{command}\nexit $?"
-    return command
+    first = _FIRST_WORD.match(command)
+    if not first or first[1] in _BUILT_IN:
+        return command
+    place = tree.root if "/" in first[1] else tree.path("/system/bin")
+    return f"exec {command}" if (place / first[1].strip("'")).exists() else command

@@ -57,8 +57,18 @@ class State:
         self.awake = True
         self._inferences = 0
         self._booted = time.monotonic()
+        self._services_at = 0.0
         self._boot_id = str(uuid.uuid4())
         self.refresh()
+
+    def start_services_in(self, secs: float) -> None:
+        """Lets Android's services answer only after so long."""
+        self._services_at = time.monotonic() + secs
+
+    @property
+    def started(self) -> bool:
+        """Whether Android's services run: adb answers some seconds before they do."""
+        return time.monotonic() >= self._services_at
 
     def factor(self, inferences: int = 0) -> float:
         """Returns how much longer than at best an inference takes after so many more."""

@@ -109,6 +109,7 @@ class SyncService:
             with self._phone.path(path).open("rb") as file:
                 while data := file.read(_CHUNK):
                     self._stream.write(_WORDS.pack(b"DATA", len(data)) + data)
+                    self._phone.watch_pull(file.tell())
         except OSError as error:
             self._fail(f"open failed: {error.strerror}")
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -11,17 +12,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from tests.phone import AdbServer, Bench, Cluster, Hardware, Phone, Throttle, write_benchmark_model
-from tflite_bench import adb_phone, open_device, phone_settings, phone_wait
-from tflite_bench.adb_device import AdbDevice
+from tests.phone import AdbServer, Bench, Cluster, Hardware, Phone, Throttle, programs, write_benchmark_model
+from tflite_bench import adb_phone, open_device, phone_settings, phone_tool, phone_wait
+from tflite_bench.adb import find_client
+from tflite_bench.adb_device import AdbDevice, read_identity
+from tflite_bench.adb_phone import Adb
 from tflite_bench.benchmark_model import LITERT
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import (
     DeviceBusyError,
     DeviceError,
+    DeviceHotError,
+    DeviceHungError,
     DeviceLostError,
     ModelFileError,
     OptionsError,
@@ -188,6 +194,27 @@ def test_a_stale_file_of_the_same_name_and_size_is_replaced(
         assert remote.read_bytes() == ONE_RELU
         remote.unlink()
         assert loaded.run(5, 0.0, 10.0).count == 5
+
+
+def test_files_are_hashed_when_loaded_and_when_they_changed(
+    phone: Phone, open_phone: Open, model: pathlib.Path
+) -> None:
+    hashed = phone.root / "data/local/tmp/hashed"
+    real = phone.path("/system/bin/sha256sum").resolve()
+    folder = phone.path("/data/local/tmp/bin")
+    folder.mkdir()
+    (folder / "sha256sum").write_text(f"#!/bin/sh\necho >> {hashed}\nexec {real}\n")
+    (folder / "sha256sum").chmod(0o755)
+    phone.programs = f"{folder}:"
+    with open_phone() as device:
+        for _ in range(2):
+            with device.load(model, QUICK) as loaded:
+                once = hashed.read_text()
+                assert loaded.run(5, 0.0, 10.0).count == 5
+                assert hashed.read_text() == once
+        next(phone.path(path) for path in phone.changes() if path.endswith(".tflite")).touch()
+        with device.load(model, QUICK) as loaded:
+            assert len(hashed.read_text()) == len(once) + 2
 
 
 def test_a_phone_that_does_not_keep_its_files_is_told(phone: Phone, open_phone: Open, model: pathlib.Path) -> None:
@@ -374,7 +401,7 @@ def test_a_phone_that_stays_away_is_told_and_put_right_the_next_time(
         phone.cut(away_secs=None)
         with pytest.raises(DeviceLostError):
             loaded.run(5, 0.0, 10.0)
-        with pytest.raises(DeviceLostError, match=r"did not come back within \d+ s \(not found\)\. Attach it"):
+        with pytest.raises(DeviceLostError, match=r"did not come back within \d+ s \(not found\)\. Failed to connect"):
             device.settle()
     assert "is put right at the next use" in capsys.readouterr().err
     assert phone.settings["global"]["stay_on_while_plugged_in"] == "7"
@@ -399,13 +426,77 @@ def test_a_program_that_hangs_is_killed(phone: Phone, open_phone: Open, model: p
     with open_phone(hang_secs=1.0) as device, device.load(model, QUICK) as loaded:
         phone.set(bench_hangs=True)
         begin = time.monotonic()
-        with pytest.raises(DeviceLostError, match="did not end within"):
+        with pytest.raises(DeviceHungError, match=r"(?s)did not end within .* it was killed\. Measure less"):
             loaded.run(1, 0.0, 0.1)
         assert time.monotonic() - begin < 10
         phone.set(bench_hangs=False)
         device.settle()
         assert phone.processes == []
         assert loaded.run(5, 0.0, 10.0).count == 5
+
+
+def test_a_program_that_hangs_on_a_phone_without_timeout_is_killed(
+    adb_server: AdbServer, program: str, model: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phone_tool, "_AROUND_SECS", 0.5)
+    with Phone(Hardware(missing=("timeout",))) as phone:
+        adb_server.connect(phone)
+        options = DeviceOptions(benchmark_model=(program,), hang_secs=2.0)
+        with open_device(f"adb:{phone.serial}", options) as device, device.load(model, QUICK) as loaded:
+            phone.set(bench_hangs=True)
+            with pytest.raises(DeviceHungError, match="did not end within"):
+                loaded.run(1, 0.0, 0.1)
+            eventually(lambda: phone.processes == [])
+            phone.set(bench_hangs=False)
+            device.settle()
+            assert loaded.run(5, 0.0, 10.0).count == 5
+        assert_untouched(phone)
+
+
+def test_a_setting_that_a_starting_phone_refuses_is_put_back_later(
+    phone: Phone, open_phone: Open, model: pathlib.Path, capsys: Captured
+) -> None:
+    with open_phone() as device, device.load(model, QUICK) as loaded:
+        phone.set(cut_at_command="--num_runs", away_secs=None)
+        with pytest.raises(DeviceLostError):
+            loaded.run(5, 0.0, 10.0)
+        phone.reboot(0.1, services_secs=1.5)
+        device.settle()
+        assert loaded.run(5, 0.0, 10.0).count == 5
+    assert "(starting): waiting" in capsys.readouterr().err
+    assert_untouched(phone)
+
+
+def test_a_refused_setting_is_kept_for_the_next_time(phone: Phone, open_phone: Open, capsys: Captured) -> None:
+    device = open_phone()
+    phone.state.start_services_in(60)  # they crashed
+    device.close()
+    assert "the next use tries it again" in capsys.readouterr().err
+    assert phone.settings["global"]["stay_on_while_plugged_in"] == "7"
+    phone.state.start_services_in(0.5)
+    with open_phone() as again:  # waits, and does not take its own 7 for what was there
+        again.settle()
+    assert_untouched(phone)
+
+
+def test_a_setting_that_stays_refused_is_not_forgotten(phone: Phone, open_phone: Open) -> None:
+    record = phone_settings.settings_file("4a7b0c1d")
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text('{"stay_on": "3"}')
+    refuses, put = True, programs.PROGRAMS["settings"]
+
+    def stubborn(phone: Phone, call: Any) -> Any:
+        return 1 if refuses and call.arguments[0] == "put" else put(phone, call)
+
+    programs.PROGRAMS["settings"] = stubborn
+    try:
+        open_phone().close()
+        assert json.loads(record.read_text()) == {"stay_on": "3"}
+        refuses = False
+        open_phone().close()
+    finally:
+        programs.PROGRAMS["settings"] = put
+    assert phone.settings["global"]["stay_on_while_plugged_in"] == "3" and not record.exists()
 
 
 def test_work_is_interrupted_and_the_phone_put_right(phone: Phone, open_phone: Open, model: pathlib.Path) -> None:
@@ -462,8 +553,23 @@ def test_the_only_phone_needs_no_name(phone: Phone, program: str, monkeypatch: p
         assert device.info().serial == "4a7b0c1d"
     monkeypatch.setenv("ANDROID_SERIAL", "missing")
     monkeypatch.setattr(adb_phone, "_RETURNS_ALONE_SECS", 0.1)
-    with pytest.raises(DeviceError, match=r"The phone missing cannot be used: not found\. Attach it"):
-        open_device("adb", options)
+    with pytest.raises(
+        DeviceLostError, match=r"The phone missing did not come back within 1 s \(not found\)\. Attach it"
+    ):
+        open_device("adb", dataclasses.replace(options, lost_secs=1.0))
+
+
+def test_a_phone_that_is_not_there_yet_is_waited_for(
+    adb_server: AdbServer, phone: Phone, program: str, capsys: Captured
+) -> None:
+    phone.cut(away_secs=None)
+    adb_server.adb("disconnect", phone.serial)
+    threading.Timer(1.0, phone.listen).start()
+    with open_device(f"adb:{phone.serial}", DeviceOptions(benchmark_model=(program,), lost_secs=20)) as device:
+        assert device.info().serial == "4a7b0c1d"
+    error = capsys.readouterr().err
+    assert "is away (not found): waiting up to 20 s. Failed to connect to" in error and "Connection refused" in error
+    assert "adb connect" not in error and "is back after" in error
 
 
 def test_a_phone_of_the_network_is_connected_by_its_name(adb_server: AdbServer, phone: Phone, program: str) -> None:
@@ -485,7 +591,9 @@ def test_without_a_program_for_its_abi_it_is_told_how_to_get_one(phone: Phone) -
     assert_untouched(phone)
 
 
-def test_several_phones_are_a_pool(phone: Phone, adb_server: AdbServer, program: str, model: pathlib.Path) -> None:
+def test_several_phones_are_a_pool(
+    phone: Phone, adb_server: AdbServer, program: str, model: pathlib.Path, capsys: Captured
+) -> None:
     options = DeviceOptions(benchmark_model=(program,))
     with Phone(Hardware(serial_number="second")) as second, Phone(unauthorized=True) as third:
         adb_server.connect(second)
@@ -497,10 +605,52 @@ def test_several_phones_are_a_pool(phone: Phone, adb_server: AdbServer, program:
                 assert isinstance(pool, Pool) and pool.slots == 2
                 assert set(pool.info().serial.split(",")) == {"4a7b0c1d", "second"}
                 assert pool.benchmark(model, QUICK).num_runs == 12
-        with pytest.raises(DeviceError, match="unauthorized"):
-            open_device(f"adb:{phone.serial},{third.serial}", options)
+        with open_device(f"adb:{phone.serial},{third.serial},missing", options) as pool:
+            assert pool.info().serial == "4a7b0c1d"
+        error = capsys.readouterr().err
+        assert f"Measuring without {third.serial}" in error and "Measuring without missing" in error
+        with pytest.raises(DeviceError, match=r"None of the phones can be used\. .*unauthorized"):
+            open_device(f"adb:{third.serial},missing", options)
         for one in (phone, second):
             assert_untouched(one)
+
+
+def test_phones_of_several_models_are_told_before_anything_is_done(
+    phone: Phone, adb_server: AdbServer, program: str, model: pathlib.Path
+) -> None:
+    options = DeviceOptions(benchmark_model=(program,))
+    other = Hardware(serial_number="second", model="Pixel 7", manufacturer="Google")
+    with Phone(other) as second:
+        adb_server.connect(second)
+        for text in ("adb:all", f"adb:{phone.serial},{second.serial}"):
+            with pytest.raises(OptionsError, match=r"of one model.*1 x .*, 1 x .*\?model="):
+                open_device(text, options)
+        assert phone.pushes == [] == second.pushes
+        with pytest.raises(OptionsError, match="Received: model=Pixel 9"):
+            open_device("adb:all?model=Pixel 9", options)
+        with open_device("adb:all?model=pixel 7", options) as pool:
+            assert pool.info().serial == "second" and pool.benchmark(model, QUICK).num_runs == 12
+        assert phone.pushes == [] and phone.settings["global"]["stay_on_while_plugged_in"] == "0"
+        adb_server.adb("disconnect", second.serial)
+
+
+def test_a_hot_phone_of_a_pool_does_not_wait_but_for_its_time(phone: Phone, program: str) -> None:
+    way = Adb(find_client(), phone.serial)
+    options = DeviceOptions(benchmark_model=(program,), cool_secs=1.0)
+    with AdbDevice(way, options, read_identity(way), pooled=True) as device:
+        device.settle()
+        phone.set(thermal_status=2)
+        begin = time.monotonic()
+        with pytest.raises(DeviceHotError, match="has thermal status 2"):
+            device.settle()
+        assert time.monotonic() - begin < 0.9
+        time.sleep(1.0)
+        device.settle()  # it stays hot: better measured hot than never
+        phone.set(thermal_status=0)
+        device.settle()
+        phone.set(thermal_status=2)
+        with pytest.raises(DeviceHotError):
+            device.settle()
 
 
 def test_the_phone_is_found_where_the_variables_say(

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pathlib
+import resource
+import signal
 
 import pytest
 
 from tflite_bench import cache
-from tflite_bench.errors import BenchError
+from tflite_bench.errors import DeviceError
 
 
 def test_the_folder_is_that_of_the_environment(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +28,7 @@ def test_what_is_no_absolute_path_does_not_count(
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(BenchError, match="Set XDG_CACHE_HOME"):
+    with pytest.raises(DeviceError, match="set XDG_CACHE_HOME"):
         cache.cache_folder()
 
 
@@ -45,3 +47,24 @@ def test_what_cannot_be_read_is_nothing(tmp_path: pathlib.Path, content: bytes |
     if content is not None:
         (tmp_path / "x").write_bytes(content)
     assert cache.read_json(tmp_path / "x") is None
+
+
+def test_a_full_disk_is_told_and_leaves_what_was_there(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "x.json"
+    cache.write_json(path, {"a": 1})
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+        with pytest.raises(DeviceError, match=r"Cannot use .*x\.json in the cache: File too large\. Make room"):
+            cache.write_json(path, {"a": "x" * 100_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert cache.read_json(path) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_trouble_of_the_block_stays_what_it_is(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ConnectionError), cache.written_whole(tmp_path / "x"):
+        raise ConnectionResetError("the network")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tflite_bench import phone_lock
-from tflite_bench.errors import DeviceBusyError
+from tflite_bench.errors import DeviceBusyError, DeviceError
 from tflite_bench.phone_lock import PhoneLock
 
 ODD = "a b/../'$(c);\n\u00e9"
@@ -70,3 +70,11 @@ def test_a_damaged_lock_file_is_no_obstacle(tmp_path: pathlib.Path) -> None:
     file.write_text("{}")
     assert str(phone_lock.holder("1")) == "process ? (unknown command)"
     lock.release()
+
+
+def test_a_lock_that_cannot_be_written_is_told(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "tflite_bench/locks" / f"{phone_lock.phone_key('1')}.lock"
+    path.mkdir(parents=True)
+    for use in (lambda: PhoneLock("1", "x"), lambda: phone_lock.holder("1")):
+        with pytest.raises(DeviceError, match=r"Cannot use .*\.lock in the cache: Is a directory\. Make room"):
+            use()

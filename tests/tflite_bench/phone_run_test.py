@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import os
 import pathlib
 import shutil
 import subprocess
@@ -53,7 +55,7 @@ def carry_out(run: PhoneRun) -> PhoneAnswer:
 def test_output_code_and_result_come_back_as_they_are(tmp_path: pathlib.Path) -> None:
     script = 'printf "one\\n\\ntwo"; printf err >&2; printf "\\001\\377" > x.result; exit 7'
     answer = carry_out(make(tmp_path, script))
-    assert answer == PhoneAnswer("one\n\ntwo", "err", 7, b"\x01\xff", "", True)
+    assert dataclasses.replace(answer, seen="") == PhoneAnswer("one\n\ntwo", "err", 7, b"\x01\xff", "", True)
     assert not (tmp_path / "x.result").exists()
 
 
@@ -71,6 +73,35 @@ def test_a_stale_file_of_equal_name_and_size_is_not_run(tmp_path: pathlib.Path, 
     answer = carry_out(run)
     assert not answer.ran and "not those that were put there" in answer.stale
     assert not (tmp_path / "ran").exists()
+
+
+def test_files_that_are_as_they_were_are_not_hashed_again(tmp_path: pathlib.Path, monkeypatch) -> None:
+    run = make(tmp_path, "touch ran")
+    first = carry_out(run)
+    assert first.seen and not first.stale
+    (tmp_path / "bin").mkdir()
+    counting = tmp_path / "bin" / "sha256sum"
+    counting.write_text(f"#!/bin/sh\necho >> {tmp_path}/hashed\nexec {shutil.which('sha256sum')}\n")
+    counting.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    known = dataclasses.replace(run, known=first.seen)
+    assert carry_out(known).seen == first.seen and not (tmp_path / "hashed").exists()
+    assert carry_out(run).seen == first.seen and (tmp_path / "hashed").read_text() == "\n\n"
+    path = pathlib.Path(run.model)
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    path.write_bytes(b"~odel")
+    os.utime(path, ns=times)  # size and time of writing as before: the time of the change tells
+    answer = carry_out(known)
+    assert not answer.ran and answer.stale and answer.seen == ""
+    path.write_bytes(b"model")  # written to, but right
+    answer = carry_out(known)
+    assert answer.ran and not answer.stale and answer.seen not in ("", first.seen)
+
+
+@pytest.mark.parametrize("time", ["2026-01-02 03:04:05.000000000 +0000", "2026-01-02 03:04:05 +0000", ""])
+def test_a_phone_with_coarse_times_hashes_each_time(time: str) -> None:
+    seen = f"12 34 {time} {time}"
+    assert phone_run.read(ShellResult(f"\n{MARKER} same {seen} {seen}\n", "", 0), MARKER).seen == ""
 
 
 def test_a_missing_file_is_not_run(tmp_path: pathlib.Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import pathlib
 import threading
 import time
@@ -15,6 +17,8 @@ from tflite_bench.device import Device
 from tflite_bench.errors import (
     DeviceBusyError,
     DeviceError,
+    DeviceHotError,
+    DeviceHungError,
     DeviceLostError,
     ModelFileError,
     OptionsError,
@@ -22,7 +26,8 @@ from tflite_bench.errors import (
 )
 from tflite_bench.interleave import interleave
 from tflite_bench.jobs import Workers, run_jobs
-from tflite_bench.pool import Pool
+from tflite_bench.pool import HOT_REST_SECS, Pool
+from tflite_bench.repeat import until_ok
 from tflite_bench.types import BenchOptions
 
 Models = dict[str, pathlib.Path]
@@ -89,16 +94,16 @@ def test_one_measurement_is_made_on_one_device(models: Models) -> None:
     assert all(device.closed for device in devices)
 
 
-def test_a_model_can_be_loaded_on_a_free_device(models: Models) -> None:
+def test_a_model_is_loaded_within_a_job_only(models: Models) -> None:
     with Pool(phones(2)) as pool:
-        with pool.load(models["small"], QUICK) as first, pool.load(models["large"], QUICK) as second:
-            assert (first.run(3, 0, 1).count, second.file.path.name) == (3, "large.tflite")
-            with Workers(pool) as workers:
-                waiting = workers.submit(serial)
-                first.close()  # now one is free
-                assert waiting.result(timeout=10) == "A"
-            first.close()
+        with pytest.raises(OptionsError, match="run_job"):
+            pool.load(models["small"], QUICK)
         assert pool.benchmark(models["small"], QUICK).num_runs == 20
+
+
+def test_a_profile_comes_from_a_free_device(models: Models) -> None:
+    with Pool(phones(2)) as pool, pytest.raises(OptionsError, match="'fake' does not tell the times of single"):
+        pool.profile(models["small"], QUICK)
 
 
 # Devices that fail
@@ -156,18 +161,99 @@ def test_each_failure_in_a_row_makes_the_rest_longer() -> None:
     assert rests == [60, 120, 240, 480, 960, 960]
 
 
-def test_when_all_fail_the_error_names_each_and_why() -> None:
+def test_what_fails_everywhere_fails_by_itself(capsys) -> None:
     def job(device: Device) -> str:
         raise OutputError(f"Garbage from {serial(device)}.")
 
-    with (
-        Pool(phones(3)) as pool,
-        pytest.raises(
-            DeviceError,
-            match=r"No device of the pool is left. Paper A: Garbage from A; Paper B: .* from B; Paper C: .* from C\. ",
-        ),
-    ):
-        pool.run_job(job)
+    with Pool(phones(3)) as pool:
+        with pytest.raises(OutputError, match=r"Garbage from C\. It was tried on Paper A and Paper B and Paper C\."):
+            pool.run_job(job)
+        assert "set aside" not in capsys.readouterr().err
+        assert pool.run_job(serial) == "A"
+
+
+@pytest.mark.parametrize(("error", "tries"), [(OutputError("Crashed."), 2), (DeviceHungError("It hangs."), 1)])
+def test_a_job_that_fails_on_two_good_devices_is_at_fault(capsys, error: DeviceError, tries: int) -> None:
+    calls: list[str] = []
+    with Pool(phones(4)) as pool:
+        with Workers(pool) as workers:  # all of them prove to be in order
+            barrier = threading.Barrier(4, timeout=10)
+            for future in [workers.submit(lambda device: barrier.wait()) for _ in range(4)]:
+                future.result(timeout=10)
+        with pytest.raises(type(error), match=r"It was tried on Paper A and Paper B\."):
+            pool.run_job(failing("ABCD", error, calls))
+        assert calls == ["A"] * tries + ["B"] * tries
+        assert {pool.run_job(serial), pool.run_job(serial)} == {"A"}
+    assert "set aside" not in capsys.readouterr().err
+
+
+def test_one_poisonous_model_does_not_cost_the_others(models: Models, tmp_path: pathlib.Path) -> None:
+    class Poisoned(Fake):
+        def fail(self, note: str) -> None:
+            super().fail(note)
+            if note == "run model2":
+                raise DeviceError("benchmark_model crashed (SIGSEGV).")
+
+    def job(device: Device, number: int) -> str:
+        path = tmp_path / f"model{number}.tflite"
+        path.write_bytes(models["small"].read_bytes())
+        return interleave(device, [path], QUICK, 2)[0].model_name
+
+    found, failed = [], []
+    with Pool([Poisoned(serial=letter) for letter in "ABC"], lost_secs=2) as pool:
+        for number in range(8):
+            try:
+                found.append(pool.run_job(functools.partial(job, number=number)))
+            except DeviceError as error:
+                failed.append(str(error))
+        assert len(found) == 7
+        assert len(failed) == 1 and failed[0].startswith("benchmark_model crashed (SIGSEGV).")
+        assert all(member.error is None for member in pool._members)
+
+
+def test_a_hot_device_rests_while_another_takes_its_work(capsys) -> None:
+    clock = Clock()
+    with Pool(phones(2), clock=clock) as pool:
+        for _ in range(3):
+            assert pool.run_job(failing("A", DeviceHotError("It has 50 °C."))) == "B"
+        text = "Paper A rests: It has 50 °C. Its work goes to the others while they are cooler.\n"
+        assert capsys.readouterr().err == text
+        clock.now = HOT_REST_SECS
+        assert pool.run_job(lambda b: pool.run_job(serial)) == "A"  # while B is in use
+        assert pool._members[0].error is None and pool._members[0].failures == 0
+
+
+def test_where_all_are_hot_one_that_has_cooled_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tflite_bench.pool.HOT_REST_SECS", 0.02)
+    hot = iter([True] * 5)
+
+    def job(device: Device) -> str:
+        if next(hot, False):
+            raise DeviceHotError("It has 50 °C.")
+        return serial(device)
+
+    with Pool(phones(2), lost_secs=0) as pool:
+        assert pool.run_job(job) in "AB"
+
+
+def test_what_stays_throttled_on_one_is_measured_on_another(models: Models, capsys) -> None:
+    throttled = Fake(serial="A")
+    throttled.level_ms = lambda name, _: 2.0 if throttled.runs >= 20 else 1.0
+    options = dataclasses.replace(QUICK, num_runs=40)
+    job = functools.partial(_verdict, path=models["small"], options=options)
+    with Pool([throttled, Fake(serial="B")]) as pool:
+        assert pool.run_job(job) == ("B", "OK")
+    assert "Paper A rests: small.tflite stays THROTTLED there" in capsys.readouterr().err
+    # All of them: the last one's stays.
+    other = Fake(serial="B")
+    other.level_ms = lambda name, _: 2.0 if other.runs >= 20 else 1.0
+    with Pool([throttled, other]) as pool:
+        assert pool.run_job(job) == ("B", "THROTTLED")
+
+
+def _verdict(device: Device, path: pathlib.Path, options: BenchOptions) -> tuple[str, str]:
+    (found,) = until_ok(device, [path], options, 5, 1)[-1]
+    return serial(device), found.verdict.value
 
 
 def test_when_all_are_away_one_of_them_may_come_back(capsys) -> None:

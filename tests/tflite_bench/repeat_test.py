@@ -80,6 +80,51 @@ def test_the_delegation_is_recorded(models: Models) -> None:
     assert m.delegation == told
 
 
+def test_a_device_that_became_slow_for_good_is_no_better_when_it_is_steady(models: Models) -> None:
+    # It tells nothing of its heat: only the first attempt has seen it fast.
+    device = Fake(kind="statistics")
+    done = iter(range(10**6))
+    device.level_ms = lambda name, _: 2.0 if next(done) >= 20 else 1.0
+    attempts = until_ok(device, [models["small"]], QUICK, 5, 2)
+    assert [one.verdict for (one,) in attempts] == [Verdict.THROTTLED] * 3
+    assert "1 ms" in attempts[-1][0].reason
+
+
+def test_noise_is_timed_longer_and_told(models: Models, capsys) -> None:
+    device = Fake()
+    device.level_ms = lambda name, _: 1.0 if device.notes.count("settle") > 2 or device.runs % 5 else 2.0
+    attempts = until_ok(device, [models["small"]], QUICK, 5, 2)
+    assert [one.num_runs for (one,) in attempts] == [40, 80, 160]
+    assert attempts[-1][0].verdict is Verdict.OK and attempts[-1][0].attempts == ("NOISY", "NOISY")
+    assert {one.options for (one,) in attempts} == {QUICK}
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("Measured again, ")[1] for line in lines] == ["1 of 2.", "2 of 2."]
+    assert lines[0].startswith("small.tflite: NOISY: One run in ten took")
+
+
+def test_too_few_runs_are_not_measured_again(models: Models, capsys) -> None:
+    few = dataclasses.replace(QUICK, num_runs=5)
+    ((one,),) = until_ok(Fake(), [models["small"]], few, 5, 2)
+    assert (one.verdict, one.attempts) == (Verdict.NOISY, ())
+    assert capsys.readouterr().err == ""
+
+
+def test_the_best_attempt_is_kept(models: Models) -> None:
+    widths = iter([0.02, 0.3, 0.01, 0.2])
+
+    def review(measured):
+        half = next(widths) / 2
+        verdict = Verdict.THROTTLED if half == 0.005 else Verdict.NOISY
+        return [
+            dataclasses.replace(one, verdict=verdict, median_low_ms=1 - half, median_high_ms=1 + half)
+            for one in measured
+        ]
+
+    attempts = until_ok(Fake(), [models["small"]], QUICK, 5, 3, review=review)
+    assert [one.median_high_ms for (one,) in attempts] == pytest.approx([1.15, 1.005, 1.1, 1.01])
+    assert attempts[-1][0].attempts == ("NOISY", "THROTTLED", "NOISY")
+
+
 # A device that goes away in the middle
 
 

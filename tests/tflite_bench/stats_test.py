@@ -71,7 +71,7 @@ def test_a_drift_that_meets_both_models_alike_leaves_the_ratio() -> None:
     b = drift * rng.normal(10.5, 0.1, size=(10, 30))
     assert stats.compare(list(a), list(b)).ratio == pytest.approx(1.05, abs=0.01)
     # Without the pairing the same times cannot tell: the drift is far larger than the difference.
-    assert stats.compare([a.ravel()], [b.ravel()]).conclusion == stats.NO_DIFFERENCE
+    assert stats.contrast([a.ravel()], [b.ravel()]).conclusion == stats.NO_DIFFERENCE
 
 
 def test_two_runs_of_one_model_are_seldom_called_different() -> None:
@@ -142,4 +142,11 @@ def test_statistics_alone_are_compared_like_single_times() -> None:
     # One block of which only statistics are known is no certainty either.
     single = stats.compare(cut("statistics", a[:10], 1), cut("statistics", a[10:20], 1))
     assert single.low < single.ratio < single.high
-    assert single.conclusion == stats.NO_DIFFERENCE
+    assert single.conclusion == stats.TOO_FEW
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_few_rounds_tell_nothing_however_different(count: int) -> None:
+    found = stats.compare([[1.0] * 20] * count, [[2.0] * 20] * count)
+    assert found.conclusion == ("too few rounds to tell" if count < 5 else stats.SLOWER)
+    assert found.ratio == pytest.approx(2.0)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.tflite_bench.blocks import KINDS, cut
 from tflite_bench.conditions import Conditions
+from tflite_bench.limits import Limits
 from tflite_bench.types import Verdict
 from tflite_bench.verdict import MIN_RUNS, judge
 
@@ -156,7 +157,7 @@ def test_a_device_that_tells_of_throttling_is_believed(kind: str, changes: dict[
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (None, Conditions(thermal_status=3)),
+        (None, Conditions(thermal_status=1)),
         (Conditions(thermal_status=0), None),
         (Conditions(thermal_status=0), Conditions(thermal_status=None)),
         (COOL, dataclasses.replace(COOL, clocks_mhz=((0, 300), (7, 300)))),  # idle again
@@ -168,6 +169,61 @@ def test_what_a_device_does_not_tell_is_held_against_nothing(
 ) -> None:
     blocks = cut("times", _steady(100), 5)
     assert judge(blocks, np.random.default_rng(0), before=before, after=after)[0] is Verdict.OK
+
+
+HELD = Conditions(
+    thermal_status=0, clock_limits_mhz=((0, 1800), (7, 1200)), clock_tops_mhz=((0, 1800), (1, 1800), (7, 2400))
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "limits", "text"),
+    [
+        (Conditions(thermal_status=3), Conditions(thermal_status=3), Limits(), "thermal status is severe"),
+        (None, Conditions(thermal_status=2), Limits(max_thermal_status=6), "thermal status is moderate"),
+        (None, Conditions(thermal_status=1), Limits(max_thermal_status=0), "thermal status is light"),
+        (HELD, HELD, Limits(min_clock_share=0.9), "held core 7 at 1200 of its 2400 MHz, less than 90%"),
+        (None, HELD, Limits(min_clock_share=0.9, pin="big"), "held core 7"),
+        (HELD, None, Limits(min_clock_share=0.9, pin="0x80"), "held core 7"),
+        (HELD, HELD, Limits(min_clock_share=0.9, pin="little"), ""),
+        (HELD, HELD, Limits(min_clock_share=0.9, pin="0x3"), ""),
+        (HELD, HELD, Limits(), ""),
+        (HELD, HELD, Limits(min_clock_share=0.5), ""),
+        (None, Conditions(thermal_status=1), Limits(), ""),
+    ],
+)
+def test_a_device_that_was_throttled_all_the_time_is_told(
+    before: Conditions | None, after: Conditions | None, limits: Limits, text: str
+) -> None:
+    blocks = cut("statistics", _steady(100), 5)
+    verdict, reason = judge(blocks, np.random.default_rng(0), before=before, after=after, limits=limits)
+    assert verdict is (Verdict.THROTTLED if text else Verdict.OK)
+    assert text in reason
+
+
+@each_kind
+@pytest.mark.parametrize("fast_runs", [20, 3])
+def test_what_was_fast_in_the_warm_up_only_is_throttled(kind: str, fast_runs: int) -> None:
+    warmup = _steady(200)
+    warmup[fast_runs:] *= 2
+    warmup[0] = 80.0  # the first inference packs weights
+    blocks, block = cut(kind, _steady(200) * 2, 10), KINDS[kind](warmup)
+    verdict, reason = judge(blocks, np.random.default_rng(0), warmup=block)
+    assert verdict is Verdict.THROTTLED
+    assert re.search(r"It took 9\.\d+ ms when it was loaded, 20\.?\d* ms when timed", reason), reason
+    slow = KINDS[kind](_steady(20) * 3)
+    assert judge(blocks, np.random.default_rng(0), warmup=slow)[0] is Verdict.OK
+
+
+@pytest.mark.parametrize("scatter", [0.05, 0.08, 0.12])
+def test_blocks_that_scatter_in_no_order_are_seldom_called_throttled(scatter: float) -> None:
+    rng = np.random.default_rng(2)
+    wrong = {kind: 0 for kind in KINDS}
+    for _ in range(60):
+        times = 10 * rng.normal(1, scatter, (10, 1)) * rng.normal(1, 0.02, (10, 25))
+        for kind in KINDS:
+            wrong[kind] += _judge(kind, times.ravel(), 10)[0] is Verdict.THROTTLED
+    assert max(wrong.values()) <= 7, wrong  # 3 expected at most, standard deviation 1.7
 
 
 def test_what_is_stale_is_nothing_else() -> None:

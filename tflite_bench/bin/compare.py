@@ -59,6 +59,8 @@ def _sentence(names: Sequence[str], comparison: stats.Comparison) -> str:
         f"{b} takes {comparison.ratio:.3f} times as long as {a} "
         f"(95 % interval {comparison.low:.3f} to {comparison.high:.3f})"
     )
+    if comparison.conclusion == stats.TOO_FEW:
+        return f"Too few rounds to tell: {figures}; give --rounds={stats.MIN_BLOCKS} or more."
     if comparison.conclusion == stats.NO_DIFFERENCE:
         least = f"a difference below {stats.MIN_EFFECT:.0%} is never counted as one"
         return f"No significant difference: {figures}; {least}."

@@ -204,14 +204,18 @@ def device(values: flags.FlagValues) -> Callable[[LatencyOptions], tuple[Place, 
     device_flags.define_place(values)
     texts = {
         "num_runs": "Least number of timed inferences a file.",
+        "rounds": "Turns that a file and the reference take.",
         "retries": "How often a measurement that is not OK is repeated.",
     }
-    counts = {name: flags.DEFINE_integer(name, None, text, flag_values=values) for name, text in texts.items()}
-    warmup = flags.DEFINE_float("warmup_secs", None, "Seconds that a file runs before it is timed.", flag_values=values)
+    typed = {name: flags.DEFINE_integer(name, None, text, flag_values=values) for name, text in texts.items()}
+    for name, text in {
+        "min_secs": "Least seconds that a file is timed.",
+        "warmup_secs": "Seconds that a file runs before it is timed.",
+    }.items():
+        typed[name] = flags.DEFINE_float(name, None, text, flag_values=values)
 
     def options(default: LatencyOptions) -> tuple[Place, LatencyOptions]:
-        typed = {name: holder.value for name, holder in {**counts, "warmup_secs": warmup}.items()}
-        changes = {name: value for name, value in typed.items() if value is not None}
+        changes = {name: holder.value for name, holder in typed.items() if holder.value is not None}
         latency = dataclasses.replace(default, **device_flags.place(values), **changes)
         return Place(values["device"].value, device_flags.device_options(values)), latency
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,15 @@ from tfmeta.registry import resolve
 
 # Scales and zero points come out meaningless, but it is the operators and shapes that take time, not the values.
 _CALIBRATION_IMAGES = 4
+
+# What decides about the bytes of a file besides the network: another version may fuse other operators.
+_CONVERTERS = ("tensorflow", "keras")
+
+
+@functools.cache
+def converter_versions() -> str:
+    """Returns the names and versions of the packages that convert."""
+    return ", ".join(f"{package} {metadata.version(package)}" for package in _CONVERTERS)
 
 
 def structure_file(graph: ChannelGraph, structure: Structure, scheme: str) -> bytes:

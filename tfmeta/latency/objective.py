@@ -10,7 +10,6 @@ import json
 import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -25,6 +24,7 @@ from tfmeta.errors import UserError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.structure import Structure
 from tfmeta.latency.ahead import Ahead
+from tfmeta.latency.conversion import converter_versions
 from tfmeta.latency.measure import measure_pair, opened
 from tfmeta.latency.model_files import ModelFiles
 from tfmeta.latency.options import LatencyOptions
@@ -33,8 +33,6 @@ from tfmeta.store import Store
 
 # Part of the key of every stored measurement: to be raised when numbers are no longer comparable.
 _METHOD = 2
-# What turns a structure into a file.
-_CONVERTERS = ("tensorflow", "keras")
 # An odd number, so that one disturbed measurement of the reference does not count.
 _BASELINE_MEASUREMENTS = 3
 
@@ -173,7 +171,7 @@ class Latency:
             "method": _METHOD,
             "device": self._info.fingerprint,
             "options": self._options.to_json(),
-            "converter": _converter(),
+            "converter": converter_versions(),
             "reference": self._reference_key,
         }
 
@@ -256,7 +254,7 @@ class Latency:
 
     def _key(self, structure: Structure) -> str:
         """Stands for the hash of the structure's file: a function of all that the file is made of."""
-        made_of = [self._graph.fingerprint, list(structure.widths), self._options.scheme, _converter()]
+        made_of = [self._graph.fingerprint, list(structure.widths), self._options.scheme, converter_versions()]
         return _hash(made_of)
 
     def _file(self, structure: Structure) -> Path:
@@ -268,11 +266,6 @@ class Latency:
 
     def _add(self, model: str, payload: Mapping[str, Any]) -> None:
         self._store.add_measurement(model, self._info.fingerprint, self._options_key, payload)
-
-
-@functools.cache
-def _converter() -> str:
-    return ", ".join(f"{package} {metadata.version(package)}" for package in _CONVERTERS)
 
 
 def _hash(value: Any) -> str:

@@ -12,6 +12,7 @@ calibrates (whether a concatenation's inputs need a QUANTIZE first), the twin ha
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ from tqdm import tqdm
 from tfmeta.errors import ExportError, SpaceError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.structure import Structure
-from tfmeta.latency.conversion import structure_file
+from tfmeta.latency.conversion import converter_versions, structure_file
 from tfmeta.latency.probes import Lengths
 from tfmeta.latency.template import Convert, Template
 
@@ -50,7 +51,8 @@ class Twins:
         self._scheme = scheme
         self._convert = convert
         self._lengths = Lengths.of(graph)
-        self._place = None if folder is None else Path(folder) / f"{graph.fingerprint[:32]}-{scheme}.template.npz"
+        made_of = hashlib.sha256(f"{graph.fingerprint} {converter_versions()}".encode()).hexdigest()[:32]
+        self._place = None if folder is None else Path(folder) / f"{made_of}-{scheme}.template.npz"
         self._told: set[str] = set()
 
     def file(self, structure: Structure) -> bytes:

@@ -1,0 +1,30 @@
+"""How hot and how slow a device may be to be believed."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Beyond these a device is throttled, however steady its times are.
+
+    Attributes:
+        max_thermal_status: the highest thermal status that is accepted; "moderate" (2) and more never is, as Android
+            then lowers clocks.
+        min_clock_share: the least share of its top clock that a core must be allowed to reach; 0 takes any clock.
+        pin: ``BenchOptions.pin``: other cores than these do not matter.
+    """
+
+    max_thermal_status: int = 1
+    min_clock_share: float = 0.0
+    pin: str = "none"
+
+    def cores(self, tops_mhz: dict[int, int]) -> frozenset[int]:
+        """Returns the cores that matter, of those whose top clocks are given by their numbers."""
+        if self.pin.startswith("0x"):
+            return frozenset(core for core in tops_mhz if int(self.pin, 16) >> core & 1)
+        if self.pin in ("big", "little") and tops_mhz:
+            wanted = (max if self.pin == "big" else min)(tops_mhz.values())
+            return frozenset(core for core, top in tops_mhz.items() if top == wanted)
+        return frozenset(tops_mhz)
