@@ -251,10 +251,10 @@ def test_no_assert_in_the_library(path):
 
 
 @each_module
-def test_only_the_transports_start_processes(path):
-    if path not in ("tflite_bench/adb.py", "tflite_bench/binary.py"):
+def test_only_one_module_starts_processes(path):
+    if path != "tflite_bench/process.py":
         assert not {"subprocess", "pty", "multiprocessing"} & _packages(path), (
-            f"{path} starts processes: only tflite_bench/adb.py and binary.py do."
+            f"{path} starts processes: only tflite_bench/process.py does."
         )
 
 

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import pathlib
-import selectors
 import shutil
-import signal
-import subprocess
-import threading
-import time
 from collections.abc import Sequence
 
 from tflite_bench import adb_text
 from tflite_bench.adb_text import Attached
 from tflite_bench.errors import DeviceError, OptionsError
+from tflite_bench.process import Runner
 
 # Calls that only talk to the server, or ask the phone for nothing but an answer, take milliseconds. `adb connect`
 # alone waits for 10 s before it gives up.
 QUICK_SECS = 15.0
 # More than any output that is wanted; a phone that floods the line must not fill this computer's memory.
 MAX_OUTPUT_BYTES = 64 * 2**20
-_KILLED_SECS = 5.0
-_STOP_POLL_SECS = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,58 +113,24 @@ def _server_trouble(called: Called) -> str:
     )
 
 
-def call(argv: Sequence[str], deadline_secs: float = QUICK_SECS, *, stop: threading.Event | None = None) -> Called:
-    """Returns what the client printed; one that is not done after ``deadline_secs``, or at ``stop``, is killed.
+def call(argv: Sequence[str], deadline_secs: float = QUICK_SECS, *, runner: Runner | None = None) -> Called:
+    """Returns what the client printed; one that is not done after ``deadline_secs`` is killed.
+
+    Args:
+        argv: path of the client, and its arguments.
+        deadline_secs: the most it may take.
+        runner: what runs it; its `Runner.stop` ends the call.
 
     Raises:
         DeviceError: the client cannot be run.
     """
     try:
-        process = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,  # adb reads what it finds there, and fails where it is closed
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C goes to this process, which then ends the client in order
-        )
+        # The client starts adb's server where none runs.
+        ran = (runner or Runner()).run(argv, deadline_secs, MAX_OUTPUT_BYTES, leaves_daemons=True)
     except OSError as error:
         raise DeviceError(f"Cannot run the adb client {argv[0]}: {error.strerror}.") from error
-    ended = False
-    try:
-        stdout, stderr, in_time = _read_all(process, time.monotonic() + deadline_secs, stop)
-        if in_time:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_KILLED_SECS)
-                ended = True
-    finally:
-        if not ended:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
     return Called(
-        stdout.decode(errors="replace"), stderr.decode(errors="replace"), process.returncode if ended else None
+        ran.stdout.decode(errors="replace"),
+        ran.stderr.decode(errors="replace"),
+        ran.exit_code if ran.cut is None else None,
     )
-
-
-def _read_all(
-    process: subprocess.Popen[bytes], deadline: float, stop: threading.Event | None
-) -> tuple[bytes, bytes, bool]:
-    """Returns both outputs, and whether they ended before ``deadline`` and ``stop`` and within `MAX_OUTPUT_BYTES`."""
-    outputs = {"stdout": bytearray(), "stderr": bytearray()}
-    with selectors.DefaultSelector() as selector:
-        for name in outputs:
-            selector.register(getattr(process, name), selectors.EVENT_READ, name)
-        while selector.get_map():
-            left = deadline - time.monotonic()
-            stopped = stop is not None and stop.is_set()
-            if left <= 0 or stopped or sum(map(len, outputs.values())) > MAX_OUTPUT_BYTES:
-                return bytes(outputs["stdout"]), bytes(outputs["stderr"]), False
-            for key, _ in selector.select(left if stop is None else min(left, _STOP_POLL_SECS)):
-                chunk = os.read(key.fd, 2**16)
-                outputs[key.data] += chunk
-                if not chunk:
-                    selector.unregister(key.fileobj)
-    return bytes(outputs["stdout"]), bytes(outputs["stderr"]), True

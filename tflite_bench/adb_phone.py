@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import re
 import secrets
-import threading
 import time
 from collections.abc import Mapping, Sequence
 
@@ -18,6 +17,7 @@ from tflite_bench import adb_text
 from tflite_bench.adb import QUICK_SECS, Called, attached, call
 from tflite_bench.adb_text import Trouble
 from tflite_bench.errors import DeviceError, DeviceLostError
+from tflite_bench.process import Runner
 
 # An offline phone that comes back alone does so at adb's next attempt: after 3 s (client 36) or 10 s (client 29).
 _RETURNS_ALONE_SECS = 12.0
@@ -54,16 +54,16 @@ class Adb:
     def __init__(self, client: str, serial: str) -> None:
         self.client = client
         self.serial = serial
-        self._stop = threading.Event()
+        self._runner = Runner()
         self._refusal = ""  # what the last attempt to connect said, where it failed
 
     def interrupt(self) -> None:
         """Ends the call that another thread waits for, and refuses new ones until `resume`."""
-        self._stop.set()
+        self._runner.stop()
 
     def resume(self) -> None:
         """Takes calls again."""
-        self._stop.clear()
+        self._runner.resume()
 
     def wait(self, secs: float) -> None:
         """Sleeps.
@@ -71,11 +71,11 @@ class Adb:
         Raises:
             DeviceError: `interrupt` was called.
         """
-        self._stop.wait(secs)
+        self._runner.wait(secs)
         self._refuse_if_stopped()
 
     def _refuse_if_stopped(self) -> None:
-        if self._stop.is_set():
+        if self._runner.stopped:
             raise DeviceError(f"The work on the phone {self.serial} was stopped.")
 
     def _call(self, *arguments: str, deadline_secs: float = QUICK_SECS) -> Called:
@@ -83,7 +83,7 @@ class Adb:
 
     def _run(self, arguments: Sequence[str], deadline_secs: float = QUICK_SECS) -> Called:
         self._refuse_if_stopped()
-        called = call([self.client, *arguments], deadline_secs, stop=self._stop)
+        called = call([self.client, *arguments], deadline_secs, runner=self._runner)
         self._refuse_if_stopped()
         return called
 

@@ -1,20 +1,15 @@
-"""The device ``binary:PATH``: a ``benchmark_model`` executable on this machine."""
+"""The device ``binary:PATH``, or ``binary`` for what was fetched: a ``benchmark_model`` executable on this machine."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
 import hashlib
 import os
 import pathlib
+import platform
 import secrets
-import selectors
-import signal
-import subprocess
 import tempfile
-import threading
-import time
 from collections.abc import Sequence
 
 from tflite_bench import host_cores
@@ -23,16 +18,19 @@ from tflite_bench.binary_model import BinaryModel, Finished, Tool
 from tflite_bench.conditions import Conditions
 from tflite_bench.device import Device
 from tflite_bench.device_options import DeviceOptions
-from tflite_bench.errors import DeviceError, ModelFileError, OptionsError
+from tflite_bench.errors import DeviceError, DeviceHungError, ModelFileError, OptionsError
+from tflite_bench.fetch import FLAVOURS, TARGETS, cached
 from tflite_bench.host_info import machine_info
 from tflite_bench.model_file import ModelFile, read_model_file
 from tflite_bench.op_profile import OpProfile
+from tflite_bench.process import Cut, Runner
 from tflite_bench.types import BenchOptions, DeviceInfo
 
 _CHUNK_BYTES = 1 << 16
 _MAX_OUTPUT_BYTES = 16 << 20  # some megabytes are the most that a profile of a large model takes
 _MAX_RESULT_BYTES = 1 << 20
 _SIGNAL = 128
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 class Program:
@@ -57,15 +55,10 @@ class Program:
             ) from error
         if not os.access(self.path, os.X_OK):
             raise DeviceError(f"{self.path} is not executable. Run: chmod +x {str(self.path)!r}")
-        self._lock = threading.Lock()
-        self._running: set[int] = set()
-        self._stopped = False
+        self._runner = Runner()
 
     def run(self, arguments: Sequence[str], limit_secs: float, folder: str, cores: frozenset[int]) -> Finished:
-        """Returns what one run printed and its exit code.
-
-        Its process group is gone on return, and also when an exception, such as Ctrl-C, ends the waiting. Were this
-        process killed, the program would end as soon as it prints: nobody reads its pipes.
+        """Returns what one run printed and its exit code, see `Runner.run`.
 
         Args:
             arguments: without its own name.
@@ -74,57 +67,35 @@ class Program:
             cores: on which it runs; empty leaves that to the system.
 
         Raises:
-            DeviceError: it cannot be started, was changed, did not end in time, or printed without end.
+            DeviceHungError: it did not end in time.
+            DeviceError: it cannot be started, was changed, was stopped, or printed without end.
         """
-        process = self._start([str(self.path), *arguments], folder, cores)
-        try:
-            stdout, stderr = _read_all(process, limit_secs)
-        finally:
-            self._end(process)
-        if self._stopped:
+        if self._runner.stopped:
             raise DeviceError("benchmark_model was stopped.")
-        code = process.returncode
-        return Finished(stdout, stderr, code if code >= 0 else _SIGNAL - code)
+        try:
+            if _identity(self.path) != self._identity:
+                raise DeviceError(f"{self.path} was replaced while it was in use. Measure again.")
+            argv = [str(self.path), *arguments]
+            on_cores = host_cores.on_cores(cores)
+            ran = self._runner.run(argv, limit_secs, _MAX_OUTPUT_BYTES, folder=folder, starting=on_cores)
+        except OSError as error:
+            why = "it is no program for this machine" if error.errno == errno.ENOEXEC else error.strerror
+            raise DeviceError(f"Cannot start {self.path}: {why}.") from error
+        if ran.cut is Cut.STOPPED:
+            raise DeviceError("benchmark_model was stopped.")
+        if ran.cut is Cut.FLOOD:
+            raise DeviceError("benchmark_model prints without end and was killed. Check that it is the right program.")
+        if ran.cut is Cut.LATE:
+            raise DeviceHungError(
+                f"benchmark_model did not end within {limit_secs:.0f} s and was killed. "
+                "Measure less at a time, or raise hang_secs."
+            )
+        code = ran.exit_code if ran.exit_code >= 0 else _SIGNAL - ran.exit_code
+        return Finished(ran.stdout.decode(errors="replace"), ran.stderr.decode(errors="replace"), code)
 
     def stop(self) -> None:
         """Kills what runs; nothing can be run afterwards."""
-        with self._lock:
-            self._stopped = True
-            for group in self._running:
-                _kill(group)
-
-    def _start(self, words: list[str], folder: str, cores: frozenset[int]) -> subprocess.Popen[bytes]:
-        with self._lock:
-            if self._stopped:
-                raise DeviceError("benchmark_model was stopped.")
-            try:
-                if _identity(self.path) != self._identity:
-                    raise DeviceError(f"{self.path} was replaced while it was in use. Measure again.")
-                with host_cores.on_cores(cores):
-                    process = subprocess.Popen(
-                        words,
-                        cwd=folder,
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.PIPE,
-                        stderr=subprocess.PIPE,
-                        start_new_session=True,
-                    )
-            except OSError as error:
-                why = "it is no program for this machine" if error.errno == errno.ENOEXEC else error.strerror
-                raise DeviceError(f"Cannot start {self.path}: {why}.") from error
-            self._running.add(process.pid)
-            return process
-
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
-        with self._lock:
-            # Before it is waited for, as its number can be another's afterwards. One that has closed its output is
-            # ending already, and keeps its exit code.
-            _kill(process.pid)
-            process.wait()
-            self._running.discard(process.pid)
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+        self._runner.stop()
 
 
 class _LocalTool(Tool):
@@ -202,21 +173,31 @@ class BinaryDevice(Device):
 
 
 def open_binary(argument: str, options: DeviceOptions) -> BinaryDevice:
-    """Returns the executable at the path ``argument`` as a device.
+    """Returns the executable at the path ``argument`` as a device; without one, that of this system in the cache.
 
     Raises:
         OptionsError: there is no such file.
-        DeviceError: it is not executable.
+        DeviceError: it is not executable, or none was fetched.
+        DownloadError: the one in the cache was changed.
     """
-    if not argument:
-        raise OptionsError("Expected the path of a benchmark_model executable: binary:PATH. Received: 'binary'.")
-    return BinaryDevice(pathlib.Path(argument), options)
+    return BinaryDevice(pathlib.Path(argument) if argument else _fetched(), options)
 
 
-def _kill(group: int) -> None:
-    # macOS does not let one signal a process that has ended but was not waited for.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
+def _fetched() -> pathlib.Path:
+    target = f"{platform.system().lower()}-{_MACHINES.get(platform.machine().lower(), platform.machine().lower())}"
+    if target not in TARGETS:
+        raise OptionsError(
+            f"Expected the path of a benchmark_model executable: binary:PATH. Received: 'binary', but nobody publishes "
+            f"one for this system ({target})."
+        )
+    for flavour in FLAVOURS:
+        found = cached(target, flavour)
+        if found is not None:
+            return found.path
+    raise DeviceError(
+        "No benchmark_model for this machine was fetched. Get the official one with 'tflite-bench fetch "
+        f"--abi={target}', or name your own: binary:PATH."
+    )
 
 
 def _identity(path: pathlib.Path) -> tuple[int, int, int, int]:
@@ -245,34 +226,3 @@ def _read_result(path: pathlib.Path) -> bytes | None:
             return file.read(_MAX_RESULT_BYTES)
     except FileNotFoundError:
         return None
-
-
-def _read_all(process: subprocess.Popen[bytes], limit_secs: float) -> tuple[str, str]:
-    """Returns both streams, when both have ended; it sleeps in between, so as not to disturb the times."""
-    deadline = time.monotonic() + limit_secs
-    chunks: dict[int, list[bytes]] = {}
-    size = 0
-    with selectors.DefaultSelector() as selector:
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                selector.register(pipe, selectors.EVENT_READ, chunks.setdefault(pipe.fileno(), []))
-        while selector.get_map():
-            left_secs = deadline - time.monotonic()
-            ready = selector.select(left_secs) if left_secs > 0 else []
-            if not ready:
-                raise DeviceError(
-                    f"benchmark_model did not end within {limit_secs:.0f} s and was killed. "
-                    "Measure less at a time, or raise hang_secs."
-                )
-            for key, _ in ready:
-                chunk = os.read(key.fd, _CHUNK_BYTES)
-                key.data.append(chunk)
-                size += len(chunk)
-                if not chunk:
-                    selector.unregister(key.fileobj)
-            if size > _MAX_OUTPUT_BYTES:
-                raise DeviceError(
-                    "benchmark_model prints without end and was killed. Check that it is the right program."
-                )
-    stdout, stderr = (b"".join(parts).decode(errors="replace") for parts in chunks.values())
-    return stdout, stderr

@@ -14,6 +14,7 @@ import pytest
 from tests.phone import AdbServer, Phone
 from tflite_bench import adb
 from tflite_bench.errors import DeviceError, OptionsError
+from tflite_bench.process import Runner
 
 
 def script(folder: pathlib.Path, name: str, text: str) -> str:
@@ -75,10 +76,10 @@ def test_a_call_that_takes_too_long_is_killed_with_what_it_started(tmp_path: pat
 
 
 def test_a_call_is_stopped_from_another_thread(tmp_path: pathlib.Path) -> None:
-    stop = threading.Event()
-    threading.Timer(0.3, stop.set).start()
+    runner = Runner()
+    threading.Timer(0.3, runner.stop).start()
     begin = time.monotonic()
-    called = adb.call([script(tmp_path, "slow", "import time; time.sleep(60)")], deadline_secs=50, stop=stop)
+    called = adb.call([script(tmp_path, "slow", "import time; time.sleep(60)")], deadline_secs=50, runner=runner)
     assert called.exit_code is None and time.monotonic() - begin < 5
 
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import platform
 import signal
 import subprocess
 import sys
@@ -17,12 +18,22 @@ from typing import NoReturn
 import pytest
 
 from tests.tflite_bench.captured import result_of
+from tests.tflite_bench.elf_files import elf
 from tests.tflite_bench.stand_in import calls, write_model, write_stand_in
 from tflite_bench import binary
 from tflite_bench.binary import BinaryDevice, open_binary
 from tflite_bench.device import open_device
 from tflite_bench.device_options import DeviceOptions
-from tflite_bench.errors import BenchError, DeviceError, DeviceLostError, ModelFileError, OptionsError, OutputError
+from tflite_bench.errors import (
+    BenchError,
+    DeviceError,
+    DeviceHungError,
+    DeviceLostError,
+    ModelFileError,
+    OptionsError,
+    OutputError,
+)
+from tflite_bench.fetch import take_file
 from tflite_bench.model_file import ModelFile
 from tflite_bench.types import BenchOptions
 
@@ -91,8 +102,6 @@ def test_the_device_string_opens_it(tmp_path: pathlib.Path) -> None:
     path = write_stand_in(tmp_path / "bench")
     with open_device(f"binary:{path}") as device:
         assert device.info().fingerprint.startswith("binary-")
-    with pytest.raises(OptionsError, match="binary:PATH"):
-        open_device("binary")
 
 
 def test_another_executable_is_another_device(tmp_path: pathlib.Path) -> None:
@@ -189,7 +198,7 @@ def test_a_program_that_hangs_is_killed_with_its_children(
     note = f'echo $$ >"$HERE/pids"; sleep 50 & echo $! >>"$HERE/pids"; {what}'
     with opened(tmp_path, HASTY, after=note) as device:
         begin = time.monotonic()
-        with pytest.raises(DeviceError, match=r"did not end within .* s and was killed"):
+        with pytest.raises(DeviceHungError, match=r"did not end within .* s and was killed"):
             device.load(model, QUICK)
         assert time.monotonic() - begin < 5
     for pid in (tmp_path / "pids").read_text().split():
@@ -237,6 +246,21 @@ def test_another_thread_can_interrupt(tmp_path: pathlib.Path, model: pathlib.Pat
         with pytest.raises(DeviceError, match="was stopped"):
             device.load(model, QUICK)
     _require_no_children()
+
+
+def test_without_a_path_it_is_what_was_fetched(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    with pytest.raises(DeviceError, match="tflite-bench fetch --abi=linux-aarch64"):
+        open_device("binary")
+    (tmp_path / "got").write_bytes(elf("arm64-v8a"))
+    found = take_file(tmp_path / "got", "linux-aarch64")
+    with open_device("binary") as device:
+        assert device.info().runtime_version == found.sha256[:16]
+    monkeypatch.setattr(platform, "machine", lambda: "s390x")
+    with pytest.raises(OptionsError, match=r"binary:PATH\..*nobody publishes one for this system \(linux-s390x\)"):
+        open_device("binary")
 
 
 def test_a_path_without_executable_is_told(tmp_path: pathlib.Path, model: pathlib.Path) -> None:
