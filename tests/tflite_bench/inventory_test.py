@@ -9,11 +9,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.phone import AdbServer, Hardware, Phone, write_benchmark_model
-from tflite_bench import adb_phone
+from tflite_bench import adb_phone, phone_claim
 from tflite_bench.__main__ import main
+from tflite_bench.adb import find_client
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.inventory import phone_entries
+from tflite_bench.phone_claim import PhoneClaim
 from tflite_bench.phone_lock import PhoneLock
+from tflite_bench.runtime import ONE_RELU
 
 Captured = pytest.CaptureFixture[str]
 
@@ -53,6 +56,25 @@ def test_a_phone_that_is_in_use_is_not_disturbed(phone: Phone, program: str) -> 
     assert entry.state == "in use" and entry.reason.startswith("By process ")
     assert entry.conditions is None and not any("dumpsys" in command for command in phone.commands)
     lock.release()
+
+
+def test_a_phone_that_another_computer_uses_is_in_use(
+    phone: Phone, program: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = PhoneClaim(adb_phone.Adb(find_client(), phone.serial), "x", 10.0)
+    with monkeypatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path / "theirs"))
+        patch.setattr(phone_claim, "_host", lambda: "desk pid:[1]")
+        claim.take()
+    (entry,) = phone_entries(DeviceOptions(benchmark_model=(program,)))
+    assert entry.state == "in use" and "on desk (" in entry.reason
+    assert main(["run", "x.tflite", f"--device=adb:{phone.serial}", f"--benchmark_model={program}"]) == 1
+    model = tmp_path / "m.tflite"
+    model.write_bytes(ONE_RELU)
+    assert main(["run", str(model), f"--device=adb:{phone.serial}", f"--benchmark_model={program}"]) == 3
+    assert phone.pushes == [] and phone.settings["global"]["stay_on_while_plugged_in"] == "0"
+    claim.release()
+    assert phone.changes() == {}
 
 
 def test_why_a_phone_cannot_be_used_is_told(phone: Phone) -> None:
