@@ -13,8 +13,16 @@ import os
 
 from tflite_bench.device import DEVICES, Device, LoadedModel, open_device
 from tflite_bench.device_options import DeviceOptions
-from tflite_bench.errors import BenchError, DeviceError, ModelFileError, OptionsError
-from tflite_bench.interleave import interleave
+from tflite_bench.errors import (
+    BenchError,
+    DeviceError,
+    DeviceHotError,
+    DeviceHungError,
+    DeviceLostError,
+    ModelFileError,
+    OptionsError,
+)
+from tflite_bench.interleave import ROUNDS, interleave
 from tflite_bench.pool import Pool
 from tflite_bench.repeat import until_ok
 from tflite_bench.stats import Comparison, compare
@@ -27,7 +35,10 @@ __all__ = [
     "Comparison",
     "Device",
     "DeviceError",
+    "DeviceHotError",
+    "DeviceHungError",
     "DeviceInfo",
+    "DeviceLostError",
     "DeviceOptions",
     "LoadedModel",
     "Measurement",
@@ -50,7 +61,7 @@ def benchmark(
     options: BenchOptions | None = None,
     device_options: DeviceOptions | None = None,
 ) -> Measurement:
-    """Returns the latency of the model at ``path``.
+    """Returns the latency of the model at ``path``, timed in several blocks.
 
     Args:
         path: a .tflite file.
@@ -63,5 +74,6 @@ def benchmark(
         ModelFileError: the file is no model, or the runtime cannot run it.
         DeviceError: the device fails.
     """
+    options = BenchOptions() if options is None else options
     with open_device(device, device_options) as opened:
-        return opened.benchmark(path, options)
+        return opened.benchmark(path, options, min(ROUNDS, options.num_runs))

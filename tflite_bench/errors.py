@@ -26,7 +26,13 @@ class DeviceHungError(DeviceError):
 
 
 class DeviceHotError(DeviceError):
-    """The device is too hot to measure now, and others may be cooler: it has to rest."""
+    """The device is too hot to measure now, and others may be cooler: it has to rest.
+
+    Attributes:
+        measured: it was measured, and throttled again and again.
+    """
+
+    measured = False
 
 
 class DeviceBusyError(DeviceError):

@@ -21,11 +21,10 @@ from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import BenchError, DeviceError, ModelFileError, OptionsError
 from tflite_bench.host_info import host_info
 from tflite_bench.inputs import random_input
-from tflite_bench.interleave import interleave
 from tflite_bench.memory import PeakMemory
 from tflite_bench.model_file import ModelFile, read_model_file
 from tflite_bench.runtime import interpreter_class, resolver_type
-from tflite_bench.types import BenchOptions, DeviceInfo, Measurement, Startup
+from tflite_bench.types import BenchOptions, DeviceInfo, Startup
 
 _NS_PER_MS = 1e6
 _NS_PER_SEC = 1e9
@@ -48,10 +47,6 @@ class HostDevice(Device):
     def load(self, model: str | os.PathLike[str], options: BenchOptions) -> HostModel:
         """Returns the model in a LiteRT interpreter, warmed up."""
         return HostModel(read_model_file(model), options)
-
-    def benchmark(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> Measurement:
-        """Returns the latency of ``model`` in one uninterrupted block."""
-        return interleave(self, [model], options, rounds=1)[0]
 
     def conditions(self) -> Conditions | None:
         """Returns the clocks of the cores, or None where the system does not tell."""

@@ -193,8 +193,8 @@ class Pool(Device):
             while True:
                 if self._interrupted:
                     raise DeviceError("The devices are no longer in use: it was stopped.")
-                usable = [one for one in fresh if one.busy or not isinstance(one.error, DeviceLostError)] or wanted
-                idle = [member for member in usable if not member.busy]
+                there = any(one.busy or not isinstance(one.error, DeviceLostError) for one in fresh)
+                idle = [member for member in (fresh if there else wanted) if not member.busy]
                 fit = [member for member in idle if member.error is None]
                 rested = [member for member in idle if member.back_at <= self._clock()]
                 for member in (*fit, *rested):

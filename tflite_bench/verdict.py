@@ -6,6 +6,7 @@ the first and the last inference tell which end of a block was the slow one.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -41,9 +42,11 @@ _MIN_BLOCKS = stats.MIN_BLOCKS
 _LESS_CLOCK = 0.97
 # From "moderate" on, Android lowers clocks.
 _MODERATE = 2
-# Of 20 steady measurements at most one is called throttled; two tests share that.
-_SIGNIFICANCE = 0.05 / 2
+# Of 20 steady measurements about one may be called throttled, which two tests share: of five blocks, the order in
+# which two pairs are alike has 1 chance in 30.
+_SLOPE_SIGNIFICANCE, _STEP_SIGNIFICANCE = 0.035, 0.02
 _SHUFFLES = 1000
+_FEW_BLOCKS = 6  # their orders can all be tried
 
 
 def judge(
@@ -197,11 +200,14 @@ def _rises(blocks: Sequence[Block], rng: np.random.Generator) -> bool:
     if float(np.ptp(levels)) == 0:
         return False
     places = np.arange(len(levels)) - (len(levels) - 1) / 2
-    slopes = rng.permuted(np.tile(levels, (_SHUFFLES, 1)), axis=1) @ places
-    if float(np.mean(slopes >= levels @ places - 1e-12)) < _SIGNIFICANCE:
+    if len(levels) <= _FEW_BLOCKS:
+        orders = np.array(list(itertools.permutations(levels)))
+    else:
+        orders = rng.permuted(np.tile(levels, (_SHUFFLES, 1)), axis=1)
+    if float(np.mean(orders @ places >= levels @ places - 1e-12)) < _SLOPE_SIGNIFICANCE:
         return True
     chance = _best_step(rng.standard_normal((_SHUFFLES, len(levels))))
-    return float(np.mean(chance >= _best_step(levels[None])[0])) < _SIGNIFICANCE
+    return float(np.mean(chance >= _best_step(levels[None])[0])) < _STEP_SIGNIFICANCE
 
 
 def _best_step(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -9,9 +9,8 @@ from tests.tflite_bench.blocks import KINDS
 from tflite_bench.block import Block
 from tflite_bench.conditions import Conditions
 from tflite_bench.device import Device, LoadedModel
-from tflite_bench.interleave import interleave
 from tflite_bench.model_file import read_model_file
-from tflite_bench.types import BenchOptions, Delegation, DeviceInfo, Measurement, Startup
+from tflite_bench.types import BenchOptions, Delegation, DeviceInfo, Startup
 
 
 class Fake(Device):
@@ -53,9 +52,6 @@ class Fake(Device):
     def load(self, model: str | os.PathLike[str], options: BenchOptions) -> LoadedModel:
         self.fail("load")
         return _Page(self, model)
-
-    def benchmark(self, model: str | os.PathLike[str], options: BenchOptions | None = None) -> Measurement:
-        return interleave(self, [model], options, rounds=1)[0]
 
     def conditions(self) -> Conditions | None:
         self._state = next(self._states, self._state)
