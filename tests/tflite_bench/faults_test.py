@@ -273,7 +273,7 @@ def test_offline(desk, monkeypatch):
     eventually(lambda: desk.server.state(desk.phone) == "offline")
     ended = desk.run("--lost_secs=0")
     assert ended.code == DEVICE and ended.measured == []
-    assert "did not come back" in ended.err and "(offline)" in ended.err and "wireless debugging" in ended.err
+    assert "is away (offline)" in ended.err and "wireless debugging" in ended.err
     desk.phone.set(silent=False)
     desk.server.connect(desk.phone)
     right(desk.run())
