@@ -54,13 +54,14 @@ def measure_with_reference(
     rounds: int = ROUNDS,
     retries: int = RETRIES,
     max_drift: float = MAX_DRIFT,
-    on_measured: Callable[[], None] | None = None,
+    on_measured: Callable[[ReferenceRun, int], None] | None = None,
 ) -> ReferenceRun:
     """Returns the latency of each model, with the reference measured at the start and after every ``every`` models.
 
     Where the reference's median differs by more than ``max_drift`` from that at the start, the models since it was
     last in order are measured again, at most ``retries`` times. If the device stays slow, they are `Verdict.THROTTLED`
-    (`Verdict.NOISY` if it became faster). Of a pool, one device measures everything.
+    (`Verdict.NOISY` if it became faster). Where the reference itself is not OK at the start, no model is. Of a pool,
+    one device measures everything.
 
     Args:
         device: where to measure.
@@ -71,7 +72,8 @@ def measure_with_reference(
         rounds: blocks a model.
         retries: how often to measure again.
         max_drift: how far the reference may drift, as a share.
-        on_measured: called after each measurement that is not repeated by then.
+        on_measured: called with what there is so far, and the number of all models, after every batch that is not
+            repeated; where another device starts all over, from the beginning again.
 
     Raises:
         OptionsError: every below 1, and as `until_ok`.
@@ -98,9 +100,8 @@ def measure_with_reference(
                 tell(f"{references[-1].reason} The last {len(batch)} measurements are made again.")
                 earlier = (*earlier, references[-1].verdict.value)
             checked += [_checked(each, references[-1], references[0], max_drift, earlier) for each in found]
-            for _ in batch:
-                if on_measured is not None:
-                    on_measured()
+            if on_measured is not None:
+                on_measured(ReferenceRun(tuple(checked), tuple(references)), len(models))
         return ReferenceRun(tuple(checked), tuple(references))
 
     return device.run_job(job)
@@ -136,4 +137,7 @@ def _checked(
     found = dataclasses.replace(measurement, attempts=(*earlier, *measurement.attempts))
     if _apart(now, start, max_drift) and found.verdict is Verdict.OK:
         found = dataclasses.replace(found, verdict=now.verdict, reason=now.reason)
+    if start.verdict is not Verdict.OK and found.verdict is Verdict.OK:
+        text = f"The reference was {start.verdict.value} at the start, so drift cannot be told from it. {start.reason}"
+        found = dataclasses.replace(found, verdict=start.verdict, reason=text)
     return Checked(found, now.median_ms / start.median_ms)

@@ -145,6 +145,7 @@ def sustain(
     options: BenchOptions | None = None,
     *,
     on_block: Callable[[float, float], None] | None = None,
+    on_point: Callable[[Sustained], None] | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> Sustained:
     """Returns the latency of ``model`` over ``duration_secs`` seconds without a pause.
@@ -158,6 +159,7 @@ def sustain(
         duration_secs: how long, in seconds.
         options: threads, cores, delegate and warm-up; the defaults of `BenchOptions` when None.
         on_block: called as ``on_block(done_secs, duration_secs)`` after each block.
+        on_point: called with the curve so far after each block, to keep it where the rest fails.
         now: tells the time in seconds.
 
     Raises:
@@ -179,6 +181,9 @@ def sustain(
                 begin = now() - start
                 block = loaded.run(_BLOCK_RUNS, block_secs, max(options.max_secs, block_secs))
                 points.append(Point(begin, now() - start, block, one.conditions()))
+                if on_point is not None:
+                    file = loaded.file
+                    on_point(Sustained(file.path.name, file.sha256, one.info(), options, started_at, tuple(points)))
                 if on_block is not None:
                     on_block(min(now() - start, duration_secs), duration_secs)
             file = loaded.file

@@ -36,12 +36,12 @@ def _order(device: Fake) -> list[str]:
 
 def test_it_is_measured_at_the_start_and_after_every_few(models: Models, paths: list[pathlib.Path]) -> None:
     device, told = Fake(), []
-    found = _measured(device, paths, models, on_measured=lambda: told.append(1))
+    found = _measured(device, paths, models, on_measured=lambda run, total: told.append((len(run.checked), total)))
     assert _order(device) == ["large", "model0", "model1", "large", "model2", "model3", "large", "model4", "large"]
     assert [one.measurement.model_name for one in found.checked] == [path.name for path in paths]
     assert [one.drift for one in found.checked] == [1.0] * 5
     assert [one.verdict for one in found.references] == [Verdict.OK] * 4
-    assert len(told) == 5
+    assert told == [(2, 5), (4, 5), (5, 5)]
 
 
 def _level(device: Fake, slow: range, factor: float):
@@ -85,6 +85,16 @@ def test_a_drift_within_the_limit_shows_and_is_accepted(models: Models, paths: l
     found = _measured(device, paths, models)
     assert [one.measurement.verdict for one in found.checked] == [Verdict.OK] * 5
     assert [one.drift for one in found.checked] == pytest.approx([1, 1, 1.08, 1.08, 1.08])
+
+
+def test_a_reference_that_is_not_ok_at_the_start_is_told_with_every_model(
+    models: Models, paths: list[pathlib.Path]
+) -> None:
+    device = Fake()
+    device.level_ms = lambda name, _: 2.0 if name == "large" and device.runs % 3 == 0 else 1.0
+    found = _measured(device, paths, models)
+    assert [one.measurement.verdict for one in found.checked] == [Verdict.NOISY] * 5
+    assert all("The reference was NOISY at the start" in one.measurement.reason for one in found.checked)
 
 
 def test_every_must_be_a_number_of_models(models: Models) -> None:

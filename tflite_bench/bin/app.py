@@ -6,6 +6,7 @@
 | 1 | a model file that cannot be measured, or a download that cannot be had, told in a line or two |
 | 2 | bad flags |
 | 3 | trouble with the device |
+| 4 | `--require_ok` was given, and a measurement cannot be relied on |
 | 130 | stopped with Ctrl-C |
 | 143, 129 | stopped with SIGTERM or SIGHUP, devices left in order |
 
@@ -27,15 +28,21 @@ from absl import flags
 
 from tflite_bench import ending
 from tflite_bench.errors import BenchError, DownloadError, ModelFileError, OptionsError
+from tflite_bench.notices import visible
 
 DONE = 0
 USER_ERROR = 1
 BAD_FLAGS = 2
 DEVICE_ERROR = 3
+NOT_OK = 4
 STOPPED = 130  # 128 + SIGINT, as shells have it
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 HELP = frozenset({"-h", "--h", "-help", "--help"})
+
+
+class NotOkError(Exception):
+    """A measurement cannot be relied on, and the person asked to be told by the exit code."""
 
 
 class Verb(Protocol):
@@ -77,6 +84,9 @@ def run(verb: Verb, name: str, arguments: Sequence[str], description: str) -> in
     except (flags.Error, OptionsError) as error:
         tell(name, f"{error}\nAll flags: {name} --help")
         return BAD_FLAGS
+    except NotOkError as error:
+        tell(name, str(error))
+        return NOT_OK
     except BenchError as error:
         tell(name, str(error))
         return USER_ERROR if isinstance(error, ModelFileError | DownloadError) else DEVICE_ERROR
@@ -88,7 +98,7 @@ def run(verb: Verb, name: str, arguments: Sequence[str], description: str) -> in
 
 def tell(name: str, text: str) -> None:
     """Writes ``text`` to standard error, after the name of the program."""
-    print(f"{name}: {text}", file=sys.stderr)
+    print(f"{name}: {visible(text, keep=chr(10))}", file=sys.stderr)
 
 
 def _parse(flag_values: flags.FlagValues, name: str, arguments: Sequence[str]) -> list[str]:
@@ -99,6 +109,12 @@ def _parse(flag_values: flags.FlagValues, name: str, arguments: Sequence[str]) -
     return paths
 
 
+def _default(flag: flags.Flag) -> str:
+    if isinstance(flag.default, list):
+        return ", ".join(map(str, flag.default)) or "none"
+    return flag.default_as_str[1:-1] or "none"
+
+
 def _help_page(verb: Verb, name: str, description: str) -> str:
     width = min(shutil.get_terminal_size().columns, 100)
     lines = [f"{name} {verb.USAGE}", description, "", "Flags:"]
@@ -106,7 +122,7 @@ def _help_page(verb: Verb, name: str, description: str) -> str:
         flag = verb.FLAGS[key]
         lines.append(f"  --{'[no]' if flag.boolean else ''}{key}")
         notes = [] if flag.boolean else [flag.parser.syntactic_help]
-        notes.append("no default" if flag.default is None else f"default: {flag.default_as_str[1:-1] or 'none'}")
+        notes.append("no default" if flag.default is None else f"default: {_default(flag)}")
         notes = [note for note in notes if note]
         text = f"{flag.help} ({'; '.join(notes)})" if notes else flag.help
         lines += textwrap.wrap(text, width, initial_indent=" " * 6, subsequent_indent=" " * 6)

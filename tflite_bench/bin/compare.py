@@ -13,6 +13,7 @@ from tflite_bench.device import open_device
 from tflite_bench.interleave import ROUNDS
 from tflite_bench.model_file import read_model_file
 from tflite_bench.repeat import until_ok
+from tflite_bench.types import Verdict
 
 FLAGS = flags.FlagValues()
 USAGE = "A.tflite B.tflite [--flag=value ...]"
@@ -27,8 +28,10 @@ def main(paths: Sequence[str]) -> None:
     if len(paths) != 2:
         raise flags.Error(f"Expected the paths of two .tflite files. Received {len(paths)}.")
     options, rounds = option_flags.options(FLAGS), _ROUNDS.value
-    if rounds < 1:
-        raise flags.Error(f"Expected at least one round. Received: {rounds} rounds.")
+    if rounds < stats.MIN_BLOCKS:
+        raise flags.Error(
+            f"Expected at least {stats.MIN_BLOCKS} rounds, as fewer tell no difference. Received: {rounds} rounds."
+        )
     device_options = option_flags.device_options(FLAGS)
     for path in paths:
         read_model_file(path)
@@ -45,12 +48,17 @@ def main(paths: Sequence[str]) -> None:
             {
                 "measurements": [a.to_json(), b.to_json()],
                 "comparison": dataclasses.asdict(comparison),
+                "trusted": all(one.verdict is Verdict.OK for one in (a, b)),
             }
         )
     else:
         names = screen.labels(paths)
         screen.print_measurements(names, [a, b])
-        print("\n" + _sentence(names, comparison))
+        doubts = [
+            f"{name} was {one.verdict.value}" for name, one in zip(names, (a, b)) if one.verdict is not Verdict.OK
+        ]
+        doubt = f"Not to be relied on: {' and '.join(doubts)}. " if doubts else ""
+        print("\n" + doubt + _sentence(names, comparison))
 
 
 def _sentence(names: Sequence[str], comparison: stats.Comparison) -> str:
@@ -61,6 +69,8 @@ def _sentence(names: Sequence[str], comparison: stats.Comparison) -> str:
     )
     if comparison.conclusion == stats.TOO_FEW:
         return f"Too few rounds to tell: {figures}; give --rounds={stats.MIN_BLOCKS} or more."
+    if comparison.conclusion == stats.TOO_FEW:
+        return f"Too few rounds to tell: {figures}."
     if comparison.conclusion == stats.NO_DIFFERENCE:
         least = f"a difference below {stats.MIN_EFFECT:.0%} is never counted as one"
         return f"No significant difference: {figures}; {least}."

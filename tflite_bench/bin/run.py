@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from absl import flags
 
 from tflite_bench import curves
-from tflite_bench.bin import option_flags, screen
+from tflite_bench.bin import app, option_flags, screen
 from tflite_bench.device import Device, open_device
 from tflite_bench.interleave import ROUNDS
 from tflite_bench.jobs import run_jobs
 from tflite_bench.model_file import read_model_file
-from tflite_bench.reference import EVERY, measure_with_reference
+from tflite_bench.reference import EVERY, ReferenceRun, measure_with_reference
 from tflite_bench.repeat import until_ok
-from tflite_bench.sustained import sustain
-from tflite_bench.types import BenchOptions, Measurement
+from tflite_bench.sustained import Sustained, sustain
+from tflite_bench.types import BenchOptions, Measurement, Verdict
 
 FLAGS = flags.FlagValues()
 USAGE = "MODEL.tflite [MODEL.tflite ...] [--flag=value ...]"
@@ -33,6 +33,7 @@ _EVERY = flags.DEFINE_integer(
 _SUSTAINED = flags.DEFINE(
     option_flags.Duration(), "sustained", None, "Run each model so long without a pause.", flag_values=FLAGS
 )
+flags.DEFINE_bool("require_ok", False, "Exit code 4 where a verdict is not OK.", flag_values=FLAGS)
 _PLOT = flags.DEFINE_string("plot", None, "Picture of --sustained to write: .png, .svg or .pdf.", flag_values=FLAGS)
 
 
@@ -86,36 +87,67 @@ def _measure(device: Device, paths: Sequence[str], options: BenchOptions) -> Non
         screen.print_results(
             [labels[place] for place in places], [found[place] for place in places], FLAGS["json"].value
         )
+    _require_ok(found.values())
 
 
 def _beside_reference(device: Device, paths: Sequence[str], options: BenchOptions, reference: str) -> None:
-    with screen.progress("measuring", len(paths)) as show:
-        counted = iter(range(1, len(paths) + 1))
-        found = measure_with_reference(
-            device,
-            paths,
-            reference,
-            options,
-            every=_EVERY.value,
-            rounds=min(ROUNDS, options.num_runs),
-            retries=FLAGS["retries"].value,
-            on_measured=lambda: show(0, next(counted)),
-        )
-    screen.print_reference_run(screen.labels(paths), found, FLAGS["json"].value)
+    found = ReferenceRun((), ())
+    try:
+        with screen.progress("measuring", len(paths)) as show:
+
+            def keep(run: ReferenceRun, total: int) -> None:
+                nonlocal found
+                del total
+                found = run
+                show(0, len(run.checked))
+
+            found = measure_with_reference(
+                device,
+                paths,
+                reference,
+                options,
+                every=_EVERY.value,
+                rounds=min(ROUNDS, options.num_runs),
+                retries=FLAGS["retries"].value,
+                on_measured=keep,
+            )
+    finally:
+        if found.checked:
+            screen.print_reference_run(screen.labels(paths)[: len(found.checked)], found, FLAGS["json"].value)
+    _require_ok([one.measurement for one in found.checked])
+
+
+def _require_ok(measured: Iterable[Measurement]) -> None:
+    """Ends with the exit code for it where not all are OK and that was asked for."""
+    bad = sum(one.verdict is not Verdict.OK for one in measured)
+    if FLAGS["require_ok"].value and bad:
+        raise app.NotOkError(f"{bad} of the measurements cannot be relied on.")
 
 
 def _sustain(device: Device, paths: Sequence[str], options: BenchOptions, duration_secs: float) -> None:
-    runs = []
+    runs: list[Sustained] = []
     labels = screen.labels(paths)
-    for label, path in zip(labels, paths, strict=True):
-        with screen.progress(label, round(duration_secs)) as show:
-            run = sustain(device, path, duration_secs, options, on_block=lambda done, total: show(0, round(done)))
-        runs.append(run)
-        if not FLAGS["json"].value:
-            screen.print_sustained(label, run)
-    if FLAGS["json"].value:
-        screen.print_json({"sustained": [run.to_json() for run in runs]})
-    if _PLOT.value is not None:
-        curves.write_picture(runs, labels, _PLOT.value)
-        if not FLAGS["json"].value:
-            print(f"Plot: {_PLOT.value}")
+    try:
+        for label, path in zip(labels, paths, strict=True):
+            so_far: dict[str, Sustained] = {}
+            try:
+                with screen.progress(label, round(duration_secs)) as show:
+                    sustain(
+                        device,
+                        path,
+                        duration_secs,
+                        options,
+                        on_block=lambda done, total: show(0, round(done)),
+                        on_point=functools.partial(so_far.__setitem__, "run"),
+                    )
+            finally:
+                runs += so_far.values()
+                if so_far and not FLAGS["json"].value:
+                    screen.print_sustained(label, so_far["run"])
+    finally:
+        if FLAGS["json"].value:
+            screen.print_json({"sustained": [run.to_json() for run in runs]})
+        if _PLOT.value is not None and runs:
+            curves.write_picture(runs, labels[: len(runs)], _PLOT.value)
+            if not FLAGS["json"].value:
+                print(f"Plot: {_PLOT.value}")

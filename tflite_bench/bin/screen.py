@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from tflite_bench import curves
+from tflite_bench.notices import visible
 from tflite_bench.reference import ReferenceRun
 from tflite_bench.sustained import Sustained
 from tflite_bench.types import BenchOptions, DeviceInfo, Measurement, Verdict
@@ -45,8 +46,10 @@ def print_reference_run(labels: Sequence[str], run: ReferenceRun, as_json: bool)
         print_json({"measurements": models, "references": [one.to_json() for one in run.references]})
         return
     print_measurements(labels, measured, drifts)
-    medians = ", ".join(_decimals([one.median_ms for one in run.references]))
-    print(f"\nreference {run.references[0].model_name}, median ms in turn: {medians}")
+    medians = zip(_decimals([one.median_ms for one in run.references]), run.references, strict=True)
+    told = ", ".join(f"{median} {one.verdict.value}" for median, one in medians)
+    runs = sum(one.num_runs for one in run.references)
+    print(f"\nreference {visible(run.references[0].model_name)}, median ms in turn ({runs} runs): {told}")
 
 
 def print_sustained(label: str, run: Sustained) -> None:
@@ -71,7 +74,10 @@ def print_measurements(
         ("size KB", [f"{one.model_size_bytes / _KB:.1f}" for one in measured]),
         ("median ms", _decimals([one.median_ms for one in measured])),
         ("±", [f"{_half_width(one):.1%}" for one in measured]),
-        ("p90 ms", _decimals([one.p90_ms for one in measured])),
+        (
+            "p90 ~ ms" if any(one.p90_estimated for one in measured) else "p90 ms",
+            _decimals([one.p90_ms for one in measured]),
+        ),
         ("min ms", _decimals([one.min_ms for one in measured])),
         ("max ms", _decimals([one.max_ms for one in measured])),
         ("std ms", _decimals([one.std_ms for one in measured], [one.median_ms for one in measured])),
@@ -106,9 +112,9 @@ def table(columns: Sequence[tuple[str, Sequence[str]]]) -> str:
 
 
 def labels(paths: Sequence[str]) -> list[str]:
-    """Returns the file names of ``paths``, or the paths where two names are the same."""
+    """Returns the file names of ``paths``, or the paths where two names are the same; safe to print."""
     names = [path.replace("\\", "/").rsplit("/", 1)[-1] for path in paths]
-    return names if len(set(names)) == len(set(paths)) else list(paths)
+    return [visible(name) for name in (names if len(set(names)) == len(set(paths)) else paths)]
 
 
 @contextlib.contextmanager
@@ -133,6 +139,10 @@ def progress(description: str, total: int) -> Iterator[Callable[[int, int], None
         yield show
 
 
+def _p90_head(measured: Sequence[Measurement]) -> str:
+    return "p90 ~ ms" if any(one.p90_estimated for one in measured) else "p90 ms"
+
+
 def _where(device: DeviceInfo, options: BenchOptions) -> str:
     parts = [f"threads: {options.threads}"]
     if options.pin != "none":
@@ -141,7 +151,7 @@ def _where(device: DeviceInfo, options: BenchOptions) -> str:
         parts.append(f"delegate: {options.delegate}")
     if device.mode:
         parts.append(device.mode)
-    serial = f" ({device.serial})" if device.serial else ""
+    serial = f" ({visible(device.serial)})" if device.serial else ""
     return (
         f"{device.kind}: {device.name}{serial}, {device.arch}, {device.cores} cores, {device.os_version}, "
         f"{device.runtime} {device.runtime_version}; {', '.join(parts)}"
@@ -157,7 +167,7 @@ def _told_by_some(measured: Sequence[Measurement]) -> Columns:
         ("battery", [_change(one, lambda now: _percent(now.battery_percent)) for one in measured]),
     ]
     if len({one.device.serial for one in measured}) > 1:
-        columns.append(("device", [one.device.serial for one in measured]))
+        columns.append(("device", [visible(one.device.serial) for one in measured]))
     return [(head, [cell or "-" for cell in cells]) for head, cells in columns if any(cells)]
 
 

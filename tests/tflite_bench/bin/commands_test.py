@@ -17,12 +17,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.tflite_bench.devices import Fake
+from tflite_bench import notices
 from tflite_bench.__main__ import main
 from tflite_bench.bin import VERBS, app, option_flags
 from tflite_bench.conditions import Conditions
 from tflite_bench.device import DEVICES, Device
 from tflite_bench.device_options import DeviceOptions
-from tflite_bench.errors import OutputError
+from tflite_bench.errors import DeviceLostError, OutputError
 from tflite_bench.pool import Pool
 from tflite_bench.types import BenchOptions, Delegation, Measurement
 
@@ -53,7 +54,7 @@ def test_run_prints_a_table(models: Models, capsys: Captured) -> None:
 
 
 def test_run_prints_json_and_nothing_else(models: Models, capsys: Captured) -> None:
-    assert main(["run", "--json", *QUICK, str(models["small"])]) == 0
+    assert main(["run", "--json", *QUICK, "--retries=0", str(models["small"])]) == 0
     captured = capsys.readouterr()
     (data,) = json.loads(captured.out)["measurements"]
     m = Measurement.from_json(data)
@@ -65,7 +66,7 @@ def test_run_prints_json_and_nothing_else(models: Models, capsys: Captured) -> N
 def test_files_of_one_name_are_told_apart(models: Models, tmp_path: pathlib.Path, capsys: Captured) -> None:
     other = tmp_path / "small.tflite"
     other.write_bytes(models["large"].read_bytes())
-    assert main(["compare", str(models["small"]), str(other), *QUICK, "--rounds=3"]) == 0
+    assert main(["compare", str(models["small"]), str(other), *QUICK, "--rounds=5"]) == 0
     out = capsys.readouterr().out
     assert str(other) in out and str(models["small"]) in out
 
@@ -143,7 +144,7 @@ def test_more_threads_than_cores_are_noted(models: Models, capsys: Captured) -> 
         (["run", "."], 1, "Received a folder"),
         (["compare", "a.tflite"], 2, "two .tflite files. Received 1"),
         (["compare", "a.tflite", "b.tflite", "c.tflite"], 2, "Received 3"),
-        (["compare", "a.tflite", "b.tflite", "--rounds=0"], 2, "0 rounds"),
+        (["compare", "a.tflite", "b.tflite", "--rounds=4"], 2, "at least 5 rounds"),
         (["compare", "a.tflite", "b.tflite"], 1, "No such model file: a.tflite"),
     ],
 )
@@ -179,7 +180,7 @@ def test_help_shows_every_flag_with_its_default(verb: str, capsys: Captured) -> 
 def test_every_option_has_a_flag_that_reaches_it(verb: str) -> None:
     values = importlib.import_module(f"tflite_bench.bin.{verb}").FLAGS
     changed = {bool: "true", int: "3", float: "4.5", tuple: "/a/b", str: "little", type(None): "/a/b"}
-    named = {"delegate": "none"}
+    named = {"delegate": "none", "min_clock_share": "0.5"}
     for kind, read in ((BenchOptions, option_flags.options), (DeviceOptions, option_flags.device_options)):
         for field in dataclasses.fields(kind):
             typed = named.get(field.name, changed[type(field.default)])
@@ -266,12 +267,87 @@ def test_the_reference_shows_drift(models: Models, fake: list[Device], capsys: C
     assert main(arguments) == 0
     out = capsys.readouterr().out
     assert [line.split()[-2:] for line in out.splitlines()[3:5]] == [["+0.0%", "OK"], ["+20.0%", "THROTTLED"]]
-    assert out.splitlines()[-1] == "reference large.tflite, median ms in turn: 1.000, 1.000, 1.200"
+    assert out.splitlines()[-1] == (
+        "reference large.tflite, median ms in turn (120 runs): 1.000 OK, 1.000 OK, 1.200 THROTTLED"
+    )
     fake[0] = device()
     assert main([*arguments, "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert [one["drift"] for one in data["measurements"]] == pytest.approx([1.0, 1.2])
     assert [one["model_name"] for one in data["references"]] == ["large.tflite"] * 3
+
+
+def test_a_reference_on_a_pool_may_start_again_on_another_phone(
+    models: Models, fake: list[Device], capsys: Captured
+) -> None:
+    lost = Fake(serial="A", faults=[None] * 50 + [DeviceLostError("Away.")])
+    lost.settle = lambda: (_ for _ in ()).throw(DeviceLostError("Gone.")) if len(lost.notes) > 45 else None  # type: ignore[method-assign]
+    fake.append(Pool([lost, Fake(serial="B")], lost_secs=1))
+    paths = [str(models[name]) for name in ("small", "bytes", "indices")]
+    arguments = ["run", *paths, *SHORT, f"--reference={models['large']}", "--reference_every=1", "--json"]
+    assert main(arguments) == 0
+    assert [one["device"]["serial"] for one in json.loads(capsys.readouterr().out)["measurements"]] == ["B"] * 3
+
+
+def test_what_was_measured_beside_a_reference_is_printed_when_a_later_one_fails(
+    models: Models, fake: list[Device], capsys: Captured
+) -> None:
+    fake.append(Fake(faults=[None] * 40 + [OutputError("Garbage.")]))
+    arguments = ["run", str(models["small"]), str(models["bytes"]), *SHORT, f"--reference={models['large']}"]
+    assert main([*arguments, "--reference_every=1", "--json"]) == 3
+    (one,) = json.loads(capsys.readouterr().out)["measurements"]
+    assert one["model_name"] == "small.tflite"
+
+
+def test_a_sustained_run_that_fails_leaves_its_points(
+    models: Models, fake: list[Device], tmp_path: pathlib.Path, capsys: Captured
+) -> None:
+    plot = tmp_path / "curve.svg"
+    for end, code in ((OutputError("Garbage."), 3), (KeyboardInterrupt(), 130)):
+        fake[:] = [Fake(faults=[None] * 4 + [end])]
+        assert (
+            main(["run", str(models["small"]), "--device=fake", "--sustained=10m", "--json", f"--plot={plot}"]) == code
+        )
+        (run,) = json.loads(capsys.readouterr().out)["sustained"]
+        assert len(run["points"]) == 3
+        assert plot.exists()
+        plot.unlink()
+
+
+def test_a_comparison_of_what_is_not_ok_is_not_to_be_relied_on(
+    models: Models, fake: list[Device], capsys: Captured
+) -> None:
+    device = Fake(states=[Conditions(thermal_status=3)])
+    fake.append(device)
+    arguments = ["compare", str(models["small"]), str(models["large"]), *SHORT, "--retries=0"]
+    assert main(arguments) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("Not to be relied on: small.tflite was THROTTLED and large.tflite was THROTTLED. No signif")
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["trusted"] is False
+
+
+def test_an_exit_code_tells_of_what_is_not_ok(models: Models, fake: list[Device], capsys: Captured) -> None:
+    arguments = ["run", str(models["small"]), *SHORT, "--retries=0"]
+    for state, code in ((Conditions(thermal_status=3), 4), (Conditions(thermal_status=0), 0)):
+        fake[:] = [Fake(states=[state])]
+        assert main([*arguments, "--require_ok"]) == code
+        assert main(arguments) == 0
+        capsys.readouterr()
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(
+    models: Models, fake: list[Device], tmp_path: pathlib.Path, capsys: Captured
+) -> None:
+    path = tmp_path / "evil\n\x1b[31mFAKE 0.001 OK.tflite"
+    path.write_bytes(models["small"].read_bytes())
+    fake.append(Fake(serial="S\x1b[0m", kind="statistics"))
+    assert main(["run", str(path), *SHORT]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and r"evil\n\x1b[31mFAKE 0.001 OK.tflite" in out and r"S\x1b[0m" in out
+    assert "p90 ~ ms" in out
+    notices.tell("a\x1bb")
+    assert capsys.readouterr().err == "a\\x1bb\n"
 
 
 def test_sustained_draws_latency_over_time(models: Models, tmp_path: pathlib.Path, capsys: Captured) -> None:
@@ -336,7 +412,7 @@ def test_a_signal_ends_in_one_line(models: Models, number: signal.Signals, code:
 
 
 def test_a_reader_that_leaves_early_is_no_error(models: Models) -> None:
-    process = _start("run", str(models["small"]), *QUICK, "--json")
+    process = _start("run", str(models["small"]), *QUICK, "--retries=0", "--json")
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
     assert process.stderr.read() == ""
