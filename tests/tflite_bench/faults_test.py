@@ -450,6 +450,29 @@ def test_latency_doubles_after_20_runs(desk, status, lowers_clocks):
     desk.clean()
 
 
+@pytest.mark.parametrize("throttle", [Throttle(after=20, factor=2.0), Throttle(after=30, factor=4.0, over=200)])
+@pytest.mark.parametrize("retries", [0, 2])
+def test_throttling_that_the_warm_up_hides(desk, throttle, retries):
+    desk.phone.set(throttle=dataclasses.replace(throttle, status=None, lowers_clocks=False))
+    flags = ("--num_runs=50", "--min_secs=1", "--warmup_min_secs=0.5", f"--retries={retries}")  # the defaults
+    (one,) = desk.run(*flags).measured
+    assert one["verdict"] == "THROTTLED" and "ms when it was loaded" in one["reason"]
+    desk.clean()
+
+
+def test_a_phone_that_is_slow_from_the_start_is_not_ok(desk):
+    desk.phone.set(thermal_status=3)
+    (one,) = desk.run("--num_runs=50", "--cool_secs=0.1").measured
+    assert (one["verdict"], one["reason"]) == ("THROTTLED", "The thermal status is severe: let the device cool down.")
+    desk.phone.set(thermal_status=0, throttle=Throttle(after=0, status=None, lowers_clocks=True))
+    (one,) = desk.run("--num_runs=50", "--cool_secs=0.1").measured
+    assert one["verdict"] == "THROTTLED" and "MHz, less than 90%" in one["reason"]
+    (one,) = desk.run("--num_runs=50", "--cool_secs=0.1", "--min_clock_share=0").measured
+    assert one["verdict"] == "OK"
+    desk.phone.set(throttle=None)
+    desk.clean()
+
+
 def test_throttling_that_grows(desk):
     desk.phone.set(throttle=Throttle(after=30, factor=4.0, over=200, status=None, lowers_clocks=False))
     (one,) = desk.run("--num_runs=100", "--warmup_runs=0", "--cool_secs=0").measured

@@ -55,7 +55,9 @@ def main(paths: Sequence[str]) -> None:
         names = screen.labels(paths)
         screen.print_measurements(names, [a, b])
         doubts = [
-            f"{name} was {one.verdict.value}" for name, one in zip(names, (a, b)) if one.verdict is not Verdict.OK
+            f"{name} was {one.verdict.value}"
+            for name, one in zip(names, (a, b), strict=True)
+            if one.verdict is not Verdict.OK
         ]
         doubt = f"Not to be relied on: {' and '.join(doubts)}. " if doubts else ""
         print("\n" + doubt + _sentence(names, comparison))
