@@ -11,6 +11,7 @@ import sqlite3
 
 import pytest
 
+import tflite_bench
 from tests.latency.devices import Counting, Scripted
 from tfmeta.errors import BudgetError, UserError
 from tfmeta.graph.space import SearchSpace
@@ -252,3 +253,25 @@ def test_an_impossible_budget_tells_the_smallest_latency(graph, coarse, quick, c
         smallest = latency([coarse.smallest()])[0]
         with pytest.raises(BudgetError, match=re.escape(f"the smallest structure measured {smallest:.6g} ms")):
             searched(graph, coarse, latency, store, None, upper=smallest / 10)
+
+
+THROTTLED = [1.0] * 8 + [2.0] * 1000  # twice as slow after a few inferences
+
+
+def test_a_throttled_reference_is_no_baseline(scripted, space, tmp_path):
+    with Store(tmp_path / "store.sqlite") as store:
+        _, latency = scripted([THROTTLED] * 6, store)
+        with latency, pytest.raises(tflite_bench.DeviceError, match="THROTTLED: .* Let the device cool down"):
+            latency([space.full()])
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.sqlite")) as database:
+        assert list(database.execute("SELECT payload FROM measurements")) == []
+    _, latency = scripted([THROTTLED, THROTTLED, *[STEADY] * 4])
+    with latency:
+        assert latency.baseline_ms == pytest.approx(1.005)
+
+
+def test_a_reference_that_became_much_faster_is_told(scripted, space):
+    _, latency = scripted([*BASELINE, STEADY, [0.5, 0.505]])
+    with latency:
+        latency([space.full()])
+        assert dict(latency.verdicts) == {"NOISY": 1}

@@ -35,6 +35,8 @@ from tfmeta.store import Store
 _METHOD = 2
 # An odd number, so that one disturbed measurement of the reference does not count.
 _BASELINE_MEASUREMENTS = 3
+# Everything stored is held against the baseline: it is never of a device that was throttled, or of another file.
+_UNUSABLE = (tflite_bench.Verdict.THROTTLED, tflite_bench.Verdict.STALE)
 
 
 class Latency:
@@ -187,7 +189,13 @@ class Latency:
                 found = [payload for _, payload in sorted(measured, key=operator.itemgetter(0))]
             for payload in found:
                 self._warn(payload)
-            baseline = float(np.median([one["reference"]["median_ms"] for one in found]))
+            trusted = [one for one in found if one["verdict"] not in _UNUSABLE]
+            if not trusted:
+                raise tflite_bench.DeviceError(
+                    f"The reference network cannot be measured: {found[-1]['verdict']}: {found[-1]['reason']} Let the "
+                    "device cool down, end what else runs on it, and run the same command again."
+                )
+            baseline = float(np.median([one["reference"]["median_ms"] for one in trusted]))
             stored = {"kind": "reference", "baseline_ms": baseline, "measurements": found}
             self._add(key, stored)
         return float(stored["baseline_ms"])
@@ -224,6 +232,8 @@ class Latency:
             self._collect()
 
     def _keep(self, structure: Structure, found: Mapping[str, Any]) -> None:
+        if found["verdict"] == tflite_bench.Verdict.STALE:  # what was timed may be another network
+            raise tflite_bench.DeviceError(f"{found['reason']} Nothing is stored of it: run the same command again.")
         self._warn(found)
         payload = {
             **found,
