@@ -87,7 +87,7 @@ def test_progress_is_told_after_each_block(models: Models) -> None:
 def test_on_the_host_the_measurements_come_in_the_order_of_the_models(models: Models) -> None:
     names = ["large", "small", "large"]
     with HostDevice() as device:
-        measured = interleave(device, [models[name] for name in names], QUICK, rounds=4)
+        measured = interleave(device, [models[name] for name in names], QUICK, rounds=5)
     assert [m.model_name for m in measured] == [f"{name}.tflite" for name in names]
     assert all(m.num_runs == QUICK.num_runs for m in measured)
     small, large = measured[1], measured[0]
