@@ -26,6 +26,8 @@ def text_curve(run: Sustained) -> str:
     stretches = [list(part) for part in np.array_split(np.array(run.points, object), min(_LINES, len(run.points)))]
     medians = [float(np.median([point.block.median_ms for point in part])) for part in stretches]
     times = [clock(part[0].begin_secs) for part in stretches]
+    if len(set(times)) < len(times):  # a short run
+        times = [f"{part[0].begin_secs:.1f} s" for part in stretches]
     width = max(map(len, times))
     lines = []
     for time, median, part in zip(times, medians, stretches, strict=True):

@@ -261,7 +261,7 @@ THROTTLED = [1.0] * 8 + [2.0] * 1000  # twice as slow after a few inferences
 def test_a_throttled_reference_is_no_baseline(scripted, space, tmp_path):
     with Store(tmp_path / "store.sqlite") as store:
         _, latency = scripted([THROTTLED] * 6, store)
-        with latency, pytest.raises(tflite_bench.DeviceError, match="THROTTLED: .* Let the device cool down"):
+        with latency, pytest.raises(tflite_bench.DeviceError, match=r"THROTTLED: .* Let the device cool down"):
             latency([space.full()])
     with contextlib.closing(sqlite3.connect(tmp_path / "store.sqlite")) as database:
         assert list(database.execute("SELECT payload FROM measurements")) == []

@@ -12,7 +12,9 @@ from absl import flags
 from tflite_bench.bin import screen
 from tflite_bench.conditions import THERMAL_STATUS, Conditions
 from tflite_bench.device_options import DeviceOptions
+from tflite_bench.errors import DeviceError
 from tflite_bench.inventory import IN_USE, Entry, host_entry, phone_entries
+from tflite_bench.notices import tell
 
 FLAGS = flags.FlagValues()
 USAGE = "[--flag=value ...]"
@@ -35,13 +37,18 @@ def main(paths: Sequence[str]) -> None:
     if paths:
         raise flags.Error(f"Expected no paths. Received: {', '.join(paths)}.")
     options = DeviceOptions(adb=FLAGS["adb"].value, benchmark_model=tuple(FLAGS["benchmark_model"].value))
-    phones = phone_entries(options)
+    trouble = ""
+    try:
+        phones = phone_entries(options)
+    except DeviceError as error:  # this machine can be measured on all the same
+        phones, trouble = [], str(error)
+        tell(trouble)
     entries = [host_entry(), *phones]
     if FLAGS["json"].value:
         screen.print_json({"devices": [entry.to_json() for entry in entries]})
         return
     print("\n\n".join(map(_text, entries)))
-    if not phones:
+    if not phones and not trouble:
         print(f"\n{_NO_PHONE}")
 
 
