@@ -417,3 +417,13 @@ def test_a_reader_that_leaves_early_is_no_error(models: Models) -> None:
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait(timeout=60) == 141
+
+
+def test_this_machine_is_listed_also_where_adb_does_not_work(tmp_path: pathlib.Path, capsys: Captured) -> None:
+    broken = tmp_path / "broken_adb"
+    broken.write_text("#!/bin/sh\necho broken >&2\nexit 1\n")
+    broken.chmod(0o755)
+    assert main(["devices", f"--adb={broken}", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert [one["device"] for one in json.loads(captured.out)["devices"]] == ["host"]
+    assert "broken" in captured.err
