@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.device import DEVICES, Device, LoadedModel, open_device
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import (
@@ -26,7 +27,7 @@ from tflite_bench.interleave import ROUNDS, interleave
 from tflite_bench.pool import Pool
 from tflite_bench.repeat import until_ok
 from tflite_bench.stats import Comparison, compare
-from tflite_bench.types import BenchOptions, DeviceInfo, Measurement, Startup, Verdict
+from tflite_bench.types import DeviceInfo, Measurement, Startup, Verdict
 
 __all__ = [
     "DEVICES",

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from tflite_bench import adb_text, phone_claim, phone_cores, phone_identity, phone_state
 from tflite_bench.adb_phone import Adb
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.benchmark_binaries import executable_for
 from tflite_bench.binary_model import BinaryModel
 from tflite_bench.conditions import Conditions
@@ -26,7 +27,7 @@ from tflite_bench.phone_lock import PhoneLock
 from tflite_bench.phone_settings import PhoneSettings
 from tflite_bench.phone_tool import PROGRAM_SUFFIX, PhoneTool
 from tflite_bench.phone_wait import Comfort, wait_for_return
-from tflite_bench.types import BenchOptions, DeviceInfo
+from tflite_bench.types import DeviceInfo
 
 _FRESH_SECS = 1.0
 _LOOK = {**phone_state.COMMANDS, "claim": phone_claim.TOUCH}

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from tflite_bench import result_file as result_files
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.benchmark_failure import FAILED, failure
 from tflite_bench.benchmark_lines import LITERT as LITERT
 from tflite_bench.benchmark_lines import TFLITE as TFLITE
@@ -19,7 +20,7 @@ from tflite_bench.block import Block
 from tflite_bench.count_line import near
 from tflite_bench.delegates import delegation
 from tflite_bench.errors import DeviceError, OptionsError, OutputError
-from tflite_bench.types import BenchOptions, Delegation
+from tflite_bench.types import Delegation
 
 _KB_PER_MB = 1024
 _MAX_INT32 = 2**31 - 1

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 
 from tflite_bench import host_cores
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.benchmark_model import TFLITE
 from tflite_bench.binary_model import BinaryModel, Finished, Tool
 from tflite_bench.conditions import Conditions
@@ -24,7 +25,7 @@ from tflite_bench.host_info import machine_info
 from tflite_bench.model_file import ModelFile, read_model_file
 from tflite_bench.op_profile import OpProfile
 from tflite_bench.process import Cut, Runner
-from tflite_bench.types import BenchOptions, DeviceInfo
+from tflite_bench.types import DeviceInfo
 
 _CHUNK_BYTES = 1 << 16
 _MAX_OUTPUT_BYTES = 16 << 20  # some megabytes are the most that a profile of a large model takes

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from tflite_bench import benchmark_model
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.benchmark_model import Output, Runs
 from tflite_bench.block import Block
 from tflite_bench.device import LoadedModel
@@ -20,7 +21,7 @@ from tflite_bench.errors import DeviceError, ModelFileError, OutputError
 from tflite_bench.model_file import ModelFile
 from tflite_bench.notices import tell
 from tflite_bench.op_profile import OpProfile, parse_profile
-from tflite_bench.types import BenchOptions, Startup
+from tflite_bench.types import Startup
 
 # A process starts with cold caches, sleeping threads and slow clocks, and its first inferences still pack weights. So
 # every block has a warm-up of its own: as many inferences as the options ask for, but at least one, and as many

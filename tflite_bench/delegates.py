@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.errors import DeviceError, ModelFileError
-from tflite_bench.types import BenchOptions, Delegation
+from tflite_bench.types import Delegation
 
 # How the classic tool calls a delegate, and how the runtime calls its kernels: TfLiteGpuDelegateV2, LITERT_CL.
 _NAMES = {

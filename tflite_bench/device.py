@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.block import Block
 from tflite_bench.conditions import Conditions
 from tflite_bench.device_options import DeviceOptions
@@ -19,7 +20,7 @@ from tflite_bench.errors import OptionsError
 from tflite_bench.limits import Limits
 from tflite_bench.model_file import ModelFile
 from tflite_bench.op_profile import OpProfile
-from tflite_bench.types import BenchOptions, Delegation, DeviceInfo, Measurement, Startup
+from tflite_bench.types import Delegation, DeviceInfo, Measurement, Startup
 
 T = TypeVar("T")
 

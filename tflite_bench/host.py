@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tflite_bench import host_cores
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.block import Block
 from tflite_bench.conditions import Conditions
 from tflite_bench.device import Device, LoadedModel
@@ -24,7 +25,7 @@ from tflite_bench.inputs import random_input
 from tflite_bench.memory import PeakMemory
 from tflite_bench.model_file import ModelFile, read_model_file
 from tflite_bench.runtime import interpreter_class, resolver_type
-from tflite_bench.types import BenchOptions, DeviceInfo, Startup
+from tflite_bench.types import DeviceInfo, Startup
 
 _NS_PER_MS = 1e6
 _NS_PER_SEC = 1e9

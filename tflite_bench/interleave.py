@@ -9,13 +9,14 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.block import Block
 from tflite_bench.device import Device, LoadedModel
 from tflite_bench.errors import DeviceLostError, OptionsError
 from tflite_bench.model_file import read_model_file
 from tflite_bench.notices import tell
 from tflite_bench.summary import summarise
-from tflite_bench.types import BenchOptions, Measurement
+from tflite_bench.types import Measurement
 
 ROUNDS = 10
 # A phone that is lost more often than this in one measurement has a bad cable.

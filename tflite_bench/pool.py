@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.device import Device, LoadedModel
 from tflite_bench.errors import (
     DeviceBusyError,
@@ -21,7 +22,7 @@ from tflite_bench.errors import (
 )
 from tflite_bench.notices import tell
 from tflite_bench.op_profile import OpProfile
-from tflite_bench.types import BenchOptions, DeviceInfo
+from tflite_bench.types import DeviceInfo
 
 T = TypeVar("T")
 

@@ -11,12 +11,13 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.device import Device
 from tflite_bench.errors import OptionsError
 from tflite_bench.interleave import ROUNDS
 from tflite_bench.notices import tell
 from tflite_bench.repeat import RETRIES, until_ok
-from tflite_bench.types import BenchOptions, Measurement, Verdict
+from tflite_bench.types import Measurement, Verdict
 
 # One step of a phone's clock is 5 % to 15 %.
 MAX_DRIFT = 0.10

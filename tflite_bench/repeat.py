@@ -6,12 +6,13 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.device import Device
 from tflite_bench.errors import DeviceHotError, OptionsError
 from tflite_bench.interleave import ROUNDS, interleave
 from tflite_bench.notices import tell
 from tflite_bench.pooled import pool
-from tflite_bench.types import BenchOptions, Measurement, Verdict
+from tflite_bench.types import Measurement, Verdict
 from tflite_bench.verdict import MIN_RUNS, slower_than
 
 RETRIES = 2

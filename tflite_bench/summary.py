@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from tflite_bench import stats, verdict
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.block import Block
 from tflite_bench.conditions import Conditions
 from tflite_bench.device import LoadedModel
 from tflite_bench.limits import Limits
 from tflite_bench.pooled import pool
-from tflite_bench.types import BenchOptions, DeviceInfo, Measurement
+from tflite_bench.types import DeviceInfo, Measurement
 
 
 def summarise(

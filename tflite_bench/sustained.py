@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.block import Block
 from tflite_bench.conditions import Conditions
 from tflite_bench.device import Device
 from tflite_bench.errors import OptionsError
 from tflite_bench.interleave import whole
 from tflite_bench.pooled import pool
-from tflite_bench.types import BenchOptions, DeviceInfo
+from tflite_bench.types import DeviceInfo
 
 # One step of a phone's clock is 5 % to 15 %; see `verdict`.
 MAX_DRIFT = 0.10

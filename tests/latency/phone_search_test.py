@@ -25,8 +25,8 @@ from tfmeta.__main__ import main
 OK, DEVICE, TERMINATED = 0, 3, 143
 BENCH = Bench(latency_us=lambda path: path.stat().st_size / 10)
 MAX_LATENCY_MS = 3.5  # of the full network's 5.1
-SEARCH = ("--generations=2", "--population=4", "--calibration_images=50", f"--max_latency_ms={MAX_LATENCY_MS}")
-QUICK = ("--num_runs=10", "--min_secs=0", "--rounds=2", "--warmup_secs=0", "--retries=1")
+SEARCH = ("--generations=2", "--population=2", "--calibration_images=50", f"--max_latency_ms={MAX_LATENCY_MS}")
+QUICK = ("--num_runs=10", "--min_secs=0", "--rounds=1", "--warmup_secs=0", "--retries=1")
 LIMITS = ("--lost_secs=20",)
 
 
@@ -137,8 +137,8 @@ def test_the_same_search_again_measures_nothing(undisturbed: Path, program: Path
 def test_a_cable_that_is_out_for_a_while(work, undisturbed, program, adb_server, capsys, monkeypatch) -> None:
     monkeypatch.setattr(adb_phone, "_RETURNS_ALONE_SECS", 0.2)
     with attached(adb_server, "S1") as (phone,):
-        phone.at_benchmark(20, lambda: phone.cut(away_secs=1.5))
-        phone.at_benchmark(50, lambda: phone.cut(reset=True))
+        phone.at_benchmark(14, lambda: phone.cut(away_secs=1.5))
+        phone.at_benchmark(30, lambda: phone.cut(reset=True))
         assert main(command(work, program, phone)) == OK
     told = capsys.readouterr().err
     assert told.count("This measurement starts anew") == 2
@@ -148,7 +148,7 @@ def test_a_cable_that_is_out_for_a_while(work, undisturbed, program, adb_server,
 
 def test_a_cable_that_stays_out_and_is_plugged_in_later(work, undisturbed, program, adb_server, capsys) -> None:
     with attached(adb_server, "S1") as (phone,):
-        phone.at_benchmark(40, lambda: phone.cut(away_secs=None))
+        phone.at_benchmark(26, lambda: phone.cut(away_secs=None))
         assert main([*command(work, program, phone), "--lost_secs=0.2"]) == DEVICE
         told = capsys.readouterr().err
         assert "did not come back within" in told
@@ -167,7 +167,7 @@ def test_a_search_that_is_told_to_end_leaves_the_phone_in_order_and_goes_on(
 ) -> None:
     with attached(adb_server, "S1") as (phone,):
         process = projects.start(*command(work, program, phone))
-        projects.signal_when(process, lambda: len(phone.benchmarks) >= 40, signal.SIGTERM)
+        projects.signal_when(process, lambda: len(phone.benchmarks) >= 26, signal.SIGTERM)
         ended = projects.finished(process)
         assert ended.returncode == TERMINATED, ended.stderr[-2000:]
         assert "Stopped. Run the same command again to go on." in ended.stderr
@@ -179,8 +179,8 @@ def test_a_search_that_is_told_to_end_leaves_the_phone_in_order_and_goes_on(
 
 def test_a_pool_of_which_one_phone_dies(work, undisturbed, program, adb_server, capsys) -> None:
     with attached(adb_server, "S1", "S2", "S3") as phones:
-        phones[1].at_benchmark(25, lambda: phones[1].cut(away_secs=None))
-        phones[2].at_benchmark(10, lambda: phones[2].cut(away_secs=0.2))
+        phones[1].at_benchmark(9, lambda: phones[1].cut(away_secs=None))
+        phones[2].at_benchmark(5, lambda: phones[2].cut(away_secs=0.2))
         assert main(command(work, program, *phones)) == OK
         assert "S2 is set aside" in capsys.readouterr().err
         serials = {one["measurement"]["device"]["serial"] for one in measurements(work) if one["kind"] == "structure"}
@@ -193,8 +193,8 @@ def test_a_phone_that_throttles_is_measured_again(work, undisturbed, program, ad
     with attached(adb_server, "S1") as (phone,):
         # Slower by half for the blocks of one measurement, of which the phone itself tells nothing.
         silent = Throttle(after=0, factor=1.5, status=None, lowers_clocks=False)
-        phone.at_benchmark(33, lambda: phone.set(throttle=silent))
-        phone.at_benchmark(37, lambda: phone.set(throttle=None))
+        phone.at_benchmark(23, lambda: phone.set(throttle=silent))
+        phone.at_benchmark(25, lambda: phone.set(throttle=None))
         assert main(command(work, program, phone)) == OK
     attempts = [one["attempts"] for one in measurements(work) if one["kind"] == "structure"]
     assert [[one["verdict"] for one in each] for each in attempts if len(each) > 1] == [["THROTTLED", "OK"]]

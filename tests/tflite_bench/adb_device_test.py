@@ -21,6 +21,7 @@ from tflite_bench import adb_phone, open_device, phone_settings, phone_tool, pho
 from tflite_bench.adb import find_client
 from tflite_bench.adb_device import AdbDevice, read_identity
 from tflite_bench.adb_phone import Adb
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.benchmark_model import LITERT
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import (
@@ -34,7 +35,6 @@ from tflite_bench.errors import (
 )
 from tflite_bench.pool import Pool
 from tflite_bench.runtime import ONE_RELU
-from tflite_bench.types import BenchOptions
 
 Captured = pytest.CaptureFixture[str]
 Open = Callable[..., AdbDevice]
@@ -252,7 +252,7 @@ HOLDER = """
 import sys, time
 from tflite_bench import open_device
 from tflite_bench.device_options import DeviceOptions
-from tflite_bench.types import BenchOptions
+from tflite_bench.bench_options import BenchOptions
 options = DeviceOptions(benchmark_model=(sys.argv[2],), fixed_performance=True)
 device = open_device(f"adb:{sys.argv[1]}", options)
 loaded = device.load(sys.argv[3], BenchOptions(num_runs=12, min_secs=0, warmup_min_secs=0))

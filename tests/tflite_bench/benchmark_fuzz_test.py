@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from tests.tflite_bench.captured import FLAVOURS, captured, output, result_of
 from tflite_bench import result_file
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.benchmark_failure import failure
 from tflite_bench.benchmark_model import Output, parse
 from tflite_bench.block import Block
 from tflite_bench.errors import BenchError, OutputError
 from tflite_bench.op_profile import OpProfile, parse_profile
-from tflite_bench.types import BenchOptions
 
 QUICK = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 GENUINE = [

@@ -6,9 +6,10 @@ import re
 import pytest
 
 from tests.tflite_bench.captured import FLAVOURS, all_names, captured, output, result_of
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.benchmark_model import LITERT, TFLITE, Output, Runs, arguments, flavour_of, parse
 from tflite_bench.errors import BenchError, DeviceError, DeviceLostError, ModelFileError, OptionsError, OutputError
-from tflite_bench.types import BenchOptions, Delegation
+from tflite_bench.types import Delegation
 
 XNNPACK = BenchOptions()
 FULL = dataclasses.replace(XNNPACK, require_full_delegation=True)

@@ -9,11 +9,11 @@ import pytest
 
 from tests.tflite_bench.captured import output
 from tests.tflite_bench.stand_in import write_model
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.benchmark_model import LITERT, TFLITE
 from tflite_bench.binary_model import BLOCK_WARMUP_SECS, BinaryModel, Finished
 from tflite_bench.errors import DeviceError, DeviceLostError, ModelFileError, OptionsError, OutputError
 from tflite_bench.model_file import ModelFile, read_model_file
-from tflite_bench.types import BenchOptions
 
 
 class FakeTool:

@@ -21,6 +21,7 @@ from tests.tflite_bench.captured import result_of
 from tests.tflite_bench.elf_files import elf
 from tests.tflite_bench.stand_in import calls, write_model, write_stand_in
 from tflite_bench import binary
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.binary import BinaryDevice, open_binary
 from tflite_bench.device import open_device
 from tflite_bench.device_options import DeviceOptions
@@ -35,7 +36,6 @@ from tflite_bench.errors import (
 )
 from tflite_bench.fetch import take_file
 from tflite_bench.model_file import ModelFile
-from tflite_bench.types import BenchOptions
 
 QUICK = BenchOptions(num_runs=10, min_secs=0.0, warmup_min_secs=0.0)
 HASTY = DeviceOptions(hang_secs=0.5)

@@ -5,9 +5,10 @@ import re
 import pytest
 
 from tests.tflite_bench.captured import output
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.benchmark_model import LITERT, Output, parse
 from tflite_bench.errors import BenchError, DeviceError, ModelFileError
-from tflite_bench.types import BenchOptions, Delegation
+from tflite_bench.types import Delegation
 
 XNNPACK, GPU, NNAPI = (BenchOptions(delegate=name) for name in ("xnnpack", "gpu", "nnapi"))
 FULL_GPU = BenchOptions(delegate="gpu", require_full_delegation=True)

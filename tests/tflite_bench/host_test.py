@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import tflite_bench
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.conditions import Conditions
 from tflite_bench.errors import DeviceError, ModelFileError, OptionsError
 from tflite_bench.host import HostDevice
-from tflite_bench.types import BenchOptions
 
 Models = dict[str, pathlib.Path]
 QUICK = BenchOptions(num_runs=12, min_secs=0, warmup_min_secs=0)

@@ -7,13 +7,14 @@ import pytest
 
 import tflite_bench
 from tflite_bench import stats
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.block import Block
 from tflite_bench.device import Device, LoadedModel
 from tflite_bench.errors import ModelFileError, OptionsError
 from tflite_bench.host import HostDevice
 from tflite_bench.interleave import interleave
 from tflite_bench.model_file import read_model_file
-from tflite_bench.types import BenchOptions, DeviceInfo, Measurement, Startup
+from tflite_bench.types import DeviceInfo, Measurement, Startup
 
 Models = dict[str, pathlib.Path]
 QUICK = BenchOptions(num_runs=23, min_secs=0, warmup_min_secs=0)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.tflite_bench.devices import Fake
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.device import Device
 from tflite_bench.errors import (
     DeviceBusyError,
@@ -28,7 +29,6 @@ from tflite_bench.interleave import interleave
 from tflite_bench.jobs import Workers, run_jobs
 from tflite_bench.pool import HOT_REST_SECS, Pool
 from tflite_bench.repeat import until_ok
-from tflite_bench.types import BenchOptions
 
 Models = dict[str, pathlib.Path]
 QUICK = BenchOptions(num_runs=20, min_secs=0, warmup_min_secs=0)

@@ -7,9 +7,10 @@ import pathlib
 import pytest
 
 from tests.tflite_bench.devices import Fake
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.errors import OptionsError
 from tflite_bench.reference import ReferenceRun, measure_with_reference
-from tflite_bench.types import BenchOptions, Verdict
+from tflite_bench.types import Verdict
 
 Models = dict[str, pathlib.Path]
 QUICK = BenchOptions(num_runs=20, min_secs=0, warmup_min_secs=0)

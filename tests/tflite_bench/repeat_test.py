@@ -8,10 +8,11 @@ import pathlib
 import pytest
 
 from tests.tflite_bench.devices import Fake
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.errors import DeviceLostError, OptionsError
 from tflite_bench.interleave import MAX_RESTARTS, interleave
 from tflite_bench.repeat import until_ok
-from tflite_bench.types import BenchOptions, Delegation, Verdict
+from tflite_bench.types import Delegation, Verdict
 
 Models = dict[str, pathlib.Path]
 QUICK = BenchOptions(num_runs=40, min_secs=0, warmup_min_secs=0)

@@ -10,10 +10,10 @@ import pytest
 
 from tests.tflite_bench.devices import Fake
 from tflite_bench import curves
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.conditions import Conditions
 from tflite_bench.errors import DeviceLostError, OptionsError
 from tflite_bench.sustained import Sustained, clock, sustain
-from tflite_bench.types import BenchOptions
 
 Models = dict[str, pathlib.Path]
 QUICK = BenchOptions(warmup_min_secs=0)

@@ -19,13 +19,14 @@ import pytest
 from tests.tflite_bench.devices import Fake
 from tflite_bench import notices
 from tflite_bench.__main__ import main
+from tflite_bench.bench_options import BenchOptions
 from tflite_bench.bin import VERBS, app, option_flags
 from tflite_bench.conditions import Conditions
 from tflite_bench.device import DEVICES, Device
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import DeviceLostError, OutputError
 from tflite_bench.pool import Pool
-from tflite_bench.types import BenchOptions, Delegation, Measurement
+from tflite_bench.types import Delegation, Measurement
 
 Models = dict[str, pathlib.Path]
 Captured = pytest.CaptureFixture[str]
