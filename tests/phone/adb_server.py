@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from tests.phone.tree import folders_of_the_dead
+
 # Names another adb client to test with than that of the package adbutils.
 OTHER_CLIENT = "TEST_ADB"
 
@@ -37,7 +39,9 @@ class AdbServer:
         import adbutils  # takes a while
 
         self.path = path or os.environ.get(OTHER_CLIENT) or adbutils.adb_path()
-        self.folder = Path(tempfile.mkdtemp(prefix="adb_"))
+        for folder in folders_of_the_dead(Path(tempfile.gettempdir()), "adb"):
+            _end(folder)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"adb_{os.getpid()}_"))
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             self.port = sock.getsockname()[1]
@@ -122,13 +126,7 @@ class AdbServer:
         atexit.unregister(self.close)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.adb("kill-server", timeout=5)
-        deadline = time.monotonic() + 5
-        while (found := self._processes()) and time.monotonic() < deadline:
-            for pid in found:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.005)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _end(self.folder)
 
     def __enter__(self) -> Self:
         return self
@@ -142,14 +140,26 @@ class AdbServer:
         others = {name: value for name, value in os.environ.items() if not name.startswith(("ADB_", "ANDROID_"))}
         return others | self.environment
 
-    def _processes(self) -> list[int]:
-        """Returns adb's processes that run with this server's folder as HOME."""
-        mark = f"HOME={self.folder}".encode()
-        found = []
-        for entry in os.scandir("/proc"):
-            if entry.name.isdigit():
-                with contextlib.suppress(OSError):
-                    name = os.path.basename(os.readlink(f"{entry.path}/exe"))
-                    if name == "adb" and mark in Path(entry.path, "environ").read_bytes().split(b"\0"):
-                        found.append(int(entry.name))
-        return found
+
+def _end(folder: Path) -> None:
+    """Ends the server that has this HOME, and deletes it."""
+    deadline = time.monotonic() + 5
+    while (found := _processes(folder)) and time.monotonic() < deadline:
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _processes(folder: Path) -> list[int]:
+    """Returns adb's processes with this HOME."""
+    mark = f"HOME={folder}".encode()
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                name = os.path.basename(os.readlink(f"{entry.path}/exe"))
+                if name == "adb" and mark in Path(entry.path, "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+    return found

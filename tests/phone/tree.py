@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -27,7 +28,21 @@ def make_folder() -> Path:
         room = os.statvfs(_MEMORY)
         if room.f_bavail * room.f_frsize > _ROOM_BYTES and not room.f_flag & os.ST_NOEXEC:
             place = _MEMORY
-    return Path(tempfile.mkdtemp(prefix="phone_", dir=place))
+    _sweep(place)
+    return Path(tempfile.mkdtemp(prefix=f"phone_{os.getpid()}_", dir=place))
+
+
+@functools.cache
+def _sweep(place: str) -> None:
+    """Deletes the folders of processes that were killed before they could."""
+    for path in folders_of_the_dead(Path(place), "phone"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def folders_of_the_dead(place: Path, kind: str) -> list[Path]:
+    """Returns the folders named KIND_PID_... whose process is gone."""
+    named = [(path, re.match(rf"{kind}_(\d+)_", path.name)) for path in place.glob(f"{kind}_*_*")]
+    return [path for path, match in named if match and not os.path.exists(f"/proc/{match[1]}")]
 
 
 class Tree:

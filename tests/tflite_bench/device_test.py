@@ -12,11 +12,6 @@ def test_the_host_opens() -> None:
         assert device.info().kind == "host"
 
 
-def test_a_binary_needs_its_path() -> None:
-    with pytest.raises(OptionsError, match="Expected the path of a benchmark_model executable: binary:PATH"):
-        open_device("binary")
-
-
 @pytest.mark.parametrize("text", ["", "phone", "usb:SERIAL"])
 def test_an_unknown_device_is_an_error_that_lists_the_known(text: str) -> None:
     with pytest.raises(OptionsError, match=f"Expected a device among: adb, binary, host.*Received: '{text}'"):

@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ import pytest
 
 from tests.phone import AdbServer, Bench, Cluster, Delegates, Hardware, Phone, Throttle, mangling, write_benchmark_model
 from tests.phone.interpreters import INTERPRETERS, Interpreters
+from tests.phone.tree import _sweep
 from tflite_bench.runtime import ONE_RELU
 
 TMP = "/data/local/tmp"
@@ -544,6 +547,23 @@ def test_litert_ends_with_the_last_phone(adb_server):
     assert len(child_processes() - children) == 1
     interpreters.leave("two")
     assert child_processes() == children
+
+
+def test_what_killed_processes_left_is_swept_away():
+    code = "from tests.phone import *; import os; AdbServer(); Phone(); os.kill(os.getpid(), 9)"
+    killed = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    killed.wait()
+    places = [Path(place) for place in {"/dev/shm", tempfile.gettempdir()}]
+
+    def left() -> list[Path]:
+        return [path for place in places for path in place.glob(f"*_{killed.pid}_*")]
+
+    assert len(left()) == 3  # of adb, of the phone, and of its programs
+    with AdbServer():
+        pass
+    _sweep.cache_clear()
+    Phone().close()
+    assert left() == []
 
 
 def test_nothing_lives_on(adb_server, tmp_path):
