@@ -70,32 +70,35 @@ def print_measurements(
         drifts: for each row how much slower the reference was beside it than at the start, as a ratio.
     """
     print(f"{_where(measured[0].device, measured[0].options)}\n")
-    columns: Columns = [
+    # Two tables, as one would be wider than a terminal.
+    times: Columns = [
         ("model", list(labels)),
-        ("size KB", [f"{one.model_size_bytes / _KB:.1f}" for one in measured]),
         ("median ms", _decimals([one.median_ms for one in measured])),
         ("±", [f"{_half_width(one):.1%}" for one in measured]),
-        (
-            "p90 ~ ms" if any(one.p90_estimated for one in measured) else "p90 ms",
-            _decimals([one.p90_ms for one in measured]),
-        ),
+        (_p90_head(measured), _decimals([one.p90_ms for one in measured])),
         ("min ms", _decimals([one.min_ms for one in measured])),
         ("max ms", _decimals([one.max_ms for one in measured])),
         ("std ms", _decimals([one.std_ms for one in measured], [one.median_ms for one in measured])),
         ("runs", [str(one.num_runs) for one in measured]),
-        ("init ms", _decimals([one.init_ms for one in measured])),
-        ("first ms", _decimals([one.first_inference_ms for one in measured])),
-        ("memory MB", [_memory(one.peak_memory_mb) for one in measured]),
-        *_told_by_some(measured),
         *([("drift", [f"{drift - 1:+.1%}" for drift in drifts])] if drifts is not None else []),
         ("verdict", [_verdict(one) for one in measured]),
     ]
-    print(table(columns))
+    around: Columns = [
+        ("model", list(labels)),
+        ("size KB", [f"{one.model_size_bytes / _KB:.1f}" for one in measured]),
+        ("init ms", _decimals([one.init_ms for one in measured])),
+        ("first ms", _decimals([one.first_inference_ms for one in measured])),
+        ("memory MB", [_memory(one.peak_memory_mb) for one in measured]),
+        ("starts", [str(one.num_startups) for one in measured]),
+        *_told_by_some(measured),
+    ]
+    print(table(times))
     doubts = [
         f"{label}: {one.reason}" for label, one in zip(labels, measured, strict=True) if one.verdict is not Verdict.OK
     ]
     if doubts:
         print("\n" + "\n".join(doubts))
+    print(f"\n{table(around)}")
 
 
 def table(columns: Sequence[tuple[str, Sequence[str]]]) -> str:
