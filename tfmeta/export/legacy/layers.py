@@ -93,7 +93,7 @@ def legacy_layer(node: Node, **changes: Any) -> Any:
             f"Layer {node.layer!r} is a {node.op}, which tf_keras lacks. Schemes that train need it there: replace the "
             "layer, or export with a scheme that needs no training."
         )
-    config = {**node.spec["config"], **_constants(node), **changes}
+    config = {**node.config, **_constants(node), **changes}
     known = {"name", "trainable", *inspect.signature(kind.__init__).parameters}
     options = {}
     for field, value in config.items():
@@ -113,7 +113,12 @@ def legacy_layer(node: Node, **changes: Any) -> Any:
 def _is_default(op: str, field: str, value: Any) -> bool:
     """Whether Keras 3 takes ``value`` for the option ``field`` when it is not told."""
     parameter = inspect.signature(getattr(keras.layers, op).__init__).parameters.get(field)
-    return value is None or value == "channels_last" or (parameter is not None and value == parameter.default)
+    return (
+        value is None
+        or value is False
+        or value == "channels_last"
+        or (parameter is not None and value == parameter.default)
+    )
 
 
 def _name(activation: Any) -> str:

@@ -19,6 +19,7 @@ from tfmeta.export.legacy.layers import activation, legacy_layer
 from tfmeta.export.legacy.packages import made, tf_keras, tfmot
 from tfmeta.export.legacy.rebuild import built, given, require_same
 from tfmeta.graph.channel_graph import ChannelGraph, Node, Value
+from tfmeta.graph.reader import layers_of
 
 # They do nothing in a file. The short training that follows does without them.
 _TRAINING_ONLY = (
@@ -73,7 +74,7 @@ class _Walk:
         """Returns the output tensor of ``node``."""
         if node.op in _TRAINING_ONLY:
             return args[0]
-        weights = self._model.get_layer(node.layer).get_weights() if node.weights and not node.constants else []
+        weights = layers_of(self._model)[node.layer].get_weights() if node.weights and not node.constants else []
         if node.op in ("Rescaling", "Normalization"):
             scale, offset = _constant_affine(node)
             return _affine(node, node.layer, args[0], scale, offset)
@@ -93,7 +94,7 @@ class _Walk:
         return output
 
     def _with_kernel(self, node: Node, x: Any, weights: list[np.ndarray]) -> Any:
-        name, config = _activation_name(node), node.spec["config"]
+        name, config = _activation_name(node), node.config
         ending = {} if name in _FUSED else {"activation": "linear"}
         if node.op == "Conv2D" and config.get("groups", 1) == x.shape[-1] > 1:
             # A depthwise convolution in other words, which has a kernel for training on CPUs and for int8.
@@ -140,7 +141,7 @@ def _refuse_shared(graph: ChannelGraph) -> None:
 
 
 def _activation_name(node: Node) -> str:
-    value = node.spec["config"].get("activation", "linear")
+    value = node.config.get("activation", "linear")
     return str(value["config"] if isinstance(value, Mapping) else value)
 
 
@@ -200,7 +201,7 @@ def _frozen_norm(name: str, x: Any, scale: Any = 1.0, offset: Any = 0.0) -> Any:
 
 
 def _constant_affine(node: Node) -> tuple[Any, Any]:
-    config = node.spec["config"]
+    config = node.config
     if node.op == "Rescaling":
         return config["scale"], config["offset"]
     learned = node.constants or (config["mean"], config["variance"])

@@ -91,7 +91,7 @@ def gives_probabilities(model: Any) -> bool:
     """Returns whether a Keras 3 model ends with a softmax."""
     graph = ChannelGraph.from_model(model)
     node = graph.nodes[graph.outputs[0].node]
-    return node.op == "Softmax" or "softmax" in str(node.spec["config"].get("activation", ""))
+    return node.op == "Softmax" or "softmax" in str(node.config.get("activation", ""))
 
 
 class _Watch:
