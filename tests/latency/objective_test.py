@@ -13,6 +13,7 @@ import pytest
 
 import tflite_bench
 from tests.latency.devices import Counting, Scripted
+from tflite_bench import DeviceError
 from tfmeta.errors import BudgetError, UserError
 from tfmeta.graph.space import SearchSpace
 from tfmeta.latency import Latency, LatencyOptions, conversion
@@ -275,3 +276,15 @@ def test_a_reference_that_became_much_faster_is_told(scripted, space):
     with latency:
         latency([space.full()])
         assert dict(latency.verdicts) == {"NOISY": 1}
+
+
+def test_a_device_that_changes_in_between_is_told_and_nothing_is_stored(graph, space):
+    device = Scripted(itertools.repeat(STEADY))
+    with Store() as store, Latency(graph, device, LatencyOptions(retries=0), store=store) as latency:
+        latency([space.smallest()])
+        plain = device.info()
+        device.info = lambda: dataclasses.replace(plain, mode="fixed-performance")
+        with pytest.raises(DeviceError, match="The device changed while it was used"):
+            latency([space.full()])
+        device.info = lambda: plain
+        assert latency([space.full()])

@@ -234,6 +234,12 @@ class Latency:
     def _keep(self, structure: Structure, found: Mapping[str, Any]) -> None:
         if found["verdict"] == tflite_bench.Verdict.STALE:  # what was timed may be another network
             raise tflite_bench.DeviceError(f"{found['reason']} Nothing is stored of it: run the same command again.")
+        received = found["measurement"]["device"]["fingerprint"]
+        if received != self._info.fingerprint:  # a phone that was restarted may refuse a mode that it was in
+            raise tflite_bench.DeviceError(
+                f"The device changed while it was used. Expected: {self._info.fingerprint}. Received: {received}. "
+                "Nothing is stored of it: set the device as it was, and run the same command again."
+            )
         self._warn(found)
         payload = {
             **found,
