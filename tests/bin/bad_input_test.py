@@ -133,7 +133,7 @@ def flipped(path):
         (lambda path: functional(path, shape=(None, None, 1)), "has the input shape (None, None, 1). Expected fixed"),
         (lambda path: functional(path, shape=(32, 32, 3)), "images (16, 16, 1) and 10 classes. Set --image_size"),
         (lambda path: functional(path, classes=7), "maps (16, 16, 1) to (7,), but data set 'digits' has images"),
-        (lambda path: functional(path, keras.layers.UnitNormalization()), "is a UnitNormalization, for which no rule"),
+        (lambda path: functional(path, keras.layers.RandomErasing()), "is a RandomErasing, for which no rule"),
         (truncated, "cannot be loaded as a Keras model (it is damaged, or of another format)"),
         (flipped, "cannot be loaded as a Keras model (Bad CRC-32"),
         (lambda path: None, "There is no model file at"),
