@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 
 import hypothesis
@@ -11,6 +12,10 @@ import pytest
 # Before anything imports these packages.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# Started in the background (nohup), this process would hand the ignored signal on to all that the tests start.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # No deadline: the first example of a test pays for the import of TensorFlow.
 hypothesis.settings.register_profile("tfmeta", deadline=None, derandomize=True, max_examples=30, database=None)

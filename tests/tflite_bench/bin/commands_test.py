@@ -83,7 +83,7 @@ def test_what_was_measured_before_an_error_is_printed(models: Models, capsys: Ca
 def test_compare_tells_the_slower_model(models: Models, capsys: Captured) -> None:
     assert main(["compare", str(models["small"]), str(models["large"]), "--min_secs=0.1"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("large.tflite is slower: large.tflite takes ")
+    assert "large.tflite is slower: large.tflite takes " in last  # after a warning, where the machine is busy
     assert "95 % interval" in last
 
 
