@@ -43,20 +43,11 @@ ODD_NAME = "a b;$(touch x)'\"\n\u00e9.tflite"
 
 
 @pytest.fixture(autouse=True)
-def _quick(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANDROID_SERIAL", raising=False)
     monkeypatch.setattr(adb_phone, "_RETURNS_ALONE_SECS", 0.5)
     monkeypatch.setattr(phone_wait, "_LOST_POLL_SECS", 0.1)
     monkeypatch.setattr(phone_wait, "_COOL_POLL_SECS", 0.1)
-
-
-@pytest.fixture
-def phone(adb_server: AdbServer) -> Iterator[Phone]:
-    with Phone() as made:
-        adb_server.connect(made)
-        yield made
-        adb_server.adb("disconnect", made.serial)  # else it stays in the list for a minute
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pathlib
 import time
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,14 +15,6 @@ from tflite_bench.adb_phone import Adb, NoSpaceError
 from tflite_bench.errors import DeviceError, DeviceLostError
 
 TMP = "/data/local/tmp"
-
-
-@pytest.fixture
-def phone(adb_server: AdbServer) -> Iterator[Phone]:
-    with Phone() as made:
-        adb_server.connect(made)
-        yield made
-        adb_server.adb("disconnect", made.serial)  # else it stays in the list for a minute
 
 
 @pytest.fixture

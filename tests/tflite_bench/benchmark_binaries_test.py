@@ -15,11 +15,6 @@ from tflite_bench.elf import elf_abi
 from tflite_bench.errors import DeviceError, DownloadError, OptionsError
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def put(folder: pathlib.Path, name: str, content: bytes) -> pathlib.Path:
     path = folder / name
     path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Small real .tflite files, converted once a session."""
+"""What tests of the package share: a phone behind the real adb client, a cache of their own, small .tflite files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from tests.phone import AdbServer
+from tests.phone import AdbServer, Phone
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +16,21 @@ def adb_server() -> Iterator[AdbServer]:
     """An adb server of the module's own, which this process and those that it starts use."""
     with AdbServer() as server, server.used():
         yield server
+
+
+@pytest.fixture
+def phone(adb_server: AdbServer) -> Iterator[Phone]:
+    """A phone that adb is connected to."""
+    with Phone() as made:
+        adb_server.connect(made)
+        yield made
+        adb_server.adb("disconnect", made.serial)  # else it stays in the list for a minute
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the cache of the person who runs it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,6 @@ def children() -> dict[str, str]:
 def desk(
     adb_server: AdbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Desk]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(adb_phone, "_RETURNS_ALONE_SECS", 4.0)  # adb's next attempt is after 3 s
     monkeypatch.setattr(adb_phone, "_POLL_SECS", 0.02)
     monkeypatch.setattr(phone_wait, "_LOST_POLL_SECS", 0.05)

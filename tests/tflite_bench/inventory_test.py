@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,19 +18,6 @@ from tflite_bench.phone_lock import PhoneLock
 from tflite_bench.runtime import ONE_RELU
 
 Captured = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def phone(adb_server: AdbServer) -> Iterator[Phone]:
-    with Phone() as made:
-        adb_server.connect(made)
-        yield made
-        adb_server.adb("disconnect", made.serial)
 
 
 @pytest.fixture

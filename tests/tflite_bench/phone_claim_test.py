@@ -7,24 +7,15 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
-from tests.phone import AdbServer, Phone
+from tests.phone import Phone
 from tflite_bench import phone_claim
 from tflite_bench.adb import find_client
 from tflite_bench.adb_phone import Adb
 from tflite_bench.errors import DeviceBusyError
 from tflite_bench.phone_claim import FOLDER, PhoneClaim
-
-
-@pytest.fixture
-def phone(adb_server: AdbServer) -> Iterator[Phone]:
-    with Phone() as made:
-        adb_server.connect(made)
-        yield made
-        adb_server.adb("disconnect", made.serial)
 
 
 @pytest.fixture

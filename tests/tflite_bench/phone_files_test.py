@@ -6,30 +6,16 @@ import hashlib
 import os
 import pathlib
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from tests.phone import AdbServer, Phone
+from tests.phone import Phone
 from tflite_bench import adb, phone_files
 from tflite_bench.adb_phone import Adb, NoSpaceError
 from tflite_bench.errors import DeviceError, DeviceLostError, ModelFileError
 from tflite_bench.phone_files import PhoneFiles
 
 TMP = "/data/local/tmp"
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def phone(adb_server: AdbServer) -> Iterator[Phone]:
-    with Phone() as made:
-        adb_server.connect(made)
-        yield made
-        adb_server.adb("disconnect", made.serial)  # else it stays in the list for a minute
 
 
 @pytest.fixture
