@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from tfmeta.bin import shared_flags
 from tfmeta.graph import cost
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
@@ -29,9 +30,7 @@ _CLASSES = flags.DEFINE_integer("classes", 10, "Number of classes, likewise.", f
 _MULTIPLE_OF = flags.DEFINE_integer(
     "multiple_of", ProjectOptions.multiple_of, "Widths are multiples of this.", flag_values=FLAGS
 )
-_ALLOWED = flags.DEFINE_multi_string(
-    "allow_custom_objects", [], "Module whose layers a saved model may be made of; repeat it.", flag_values=FLAGS
-)
+_ALLOWED = shared_flags.allow_custom_objects(FLAGS)
 flags.register_validator(
     "input_shape",
     lambda value: len(value) == 3 and all(size.isdigit() and int(size) > 0 for size in value),
