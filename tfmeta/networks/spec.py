@@ -43,7 +43,9 @@ UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeE
 
 # What Keras says of a class that it does not know, and after it the options of the layer where that tells them.
 _UNKNOWN = re.compile(
-    r"(?:Could not locate (?:class|function)|Unknown layer:) '(?:\w+>)?(\w+)'(?:.*?'name': '([^']+)')?", re.DOTALL
+    r"(?:Could not locate (?:class|function)|Unknown layer:) '(?:\w+>)?(\w+)'"
+    r"(?:.*?'class_name': '\1', 'config': {'name': '([^']+)')?",
+    re.DOTALL,
 )
 
 
