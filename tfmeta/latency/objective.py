@@ -127,7 +127,27 @@ class Latency:
             StoreError: the store cannot be read or written.
         """
         self.prepare(structures)
-        return [self._latency_ms(structure) for structure in structures]
+        return [float(self.measured(structure)["latency_ms"]) for structure in structures]
+
+    def measured(self, structure: Structure) -> dict[str, Any]:
+        """Returns all that is stored of a structure's measurement (see above), and measures it before if need be.
+
+        Raises:
+            ExportError, StoreError, tflite_bench.BenchError: as above.
+        """
+        self.prepare([structure])
+        key = self._key(structure)
+        if self._stored(key) is None:
+            if self._ahead is not None:
+                self._collect(until=key)
+            else:
+                baseline_ms = self.baseline_ms
+                self._keep(structure, self._device.run_job(self._job(self._file(structure), baseline_ms)))
+        payload = self._stored(key)
+        if payload is None:
+            raise UserError(f"The store did not keep the latency of the structure {structure.widths}.")
+        self.verdicts[payload["verdict"]] += 1
+        return payload
 
     def prepare(self, structures: Sequence[Structure]) -> None:
         """Begins to measure what is not stored yet, on all devices of a pool; does nothing on a single device.
@@ -199,20 +219,6 @@ class Latency:
             stored = {"kind": "reference", "baseline_ms": baseline, "measurements": found}
             self._add(key, stored)
         return float(stored["baseline_ms"])
-
-    def _latency_ms(self, structure: Structure) -> float:
-        key = self._key(structure)
-        if self._stored(key) is None:
-            if self._ahead is not None:
-                self._collect(until=key)
-            else:
-                baseline_ms = self.baseline_ms
-                self._keep(structure, self._device.run_job(self._job(self._file(structure), baseline_ms)))
-        payload = self._stored(key)
-        if payload is None:
-            raise UserError(f"The store did not keep the latency of the structure {structure.widths}.")
-        self.verdicts[payload["verdict"]] += 1
-        return float(payload["latency_ms"])
 
     def _job(self, path: Path, baseline_ms: float | None) -> Callable[[tflite_bench.Device], dict[str, Any]]:
         reference, options = self._reference, self._options
