@@ -14,6 +14,7 @@ from absl import flags
 from tfmeta.data import DATASETS
 from tfmeta.data.options import FITS, INPUT_RANGES, DataOptions
 from tfmeta.export import SCHEMES
+from tfmeta.importance import CRITERIA
 from tfmeta.latency import flags as device_flags
 from tfmeta.latency.options import LatencyOptions, Place
 from tfmeta.networks import NETWORKS
@@ -65,6 +66,13 @@ def project(values: flags.FlagValues) -> Callable[[], ProjectOptions]:
         f"How structures are drawn in training ({PruningNetOptions.sampler}; uniform with metapruning:NAME).",
         flag_values=values,
     )
+    warm_start = flags.DEFINE_enum(
+        "warm_start",
+        None,
+        sorted(CRITERIA),
+        "Begin with the model's own weights, its channels sorted by this criterion of importance.",
+        flag_values=values,
+    )
     seed = flags.DEFINE_integer("seed", ProjectOptions.seed, "Seed of everything random.", flag_values=values)
 
     def options() -> ProjectOptions:
@@ -76,6 +84,7 @@ def project(values: flags.FlagValues) -> Callable[[], ProjectOptions]:
             min_ratio=min_ratio.value,
             hidden=hidden.value,
             sampler=sampler.value,
+            warm_start=warm_start.value,
             seed=seed.value,
         )
 
