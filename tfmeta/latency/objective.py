@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 import tflite_bench
-from tflite_bench.jobs import run_jobs
-from tflite_bench.notices import tell
+from tflite_bench.measure.jobs import run_jobs
+from tflite_bench.messages import tell
 from tfmeta import files
 from tfmeta.errors import UserError
 from tfmeta.graph.channel_graph import ChannelGraph
