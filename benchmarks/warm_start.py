@@ -5,7 +5,7 @@
 For each seed: a plain MobileNetV1 is trained, then PruningNets of it that begin with random weights, with its weights,
 and with its weights sorted by importance. After each epoch the search split judges uniform structures, each with batch
 normalisation of its own. Can be stopped and started again; writes warm_start.json and warm_start.md beside this file
-after each PruningNet. About 10 minutes on 2 cores.
+after each seed. About 10 minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
             if start not in own:
                 own[start] = {str(epochs): _accuracies(model, graph, splits, start, epochs, seed) for epochs in EPOCHS}
                 files.write_json(RESULTS, {"versions": installed_versions(), "results": found})
-                files.write_text(RESULTS.with_suffix(".md"), table(found))
+        files.write_text(RESULTS.with_suffix(".md"), table(found))
     print(table(found))
 
 
