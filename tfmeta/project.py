@@ -27,6 +27,7 @@ class ProjectOptions:
 
     Attributes:
         model: the network to prune, see `tfmeta.networks.spec`.
+        allow_custom_objects: modules whose layers a saved model may be made of.
         dataset: name of the data set, see `tfmeta.data`.
         data: how it is found, split and shaped.
         multiple_of: widths are multiples of this.
@@ -39,6 +40,7 @@ class ProjectOptions:
     """
 
     model: str = "mobilenet_v1?width=0.25"
+    allow_custom_objects: tuple[str, ...] = ()
     dataset: str = "digits"
     data: DataOptions = field(default_factory=DataOptions)
     multiple_of: int = 8
@@ -56,7 +58,8 @@ class ProjectOptions:
             WorkdirError: they are not.
         """
         try:
-            return cls(**{**values, "data": DataOptions(**values["data"])})
+            allowed = tuple(values.get("allow_custom_objects", ()))
+            return cls(**{**values, "data": DataOptions(**values["data"]), "allow_custom_objects": allowed})
         except (KeyError, TypeError) as error:
             raise WorkdirError(
                 f"The options of the project in config.json cannot be read ({error}). They are of another version of "
@@ -94,7 +97,13 @@ class Project:
         from tfmeta.training import set_seed
 
         set_seed(self.options.seed)
-        return spec.build(self.options.model, self.splits.image_shape, len(self.splits.class_names))
+        options, splits = self.options, self.splits
+        return spec.build(options.model, splits.image_shape, len(splits.class_names), options.allow_custom_objects)
+
+    @functools.cached_property
+    def custom_objects(self) -> dict[str, Any]:
+        """Classes and functions by name, besides those of Keras, that the project's saved models may be made of."""
+        return spec.custom_objects(self.options.model, self.options.allow_custom_objects)
 
     @functools.cached_property
     def graph(self) -> ChannelGraph:

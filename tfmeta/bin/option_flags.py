@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from absl import flags
 
+from tfmeta.bin import shared_flags
 from tfmeta.data import DATASETS
 from tfmeta.data.options import FITS, INPUT_RANGES, DataOptions
 from tfmeta.export import SCHEMES
@@ -44,6 +45,7 @@ def project(values: flags.FlagValues) -> Callable[[], ProjectOptions]:
         "metapruning:NAME for the paper's network and space, or the path of a .keras file."
     )
     model = flags.DEFINE_string("model", ProjectOptions.model, text, flag_values=values)
+    allowed = shared_flags.allow_custom_objects(values)
     names = f"{', '.join(sorted(DATASETS))}, image_folder:DIR, or module:function for your own."
     dataset = flags.DEFINE_string("dataset", ProjectOptions.dataset, f"Data set: {names}", flag_values=values)
     data = _data(values)
@@ -78,6 +80,7 @@ def project(values: flags.FlagValues) -> Callable[[], ProjectOptions]:
     def options() -> ProjectOptions:
         return ProjectOptions(
             model=model.value,
+            allow_custom_objects=tuple(allowed.value),
             dataset=dataset.value,
             data=data(seed.value),
             multiple_of=multiple_of.value,

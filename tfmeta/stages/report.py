@@ -99,7 +99,7 @@ def _row(
 
 
 def _test_accuracy(project: Project, name: str, path: Path) -> float:
-    return evaluate(load_model(path), project.splits.test, description=f"Testing {name}")
+    return evaluate(load_model(path, project.custom_objects), project.splits.test, description=f"Testing {name}")
 
 
 def _file_row(file: Mapping[str, Any]) -> FileRow:
