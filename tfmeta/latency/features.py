@@ -97,8 +97,9 @@ class Work:
         """
         factors, constants = np.array(data["factors"], np.int64), np.array(data["constants"], np.int64)
         operators = tuple(Operator.from_json(one) for one in data["operators"])
-        lengths = {form.length for one in operators for shape in (one.outputs, one.weights, *one.inputs) for form in shape}
-        if factors.ndim != 2 or constants.shape != factors.shape[:1] or not lengths <= set(range(-1, len(factors))):
+        shapes = [shape for one in operators for shape in (one.outputs, one.weights, *one.inputs)]
+        known = all(-1 <= form.length < len(factors) for shape in shapes for form in shape)
+        if factors.ndim != 2 or constants.shape != factors.shape[:1] or not known:
             raise ValueError("its lengths do not fit its operators")
         return cls(factors, constants, operators)
 

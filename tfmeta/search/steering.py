@@ -44,7 +44,7 @@ def check_measured(problem: Problem, trial: Trial) -> None:
             raise BudgetError(
                 f"Budget of {constraint.upper:.6g} {objective.unit} for {objective.name} cannot "
                 "be met: the smallest "
-                f"structure measured {value:.6g} {objective.unit}. Raise the budget, or lower "
+                f"structure has {value:.6g} {objective.unit}. Raise the budget, or lower "
                 "min_ratio or "
                 "multiple_of."
             )
@@ -53,7 +53,7 @@ def check_measured(problem: Problem, trial: Trial) -> None:
             raise BudgetError(
                 f"Lower bound of {constraint.lower:.6g} {objective.unit} for {objective.name} "
                 "cannot be met: the full "
-                f"structure measured {value:.6g} {objective.unit}. Lower the bound or take a "
+                f"structure has {value:.6g} {objective.unit}. Lower the bound or take a "
                 "larger network."
             )
 
