@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -85,6 +85,11 @@ class Estimate:
     def reach(self) -> float:
         """How far from the mean the value may be: two standard deviations."""
         return 2.0 * self.deviation
+
+    @classmethod
+    def of(cls, values: Mapping[str, float], name: str, unit: str) -> Self:
+        """Returns the estimate that `values` told; KeyError where there is none."""
+        return cls(values[predicted_name(name, unit)], values[predicted_name(f"{name}_std", unit)])
 
     def values(self, name: str, unit: str) -> dict[str, float]:
         """Returns it under the names by which a trial or result tells an estimate: never that of the value itself."""

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from tfmeta.errors import StoreError, UserError
 from tfmeta.graph.structure import Structure
 from tfmeta.progress import meter
-from tfmeta.search import outcome, steering
+from tfmeta.search import outcome, settling, steering
 from tfmeta.search.problem import PROBE_GENERATION, Problem
 from tfmeta.search.types import Searcher, SearchResult
 from tfmeta.store import Store
@@ -85,6 +85,7 @@ class Run:
                 kept += self._evaluate(asked, stored, generation, kept, display)
                 searcher.tell(kept[-len(asked) :])
                 store.finish_generation(self.name, generation + 1, searcher.state)
+        kept = settling.settle(self.problem, kept)
         bounds = steering.bounds(self.problem, [*probes, *kept])
         return outcome.result_of(self.problem, kept, bounds, note)
 
@@ -129,7 +130,7 @@ class Run:
         best = outcome.best_of([*kept, *brood])
         self.problem.prepare(asked[len(stored) :])
         for position in range(len(stored), len(asked)):
-            trial = self.problem.evaluate(asked[position], generation, position, rivals=[*kept, *brood])
+            trial = self.problem.evaluate(asked[position], generation, position, best=best)
             self.store.add_trial(self.name, trial)
             brood.append(trial)
             best = outcome.best_of([*([best] if best else []), trial])

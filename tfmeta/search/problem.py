@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from tfmeta.errors import UserError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Bound, Structure
-from tfmeta.objectives import ClosedForm, Constraint, Estimate, Estimated, Objective, Prepared, predicted_name
+from tfmeta.objectives import ClosedForm, Constraint, Estimated, Objective, Prepared, predicted_name
 from tfmeta.registry import resolve
 from tfmeta.trial import Trial
 
@@ -130,16 +130,16 @@ class Problem:
         position: int,
         *,
         thorough: bool = False,
-        rivals: Sequence[Trial] = (),
+        best: Trial | None = None,
     ) -> Trial:
         """Returns the trial of ``structure``.
 
         Closed-form and constrained objectives come first. The others (accuracy) cost far more and
         are skipped where a constraint is already missed, unless ``thorough``. Where an estimate
-        settles all constraints of an objective, it is evaluated only if the structure may be one of
-        the front beside ``rivals``.
+        settles all constraints on an objective, it is evaluated only if nothing else keeps the
+        structure from taking the place of ``best`` (see `settling` for the front).
         """
-        told, put_off = ({}, {}) if thorough else self._estimates(structure)
+        told, put_off = ({}, set()) if thorough else self._estimates(structure)
         limited = {objective.name for _, objective in self.limited}
         columns = [o for o in self.columns if o.name not in put_off]
         first = [o for o in columns if o.closed_form or o.name in limited]
@@ -153,14 +153,22 @@ class Problem:
             else:
                 more, bad = _values(rest, structure)
                 values |= more
-        if put_off and not bad and not violation and not self._is_dominated(values, put_off, rivals):
+        if put_off and not bad and not violation and self._would_win(values, best):
             more, bad = _values([o for o in self.columns if o.name in put_off], structure)
-            values, put_off = values | more, {}
+            values, put_off = values | more, set()
             violation = self._violation(values | told)
         notes += [f"{name} is not a finite number" for name in bad]
         fitness = None if bad else self._fitness(values)
         failed, note = bool(bad), "; ".join(notes)
         return Trial(structure, generation, position, values | told, fitness, violation, failed, note, bool(put_off))
+
+    def complete(self, trial: Trial) -> Trial:
+        """Returns a trial with values where it had estimates."""
+        more, bad = _values([o for o in self.columns if o.name not in trial.values], trial.structure)
+        values = {**trial.values, **more}
+        note = f"{bad[0]} is not a finite number" if bad else trial.note
+        violation = self._violation(values)
+        return replace(trial, values=values, violation=violation, failed=bool(bad), note=note, estimated=False)
 
     def probe(self, structure: Structure, position: int) -> Trial:
         """Returns a trial before the first generation: only MACs and the measured costs that are
@@ -188,42 +196,34 @@ class Problem:
 
     def missed(self, values: Mapping[str, float]) -> str:
         """Returns what constraints the values of a trial miss: "latency of 7.1 ms is above 5 ms"."""
-        known = [(c, o, _told(values, o)) for c, o in self.limited]
+        known = [(c, o, told_value(values, o)) for c, o in self.limited]
         return " and ".join(_missed(c, o, *found) for c, o, found in known if found and c.violation(found[1]))
 
     def _violation(self, values: Mapping[str, float]) -> float:
-        known = [(c, _told(values, o)) for c, o in self.limited]
+        known = [(c, told_value(values, o)) for c, o in self.limited]
         return float(sum(constraint.violation(found[1]) for constraint, found in known if found))
 
-    def _estimates(self, structure: Structure) -> tuple[dict[str, float], dict[str, Estimate]]:
-        """What is told of estimates, and those by name that settle every constraint on their objective."""
+    def _estimates(self, structure: Structure) -> tuple[dict[str, float], set[str]]:
+        """What is told of estimates, and the objectives by name on which they settle every constraint."""
         told: dict[str, float] = {}
-        settled: dict[str, Estimate] = {}
+        settled: set[str] = set()
         for objective in self.columns:
             if isinstance(objective, Estimated):
                 (estimate,) = objective.estimate([structure])
                 told |= estimate.values(objective.name, objective.unit)
                 if all(c.settled_by(estimate) for c, o in self.limited if o.name == objective.name):
-                    settled[objective.name] = estimate
+                    settled.add(objective.name)
         return told, settled
 
-    def _is_dominated(
-        self, values: Mapping[str, float], put_off: Mapping[str, Estimate], rivals: Sequence[Trial]
-    ) -> bool:
-        """Whether a rival is better whatever the values that are put off turn out to be."""
-        signs = {o.name: 1.0 if o.minimize else -1.0 for o in self.columns}
-        best = {name: signs[name] * estimate.mean - estimate.reach for name, estimate in put_off.items()}
-        ours = np.array([best[name] if name in best else sign * values[name] for name, sign in signs.items()])
-        for rival in rivals:
-            if rival.eligible:
-                theirs = np.array([sign * rival.values[name] for name, sign in signs.items()])
-                if (theirs <= ours).all() and (theirs < ours).any():
-                    return True
-        return False
+    def _would_win(self, values: dict[str, float], best: Trial | None) -> bool:
+        fitness = self._fitness(values)
+        if best is None or best.fitness is None or fitness is None:  # the fitness itself may be put off
+            return True
+        return fitness > best.fitness
 
 
-def _told(values: Mapping[str, float], objective: Objective) -> tuple[str, float] | None:
-    """What an objective's value is called and what it is, or what is expected of it; None where neither is known."""
+def told_value(values: Mapping[str, float], objective: Objective) -> tuple[str, float] | None:
+    """Returns what an objective's value is called and what it is, or what is expected of it, or None."""
     if objective.name in values:
         return objective.name, values[objective.name]
     name = predicted_name(objective.name, objective.unit)
