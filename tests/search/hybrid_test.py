@@ -65,7 +65,7 @@ def test_what_is_reported_was_evaluated(found):
 
 
 def test_an_estimate_never_has_the_name_of_the_value(found):
-    latency, result = found
+    _, result = found
     for trial in result.trials:
         assert ("latency" in trial.values) == (not trial.estimated)
         assert {"predicted_latency_ms", "predicted_latency_std_ms"} <= set(trial.values)

@@ -30,6 +30,9 @@ from tfmeta.latency.features import Work
 from tfmeta.latency.options import LatencyOptions
 from tfmeta.latency.predictor import Predictor
 
+# Of `LatencyTable.shares`.
+FIXED = "whatever no width changes"
+
 _KIND, _FORMAT = "tfmeta latency table", 1
 _AGAIN = "Make one: tfmeta latency --build --workdir=…"
 
@@ -177,17 +180,20 @@ class LatencyTable:
     def shares(self, structure: Structure | None = None) -> dict[str, tuple[int, float]]:
         """Returns kind of operator → how many there are, and their share of the latency; the largest share first.
 
-        It follows from the predictor: nothing was timed operator by operator. What no operator explains is "the rest".
+        It follows from the predictor: nothing was timed operator by operator. From whole networks one cannot tell apart
+        what takes the same time in each of them, so that is one entry, `FIXED`, with a part that no operator explains.
 
         Args:
             structure: of which structure; None takes the full network.
         """
-        widths = [size for _, size in self.groups] if structure is None else list(structure.widths)
-        parts = self.predictor.parts(np.array([widths]))[0]
-        counts = Counter([*self.work.kinds, "the rest"])
-        sums = dict.fromkeys(counts, 0.0)
-        for kind, part in zip([*self.work.kinds, "the rest"], parts, strict=True):
-            sums[kind] += float(part / parts.sum())
+        full = np.array([size for _, size in self.groups])
+        parts = self.predictor.parts(full[None] if structure is None else np.array([structure.widths]))[0]
+        whole, half = self.work.of(np.array([full, np.maximum(full // 2, 1)]))
+        changes = (whole != half).any(1)
+        names = [kind if varies else FIXED for kind, varies in zip(self.work.kinds, changes, strict=True)]
+        counts, sums = Counter(names), dict.fromkeys([*names, FIXED], 0.0)
+        for name, part in zip([*names, FIXED], parts, strict=True):
+            sums[name] += float(part / parts.sum())
         return {kind: (counts[kind], sums[kind]) for kind in sorted(sums, key=lambda kind: -sums[kind])}
 
     def check_network(self, graph: ChannelGraph, where: str | os.PathLike[str]) -> None:
