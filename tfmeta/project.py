@@ -34,6 +34,8 @@ class ProjectOptions:
         min_ratio: smallest width as a share of the full one.
         hidden: hidden units of the weight generators; None takes the default, or the paper's in a preset.
         sampler: how structures are drawn in training; None takes the default, or the paper's in a preset.
+        warm_start: criterion of importance by which the channels of the model's own weights are sorted for the
+            PruningNet to begin with, a name in `tfmeta.importance.CRITERIA`; None begins with random weights.
         seed: of initial weights and drawn structures.
     """
 
@@ -45,6 +47,7 @@ class ProjectOptions:
     min_ratio: float = 0.1
     hidden: int | None = None
     sampler: str | None = None
+    warm_start: str | None = None
     seed: int = 0
 
     @classmethod
@@ -161,8 +164,30 @@ class Project:
             files.write_json(path, {"graph": self.graph.to_json(), "space": space.to_json()})
         return space
 
+    def first_net(self) -> PruningNet:
+        """Returns the PruningNet as training begins with it.
+
+        Raises:
+            UserError: it is to begin with the model's weights, and the model has none, or the criterion cannot answer.
+        """
+        net, criterion = self.new_net(), self.options.warm_start
+        if criterion is not None:
+            from tfmeta.importance import score
+            from tfmeta.importance.sorting import sort_channels
+
+            if not self.built.has_weights:
+                raise UserError(
+                    f"--warm_start begins with the weights of a trained model. Received: --model={self.options.model}, "
+                    "which is made without. Give a .keras file, a function of your own, or a network of Keras with "
+                    "weights (keras.applications:MobileNetV2?weights=imagenet)."
+                )
+            model = self.built.model
+            scores = score(criterion, model, self.graph, self.splits, seed=self.options.seed)
+            net.warm_start(sort_channels(model, scores))
+        return net
+
     def new_net(self) -> PruningNet:
-        """Returns an untrained PruningNet."""
+        """Returns an untrained PruningNet with random weights."""
         from tfmeta.supernet.pruning_net import PruningNet
         from tfmeta.training import set_seed
 

@@ -9,8 +9,8 @@
 | `keras.applications:MobileNetV2?alpha=0.5` | a network of Keras; with `weights=imagenet` its weights |
 | `package.module:function?depth=3` | what a function of your own returns, with its weights |
 
-`tfmeta prune` goes on from the weights that a model comes with. The PruningNet, and every network of the result table,
-are trained anew.
+`tfmeta prune` goes on from the weights that a model comes with, and so does the PruningNet with ``--warm_start``. All
+else is trained anew.
 """
 
 from __future__ import annotations
@@ -56,10 +56,12 @@ class Built:
     Attributes:
         model: the Keras model.
         preset: the paper's choices for it, or None.
+        has_weights: whether it may come with trained weights; networks that are made here do not.
     """
 
     model: Any
-    preset: Preset | None
+    preset: Preset | None = None
+    has_weights: bool = True
 
 
 def build(spec: str, input_shape: tuple[int, ...], classes: int, allow_custom_objects: Sequence[str] = ()) -> Built:
@@ -75,18 +77,18 @@ def build(spec: str, input_shape: tuple[int, ...], classes: int, allow_custom_ob
         UserError: an unknown name or argument, or a file that is no Keras model.
     """
     if _is_file(spec):
-        return Built(_load(spec, allow_custom_objects), None)
+        return Built(_load(spec, allow_custom_objects))
     if spec.startswith(_PRESET):
         preset = resolve(PRESETS, spec.removeprefix(_PRESET), "metapruning network")
-        return Built(preset.build(input_shape, classes), preset)
+        return Built(preset.build(input_shape, classes), preset, has_weights=False)
     name, _, query = spec.partition("?")
     builder = _builder(name)
-    arguments = _arguments(builder, name, query)
+    arguments = {**_given(builder, input_shape, classes), **_arguments(builder, name, query)}
     try:
-        model = builder(**{**_given(builder, input_shape, classes), **arguments})
+        model = builder(**arguments)
         if not isinstance(model, keras.Model):
             raise UserError(f"Expected {name!r} to return a Keras model. Received: {type(model).__name__}.")
-        return Built(model, None)
+        return Built(model, has_weights=name not in NETWORKS and arguments.get("weights", "own") is not None)
     except UserError:
         raise
     except (TypeError, ValueError) as error:  # what Keras says of sizes that do not go together

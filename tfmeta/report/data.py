@@ -114,6 +114,40 @@ class GroupWidth:
 
 
 @dataclass(frozen=True)
+class LatencyPoint:
+    """A latency that was predicted before it was measured.
+
+    Attributes:
+        predicted_ms: the prediction.
+        deviation_ms: its standard deviation, as it was told.
+        measured_ms: the measurement.
+        origin: "held out" of a latency table, or "search".
+    """
+
+    predicted_ms: float
+    deviation_ms: float
+    measured_ms: float
+    origin: str
+
+
+@dataclass(frozen=True)
+class OperatorShare:
+    """The share of a kind of operator in the latency of two networks, 0 to 1, as a predictor divides it.
+
+    Attributes:
+        kind: "CONV_2D 1x1"; one is whatever no width changes, which a predictor cannot divide.
+        count: how many operators of the kind there are.
+        full: share in the full network.
+        winner: share in the searched network.
+    """
+
+    kind: str
+    count: int
+    full: float
+    winner: float
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything that a report tells.
 
@@ -126,6 +160,8 @@ class ReportData:
         front: the files of the search's front, from the smallest network to the largest, where they were exported.
         trials: every evaluated structure.
         groups: channels before and after.
+        predictions: latencies that were predicted and measured.
+        operators: what share of the latency each kind of operator has, the largest first.
         how: (what, how that number was made) in the order to tell it.
         versions: package to version.
         command: the command line that made the numbers.
@@ -146,6 +182,8 @@ class ReportData:
     front: tuple[FileRow, ...] = ()
     trials: tuple[TrialPoint, ...] = ()
     groups: tuple[GroupWidth, ...] = ()
+    predictions: tuple[LatencyPoint, ...] = ()
+    operators: tuple[OperatorShare, ...] = ()
     how: tuple[tuple[str, str], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tfmeta import files
 from tfmeta.errors import UserError
 from tfmeta.export import SCHEMES
@@ -16,8 +14,8 @@ from tfmeta.graph import cost
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Bound, Selection
-from tfmeta.importance import CRITERIA, NEED_DATA
-from tfmeta.importance.question import Question
+from tfmeta.importance import score
+from tfmeta.importance.question import IMAGES
 from tfmeta.importance.ranking import ladder, rank
 from tfmeta.latency.options import FINAL, HOST, LatencyOptions, Place
 from tfmeta.objectives import OBJECTIVES
@@ -57,7 +55,7 @@ class PruneOptions:
     limits: tuple[Limit, ...] = ()
     multiple_of: int = 8
     min_ratio: float = 0.1
-    images: int = 256
+    images: int = IMAGES
     calibration_images: int = 2000
     finetune: TrainOptions | None = None
     schemes: tuple[str, ...] = field(default_factory=lambda: tuple(SCHEMES))
@@ -116,12 +114,7 @@ def choose(
 ) -> tuple[Selection, FastEnough | None]:
     """Returns which channels stay, and what was measured for a limit on latency."""
     space = SearchSpace.from_graph(graph, options.multiple_of, options.min_ratio)
-    rng = np.random.default_rng(options.seed)
-    images, labels = (
-        splits.train.sample(options.images, options.seed) if options.criterion in NEED_DATA else (None, None)
-    )
-    criterion = resolve(CRITERIA, options.criterion, "criterion")
-    scores = criterion(Question(model, graph, rng, images, labels))
+    scores = score(options.criterion, model, graph, splits, images=options.images, seed=options.seed)
     fast = None
     bounds = _bounds(graph, space, [limit for limit in options.limits if limit.objective != "latency"])
     measured = [limit for limit in options.limits if limit.objective == "latency"]

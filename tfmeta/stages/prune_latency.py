@@ -68,7 +68,7 @@ def widest_within(
         display = stack.enter_context(meter("Measuring", total=steps, unit="structure"))
 
         def fits(rung: int) -> bool:
-            found = latency.measured(rungs[rung])
+            (found,) = latency.measure([rungs[rung]])
             low, high = (found[end] * found["baseline_ms"] for end in ("ratio_low", "ratio_high"))
             times = {"latency_ms": found["latency_ms"], "low_ms": low, "high_ms": high}
             measured.append({"widths": list(rungs[rung].widths), **times, "verdict": found["verdict"]})

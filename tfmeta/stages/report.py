@@ -12,8 +12,17 @@ from tfmeta.export.bundle import MANIFEST, installed_versions, read_manifest
 from tfmeta.graph import cost
 from tfmeta.graph.structure import Structure
 from tfmeta.project import Project
-from tfmeta.report.data import FileRow, GroupWidth, Latency, Missing, ReportData, Row, TrialPoint
+from tfmeta.report.data import (
+    FileRow,
+    GroupWidth,
+    Latency,
+    Missing,
+    ReportData,
+    Row,
+    TrialPoint,
+)
 from tfmeta.report.write import write_report
+from tfmeta.stages.latency_told import how_latency, operators, predictions, table_of
 from tfmeta.stages.pareto import PARETO
 from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS, result, structures
@@ -52,6 +61,7 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
     files = manifest["files"]
     config = project.workdir.config
     retrained = config.get(f"retrain {options.name} {options.init}", {})
+    table = table_of(project, found)
     scheme = "int8" if any(file["scheme"] == "int8" for file in files) else None
     scheme = scheme or (files[0]["scheme"] if files else "int8")
     rows = tuple(_row(project, options, name, chosen[name], found, files, scheme) for name in ROWS if name in chosen)
@@ -64,7 +74,9 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
         front=tuple(_file_row(file) for file in _manifest(project, options.name, PARETO)["files"]),
         trials=_trials(project, options.name),
         groups=_groups(project, chosen["searched"]),
-        how=_how(project, found, retrained, manifest),
+        predictions=predictions(project, options.name, table),
+        operators=() if table is None else operators(table, chosen["searched"]),
+        how=(*_how(project, found, retrained, manifest), *how_latency(found, table)),
         versions=installed_versions(),
         command=command,
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
