@@ -249,6 +249,30 @@ def unet(image):
     return keras.Model(image, conv(x, CLASSES, "labels", 1, activation=None), name="unet")
 
 
+@hazard(down=4, deep=6, coarse=4, fine=4)
+def fcn(image):
+    down = conv(image, 4, "down", strides=2)
+    deep = conv(down, 6, "deep", strides=2)
+    coarse, fine = conv(deep, CLASSES, "coarse", 1), conv(down, CLASSES, "fine", 1)
+    up = {"strides": 2, "padding": "same"}
+    x = keras.layers.Add(name="skip")([fine, keras.layers.Conv2DTranspose(CLASSES, 4, **up, name="twice")(coarse)])
+    return keras.Model(image, keras.layers.Conv2DTranspose(CLASSES, 4, **up, name="labels")(x), name="fcn")
+
+
+@hazard(stem=4, coarse=6, head=5)
+def detection_heads(image):
+    stem = conv(image, 4, "stem")
+    half = keras.layers.MaxPooling2D(2, name="half")(stem)
+    head = keras.layers.Conv2D(5, 3, padding="same", activation="elu", name="head")
+    boxes, scores = (keras.layers.Conv2D(2 * size, 1, name=name) for size, name in ((4, "boxes"), (CLASSES, "scores")))
+    found = []
+    for features in (conv(stem, 6, "fine"), conv(half, 6, "coarse")):  # the same heads read both, with two anchors each
+        x = head(features)
+        parts = [keras.layers.Reshape((-1, 4))(boxes(x)), keras.layers.Reshape((-1, CLASSES))(scores(x))]
+        found.append(keras.layers.Concatenate()([parts[0], keras.layers.Softmax()(parts[1])]))
+    return keras.Model(image, keras.layers.Concatenate(axis=1, name="anchors")(found), name="detection_heads")
+
+
 @hazard(stem=4, after=5)
 def scalars_and_constants(image):
     x = conv(image, 4, "stem")
