@@ -64,6 +64,15 @@ class Prepared(Objective, Protocol):
         ...
 
 
+@runtime_checkable
+class Revised(Objective, Protocol):
+    """An objective that may take an earlier answer back."""
+
+    def outdated(self, structure: Structure, value: float) -> bool:
+        """Whether ``value``, which it once gave for ``structure``, is not what it answers now."""
+        ...
+
+
 @dataclass(frozen=True)
 class Constraint:
     """Limits on the values of one objective, both inclusive.

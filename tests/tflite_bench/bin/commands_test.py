@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -330,13 +331,26 @@ def test_a_comparison_of_what_is_not_ok_is_not_to_be_relied_on(
     assert json.loads(capsys.readouterr().out)["trusted"] is False
 
 
-def test_an_exit_code_tells_of_what_is_not_ok(models: Models, fake: list[Device], capsys: Captured) -> None:
-    arguments = ["run", str(models["small"]), *SHORT, "--retries=0"]
+@pytest.mark.parametrize(("verb", "names"), [("run", ["small"]), ("compare", ["small", "large"])])
+def test_an_exit_code_tells_of_what_is_not_ok(
+    models: Models, fake: list[Device], capsys: Captured, verb: str, names: list[str]
+) -> None:
+    arguments = [verb, *(str(models[name]) for name in names), *SHORT, "--retries=0"]
     for state, code in ((Conditions(thermal_status=3), 4), (Conditions(thermal_status=0), 0)):
         fake[:] = [Fake(states=[state])]
         assert main([*arguments, "--require_ok"]) == code
         assert main(arguments) == 0
         capsys.readouterr()
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take names in UTF-8 only")
+def test_names_that_litert_cannot_open_are_told(models: Models, tmp_path: pathlib.Path, capsys: Captured) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.tflite")
+    path.write_bytes(models["small"].read_bytes())
+    for arguments in (["run", str(path)], ["compare", str(models["small"]), str(path)]):
+        assert main([*arguments, *QUICK]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "Expected a path in UTF-8" in line and r"caf\udce9.tflite. Rename" in line
 
 
 def test_control_characters_of_names_do_not_reach_the_terminal(
