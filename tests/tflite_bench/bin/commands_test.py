@@ -12,8 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-import types
-from collections.abc import Iterator
 
 import pytest
 
@@ -23,7 +21,7 @@ from tflite_bench.__main__ import main
 from tflite_bench.bench_options import BenchOptions
 from tflite_bench.bin import VERBS, app, option_flags
 from tflite_bench.conditions import Conditions
-from tflite_bench.device import DEVICES, Device
+from tflite_bench.device import Device
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import DeviceLostError, OutputError
 from tflite_bench.measure.pool import Pool
@@ -199,17 +197,6 @@ def test_every_option_has_a_flag_that_reaches_it(verb: str) -> None:
 
 
 # On a device that does as it is told
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Device]]:
-    """The device ``fake`` of the command line: the only one in the list."""
-    opened: list[Device] = []
-    module = types.ModuleType("fake_device")
-    module.open = lambda argument, options: opened[0]  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "fake_device", module)
-    monkeypatch.setitem(DEVICES, "fake", "fake_device:open")
-    yield opened
 
 
 SHORT = ["--device=fake", "--num_runs=40", "--min_secs=0"]
