@@ -56,6 +56,6 @@ def main(argv: Sequence[str]) -> None:
         mark = "  ← written" if row["kept"] == found["chosen"] else ""
         print(
             f"{what:<18} {row['size_bytes'] / 1024:>9.1f} KiB   test accuracy {100 * row['test_accuracy']:.2f} %   "
-            f"{row['median_ms']:.3f} ms ({row['verdict']}){mark}"
+            f"{row['median_ms']:.3f} ms ({row['num_runs']} runs, {row['verdict']}){mark}"
         )
     print(f"File: {workdir.mixed(options.name, options.init) / f'{options.row}-{options.kept}.tflite'}")

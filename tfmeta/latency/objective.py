@@ -61,7 +61,8 @@ class Latency:
 
     One whose verdict is not OK is repeated ``options.retries`` times; so is one during which the reference was much
     slower than when the baseline was taken. Then the last is taken, its verdict is stored and counted in `verdicts`,
-    and the first time a line on standard error says so.
+    and the first time a line on standard error says so. One that stayed THROTTLED is measured again by the next object
+    that is asked for it: the device may have cooled down meanwhile.
 
     On a pool, `prepare` lets all devices measure at the same time. Files are converted and results stored in the
     caller's thread; each structure is measured, in turns with the reference, on one of the devices.
@@ -107,6 +108,7 @@ class Latency:
         if self._given is not None:
             self._reference_key = _hash_of_file(self._given)
         self.verdicts: collections.Counter[str] = collections.Counter()
+        self._added: set[str] = set()  # keys of what this object measured
         self._warned = False
         self._ahead: Ahead | None = None
         self._waiting: dict[str, tuple[Structure, Path]] = {}
@@ -163,6 +165,12 @@ class Latency:
             self._waiting[key] = structure, path
             self._ahead.submit(key, self._job(path, baseline_ms))
             self._collect()
+
+    def outdated(self, structure: Structure, value: float) -> bool:
+        """Whether ``value`` was measured on a throttled device, and was or will be measured again."""
+        key = self._key(structure)
+        found = self._store.measurement(key, self._info.fingerprint, self._options_key)
+        return found is not None and (self._stored(key) is None or found["latency_ms"] != value)
 
     def __enter__(self) -> Self:
         return self
@@ -294,9 +302,12 @@ class Latency:
         return self._files.get(name, lambda: self._twins.file(structure))
 
     def _stored(self, model: str) -> dict[str, Any] | None:
-        return self._store.measurement(model, self.info.fingerprint, self._options_key)
+        found = self._store.measurement(model, self.info.fingerprint, self._options_key)
+        throttled = found is not None and found.get("verdict") == tflite_bench.Verdict.THROTTLED
+        return None if throttled and model not in self._added else found
 
     def _add(self, model: str, payload: Mapping[str, Any]) -> None:
+        self._added.add(model)
         self._store.add_measurement(model, self.info.fingerprint, self._options_key, payload)
 
 

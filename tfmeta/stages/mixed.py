@@ -147,6 +147,7 @@ def _row(
         "search_accuracy": accuracy,
         "test_accuracy": verify.split_accuracy(path, project.splits.test),
         "median_ms": latency.median_ms,
+        "num_runs": latency.measurement.num_runs,
         "ratio": latency.ratio,
         "verdict": latency.verdict,
     }
