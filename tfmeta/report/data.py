@@ -21,11 +21,15 @@ NOT_MEASURED = Missing("not measured")
 
 @dataclass(frozen=True)
 class Latency:
-    """The time of one inference in milliseconds; ``verdict`` is "OK" where it can be trusted."""
+    """The time of one inference in milliseconds; ``verdict`` is "OK" where it can be trusted.
+
+    ``count`` is the number of inferences that were timed, or None where it is not known.
+    """
 
     p50_ms: float
     p90_ms: float
     verdict: str = "OK"
+    count: int | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.p50_ms) and math.isfinite(self.p90_ms)):
@@ -47,6 +51,8 @@ class Row:
         test_accuracy: top-1 on the test split after retraining.
         size_bytes: of the shipped file that `ReportData.file_label` names.
         latency: of that file.
+        widths: its structure, a width for each of `ReportData.groups`.
+        values: objective to value, as the search stored them; see `ReportData.axes`.
     """
 
     name: str
@@ -56,6 +62,8 @@ class Row:
     test_accuracy: float | Missing = NOT_MEASURED
     size_bytes: int | Missing = NOT_MEASURED
     latency: Latency | Missing = NOT_MEASURED
+    widths: tuple[int, ...] = ()
+    values: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require_parts(self.name, (self.search_accuracy, self.test_accuracy))
@@ -63,6 +71,22 @@ class Row:
             raise UserError(
                 f"Expected MACs and params above 0 for {self.name}. Received: {self.macs} and {self.params}."
             )
+
+
+@dataclass(frozen=True)
+class OpTime:
+    """Operators of one type in one file: how many, and the milliseconds that they take of an inference together.
+
+    ``share`` is their part of the time of all operators, 0 to 1.
+    """
+
+    type: str
+    count: int
+    ms: float
+    share: float
+
+    def __post_init__(self) -> None:
+        _require_parts(f"the share of {self.type}", (self.share,))
 
 
 @dataclass(frozen=True)
@@ -77,6 +101,9 @@ class FileRow:
         agreement: part of the samples on which it names the class that its Keras model names.
         latency: of the file.
         minimum_runtime: the oldest TFLite runtime that can run it.
+        path: where it lies, as a relative path from the report's folder; empty where it cannot be reached from there.
+        sha256: of its content, in hexadecimal digits; empty when unknown.
+        operators: the time of its operators by type, the slowest first.
     """
 
     model: str
@@ -86,22 +113,92 @@ class FileRow:
     agreement: float | Missing = NOT_MEASURED
     latency: Latency | Missing = NOT_MEASURED
     minimum_runtime: str | Missing = NOT_MEASURED
+    path: str = ""
+    sha256: str = ""
+    operators: tuple[OpTime, ...] | Missing = NOT_MEASURED
 
     def __post_init__(self) -> None:
         _require_parts(f"{self.model} {self.scheme}", (self.test_accuracy, self.agreement))
 
 
 @dataclass(frozen=True)
-class TrialPoint:
-    """One evaluated structure: ``accuracy`` 0 to 1 on the search split, with generated weights."""
+class MixedRow:
+    """One file of mixed precision that was tried.
 
-    macs: float
-    accuracy: float
+    Attributes:
+        network: the name of a `Row`, and what the layers that are not int8 are in: "searched, float".
+        kept: number of those layers, the most sensitive ones; None is the float file that all are compared with.
+        size_bytes: of the file.
+        search_accuracy: top-1 on images of the search split, 0 to 1, which the choice is made on.
+        test_accuracy: top-1 on the test split, 0 to 1.
+        p50_ms: median of one inference in milliseconds.
+        ratio: its time over that of the float file, which ran in turns with it.
+        verdict: how far that can be trusted.
+        chosen: whether this is the file that was written.
+    """
+
+    network: str
+    kept: int | None
+    size_bytes: int
+    search_accuracy: float
+    test_accuracy: float
+    p50_ms: float
+    ratio: float
+    verdict: str
+    chosen: bool
+
+    def __post_init__(self) -> None:
+        _require_parts(f"{self.network} with {self.kept} layers kept", (self.search_accuracy, self.test_accuracy))
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An objective that every structure was evaluated in.
+
+    Attributes:
+        name: its key in the values of a structure.
+        label: what it is, in words.
+        unit: "MACs", "bytes", "ms".
+        minimize: whether smaller is better. One of which more is better is a part, 0 to 1.
+    """
+
+    name: str
+    label: str
+    unit: str
+    minimize: bool
+
+
+@dataclass(frozen=True)
+class TrialPoint:
+    """One evaluated structure.
+
+    Attributes:
+        values: objective to value; "accuracy" (0 to 1, on the search split with generated weights) and "macs" are
+            among them.
+        searcher: who proposed it.
+        feasible: whether it is within the budget.
+        generation: of its searcher, from 0.
+        widths: a width for each of `ReportData.groups`.
+    """
+
+    values: Mapping[str, float]
     searcher: str
     feasible: bool = True
+    generation: int = 0
+    widths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _require_parts(f"trial of {self.searcher}", (self.accuracy,))
+
+    @property
+    def accuracy(self) -> float:
+        """Accuracy on the search split, 0 to 1."""
+        return self.values["accuracy"]
+
+    @property
+    def macs(self) -> float:
+        """Multiply-adds of one inference."""
+        return self.values["macs"]
 
 
 @dataclass(frozen=True)
@@ -124,12 +221,16 @@ class ReportData:
         rows: the networks of the table; the one named ``winner`` is compared with the others.
         files: the shipped .tflite files.
         front: the files of the search's front, from the smallest network to the largest, where they were exported.
-        trials: every evaluated structure.
+        mixed: the files of mixed precision that were tried.
+        trials: every evaluated structure, those of a searcher in the order of their evaluation.
+        axes: what they were evaluated in; the first one is what was searched for.
         groups: channels before and after.
         how: (what, how that number was made) in the order to tell it.
+        options: (stage, its options as text).
         versions: package to version.
         command: the command line that made the numbers.
         created: when, as text.
+        metric: what the networks are judged by, in words; the fields named accuracy hold it.
         winner: the row that the search chose.
         full: the row of the network that was not pruned.
         file_label: which file the size and latency of a `Row` are of, "int8 .tflite".
@@ -144,12 +245,16 @@ class ReportData:
     rows: tuple[Row, ...]
     files: tuple[FileRow, ...] = ()
     front: tuple[FileRow, ...] = ()
+    mixed: tuple[MixedRow, ...] = ()
     trials: tuple[TrialPoint, ...] = ()
+    axes: tuple[Axis, ...] = ()
     groups: tuple[GroupWidth, ...] = ()
     how: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     created: str = ""
+    metric: str = "accuracy"
     winner: str = "searched"
     full: str = "full"
     file_label: str = "int8 .tflite"
