@@ -110,12 +110,14 @@ def pareto_chart(data: ReportData, width: int, height: int) -> Chart | None:
 
 
 def _dots(trials: Sequence[TrialPoint], frame: Frame) -> tuple[Dots, ...]:
-    strokes: dict[tuple[bool, str], dict[str, None]] = {}
+    strokes: dict[tuple[str, bool], dict[str, None]] = {}
     for trial in trials:
         stroke = f"M{frame.x(trial.macs):g} {frame.y(trial.accuracy):g}h0"
-        strokes.setdefault((trial.feasible, trial.searcher), {})[stroke] = None  # each place once
-    # What is within the budget lies above what is not.
-    return tuple(Dots(searcher, feasible, "".join(path)) for (feasible, searcher), path in sorted(strokes.items()))
+        strokes.setdefault((trial.searcher, trial.feasible), {})[stroke] = None  # each place once
+    # What is within the budget lies above what is not, and the first searcher above the others.
+    dots = [Dots(searcher, feasible, "".join(path)) for (searcher, feasible), path in strokes.items()]
+    searchers = list(dict.fromkeys(trial.searcher for trial in trials))
+    return tuple(sorted(dots, key=lambda one: (one.feasible, -searchers.index(one.kind))))
 
 
 def _steps(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -112,12 +112,13 @@
     element(plot, "text", { x: (left + right) / 2, y: height - 5, "text-anchor": "middle" }, titled(ax));
 
     const px = (p) => x.at(p.value(ax.name)), py = (p) => y.at(p.value(ay.name));
+    const many = trials.length > 2000 ? "many " : "";
     for (const feasible of [false, true]) {
-      data.searchers.forEach((_, searcher) => {
+      for (let searcher = data.searchers.length - 1; searcher >= 0; searcher--) {  // the search lies on top
         const path = trials.filter((p) => p.searcher === searcher && p.feasible === feasible)
           .map((p) => `M${px(p).toFixed(1)} ${py(p).toFixed(1)}h0`).join("");
-        if (path) element(plot, "path", { d: path, class: `dots ${feasible ? "" : "outside "}s${searcher % 5}` });
-      });
+        if (path) element(plot, "path", { d: path, class: `dots ${feasible ? "" : "outside "}${many}s${searcher % 5}` });
+      }
     }
     const front = frontOf(trials, ax, ay);
     const stairs = front.map((p, i) => `${i ? `H${px(p).toFixed(1)}V` : `M${px(p).toFixed(1)} `}${py(p).toFixed(1)}`).join("");
@@ -150,7 +151,7 @@
     find("absent").textContent = `Not drawn: ${told.join(", ")}.`;
   }
 
-  const values = (p) => data.axes.map((axis) => `${axis.label}: ${shown(axis, p.value(axis.name))}`);
+  const values = (p) => data.axes.map((axis) => `${axis.label}: ${shown(axis, p.value(axis.name)).replaceAll(" ", "\u00a0")}`);
 
   // The rings around the two points that are looked at, and the words about them.
   function mark() {
@@ -220,7 +221,8 @@
 
   function follow() {
     const words = new URLSearchParams(location.hash.slice(1));
-    for (const side of ["x", "y"]) if (axes.has(words.get(side))) state[side] = words.get(side);
+    const [x, y] = ["x", "y"].map((side) => (axes.has(words.get(side)) ? words.get(side) : state[side]));
+    if (x !== y) Object.assign(state, { x, y });
     if (byId.has(words.get("structure"))) state.kept = byId.get(words.get("structure"));
     find("x-axis").value = state.x;
     find("y-axis").value = state.y;

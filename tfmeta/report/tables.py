@@ -90,7 +90,9 @@ def mixed_files(data: ReportData) -> Table:
         "Verdict",
     )
     lines = tuple(Line(_mixed_cells(row), row.chosen) for row in data.mixed)
-    return Table("Mixed precision", headings, lines, "Marked: the file that was written. It is chosen on the search split.")
+    return Table(
+        "Mixed precision", headings, lines, "Marked: the file that was written. It is chosen on the search split."
+    )
 
 
 def best_files(rows: Sequence[FileRow]) -> tuple[FileRow, ...]:
@@ -128,7 +130,9 @@ def _file_headings(data: ReportData) -> tuple[str, ...]:
 
 
 def _links_note(rows: Sequence[FileRow]) -> str:
-    return "A name leads to the file as long as this page lies where it was written." if any(r.path for r in rows) else ""
+    return (
+        "A name leads to the file as long as this page lies where it was written." if any(r.path for r in rows) else ""
+    )
 
 
 def _network_cells(row: Row) -> tuple[Cell, ...]:

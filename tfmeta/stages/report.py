@@ -26,9 +26,9 @@ from tfmeta.report.data import (
     TrialPoint,
 )
 from tfmeta.report.write import write_report
+from tfmeta.search.problem import PROBE_GENERATION
 from tfmeta.stages.how_made import how_made, latency_label, options_told
 from tfmeta.stages.pareto import PARETO
-from tfmeta.search.problem import PROBE_GENERATION
 from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS, result, structures
 from tfmeta.store import Store
@@ -210,9 +210,7 @@ def _trials(store: Store, name: str) -> tuple[TrialPoint, ...]:
     for run, label in ((name, "search"), (f"{name}:random", "random")):
         for trial in store.trials(run) if run in store.runs else ():
             if "accuracy" in trial.values and not trial.failed and trial.generation != PROBE_GENERATION:
-                points.append(
-                    TrialPoint(trial.values, label, trial.feasible, trial.generation, trial.structure.widths)
-                )
+                points.append(TrialPoint(trial.values, label, trial.feasible, trial.generation, trial.structure.widths))
     return tuple(points)
 
 
