@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 # By these names Debian, Ubuntu and Chrome's own packages install it.
-PROGRAM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+PROGRAM = next((found for name in _NAMES if (found := shutil.which(name))), None)
 
 _ARGUMENTS = (
     "--headless",

@@ -13,7 +13,7 @@ from typing import Any
 
 from tfmeta.report import tables, wording
 from tfmeta.report.chart import pareto_chart
-from tfmeta.report.data import Axis, Missing, ReportData
+from tfmeta.report.data import Missing, ReportData
 from tfmeta.report.explorer import embedded, explorer_data
 from tfmeta.report.files_chart import files_charts
 from tfmeta.report.findings import findings
@@ -24,6 +24,8 @@ from tfmeta.report.progress_chart import progress_chart
 _SIZES = {"wide": (720, 440), "narrow": (370, 380)}
 _LOW = {"wide": (1040, 320), "narrow": (370, 320)}
 _HALF = (500, 340)
+# More points than this are drawn smaller.
+_MANY = 2000
 
 
 def to_html(data: ReportData) -> str:
@@ -40,13 +42,14 @@ def to_html(data: ReportData) -> str:
         tiles=tables.tiles(data),
         tables=_tables(data),
         charts=_charts(data),
+        many=len(data.trials) > _MANY,
         series=searchers(data),
         schemes={name: place for place, name in enumerate(sorted({row.scheme for row in data.front}))},
         chosen=data.row(data.winner),
         timed_files=[(tables.file_name(row), row) for row in data.files if not isinstance(row.operators, Missing)],
         front_known=any(trial.feasible for trial in data.trials),
         outside_known=any(not trial.feasible for trial in data.trials),
-        shown=_shown,
+        shown=wording.objective,
         percent=wording.percent,
         milliseconds=wording.milliseconds,
         policy=f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; base-uri 'none'; "
@@ -81,15 +84,6 @@ def _charts(data: ReportData) -> dict[str, Any]:
         "progress": [(name, chart) for name, chart in progress if chart is not None],
         "files": files_charts(data, *_HALF),
     }
-
-
-def _shown(axis: Axis, value: float | None) -> str:
-    """Returns the value of a structure as the page's program writes it."""
-    if value is None:
-        return "not measured"
-    if not axis.minimize:
-        return wording.percent(value)
-    return {"bytes": wording.size, "ms": wording.milliseconds}.get(axis.unit, wording.count)(value)
 
 
 def _resource(name: str) -> str:

@@ -7,7 +7,7 @@
   if (!stage || data.axes.length < 2) return;
   const axes = new Map(data.axes.map((axis) => [axis.name, axis]));
   const plot = stage.querySelector("svg"), tip = stage.querySelector(".tip");
-  const REACH = { mouse: 40, touch: 60 }, FAR = 1.25;  // pixels; see _FAR of chart.py
+  const REACH = { mouse: 40, touch: 60 }, FAR = 1.25, MANY = 2000;  // pixels; _FAR of chart.py; _MANY of html.py
 
   // Structures and the named networks of the table, in one list.
   const points = data.searcher.map((searcher, i) => ({
@@ -25,11 +25,13 @@
   const byId = new Map(all.map((point) => [point.id, point]));
 
   const first = data.axes[0].name;
-  const state = { x: axes.has("macs") ? "macs" : data.axes[1].name, y: first, over: null, kept: byId.get(data.winner) || null };
-  let layout = { shown: [], front: [], x: null, y: null };
+  const second = axes.has("macs") ? "macs" : data.axes[1].name;
+  const state = { x: second, y: first, over: null, kept: byId.get(data.winner) || null };
+  let layout = { shown: [], front: [] };  // what is on the screen, and where: px and py of a point
 
   // Numbers as people read them, as wording.py writes them.
-  const UNITS = { count: [[1e9, " G"], [1e6, " M"], [1e3, " k"], [1, ""]], bytes: [[1e9, " GB"], [1e6, " MB"], [1e3, " kB"], [1, " B"]] };
+  const COUNT = [[1e9, " G"], [1e6, " M"], [1e3, " k"], [1, ""]];
+  const BYTES = [[1e9, " GB"], [1e6, " MB"], [1e3, " kB"], [1, " B"]];
   const digits = (v) => v.toFixed(Math.abs(v) < 0.9995 ? 3 : Math.abs(v) < 9.995 ? 2 : Math.abs(v) < 99.95 ? 1 : 0);
   const sized = (v, units, text) => {
     const [size, unit] = units.find(([limit]) => Math.abs(v) >= limit) || [1, units.at(-1)[1]];
@@ -40,10 +42,10 @@
     if (v === null || v === undefined) return "not measured";
     if (!axis.minimize) return `${(100 * v).toFixed(1)} %`;
     if (axis.unit === "ms") return `${text(v)} ms`;
-    return sized(v, axis.unit === "bytes" ? UNITS.bytes : UNITS.count, text);
+    return sized(v, axis.unit === "bytes" ? BYTES : COUNT, text);
   }
   const tick = (axis, v) => (axis.minimize ? shown(axis, v, short) : short(100 * v));
-  const titled = (axis) => axis.label + (axis.minimize ? (axis.unit === "ms" ? ", ms" : "") : ", %");
+  const titled = (axis) => axis.label + (axis.minimize ? "" : ", %");
 
   function element(parent, name, attributes, text) {
     const made = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -88,52 +90,64 @@
     const ax = axes.get(state.x), ay = axes.get(state.y);
     const known = (p) => p.value(ax.name) != null && p.value(ay.name) != null;
     const trials = points.filter(known);
-    const reach = trials.map((p) => p.value(ax.name)).reduce((a, b) => Math.max(a, b), 0);
+    const reach = trials.reduce((most, p) => Math.max(most, p.value(ax.name)), 0);
     const near = (p) => !trials.length || !ax.minimize || p.value(ax.name) <= FAR * reach;
     const named = rows.filter((p) => known(p) && near(p));
     const drawn = [...trials, ...named];
     plot.replaceChildren();
     plot.setAttribute("viewBox", `0 0 ${width} ${height}`);
     absent(rows.filter((p) => !named.includes(p)), points.length - trials.length, ax, ay);
-    if (!drawn.length) { layout = { shown: [], front: [] }; return; }
-
-    const left = ay.minimize ? 62 : 46, right = width - 12, top = 14, bottom = height - 42;
-    const x = scale(drawn.map((p) => p.value(ax.name)), left, right), y = scale(drawn.map((p) => p.value(ay.name)), bottom, top);
-    for (const v of ticks(y.low, y.high, height / 55)) {
-      const at = y.at(v).toFixed(1);
-      element(plot, "line", { class: "grid", x1: left, x2: right, y1: at, y2: at });
-      element(plot, "text", { x: left - 7, y: Number(at) + 4, "text-anchor": "end" }, tick(ay, v));
+    if (!drawn.length) {
+      layout = { shown: [], front: [], width };
+      return mark();
     }
-    for (const v of ticks(x.low, x.high, width / 90)) {
-      const at = x.at(v).toFixed(1);
-      element(plot, "line", { class: "grid", x1: at, x2: at, y1: top, y2: bottom });
-      element(plot, "text", { x: at, y: bottom + 17, "text-anchor": "middle" }, tick(ax, v));
-    }
-    element(plot, "text", { x: (left + right) / 2, y: height - 5, "text-anchor": "middle" }, titled(ax));
-
+    const inside = { left: ay.minimize ? 62 : 46, right: width - 12, top: 14, bottom: height - 42 };
+    const x = scale(drawn.map((p) => p.value(ax.name)), inside.left, inside.right);
+    const y = scale(drawn.map((p) => p.value(ay.name)), inside.bottom, inside.top);
     const px = (p) => x.at(p.value(ax.name)), py = (p) => y.at(p.value(ay.name));
-    const many = trials.length > 2000 ? "many " : "";
-    for (const feasible of [false, true]) {
-      for (let searcher = data.searchers.length - 1; searcher >= 0; searcher--) {  // the search lies on top
-        const path = trials.filter((p) => p.searcher === searcher && p.feasible === feasible)
-          .map((p) => `M${px(p).toFixed(1)} ${py(p).toFixed(1)}h0`).join("");
-        if (path) element(plot, "path", { d: path, class: `dots ${feasible ? "" : "outside "}${many}s${searcher % 5}` });
-      }
-    }
-    const front = frontOf(trials, ax, ay);
-    const stairs = front.map((p, i) => `${i ? `H${px(p).toFixed(1)}V` : `M${px(p).toFixed(1)} `}${py(p).toFixed(1)}`).join("");
-    if (stairs) element(plot, "path", { d: stairs, class: "front" });
-    for (const p of named) {
+    layout = { shown: drawn, front: frontOf(trials, ax, ay), px, py, width };
+    grid(x, y, ax, ay, inside, width, height);
+    dots(trials, px, py);
+    named.forEach((p) => {
       if (p.id === data.winner) element(plot, "circle", { cx: px(p), cy: py(p), r: 7, class: "row winner" });
       else element(plot, "rect", { x: px(p) - 5, y: py(p) - 5, width: 10, height: 10, class: "row" });
-    }
-    labels(named, px, py, left, right, top);
-    element(plot, "text", { class: "halo", x: left + 6, y: top + 10 }, titled(ay));
-    layout = { shown: drawn, front, px, py, width };
+    });
+    labels(named, px, py, inside);
+    element(plot, "text", { class: "halo", x: inside.left + 6, y: inside.top + 10 }, titled(ay));
     mark();
   }
 
-  function labels(named, px, py, left, right, top) {
+  function grid(x, y, ax, ay, { left, right, top, bottom }, width, height) {
+    for (const v of ticks(y.low, y.high, height / 55)) {
+      element(plot, "line", { class: "grid", x1: left, x2: right, y1: y.at(v), y2: y.at(v) });
+      element(plot, "text", { x: left - 7, y: y.at(v) + 4, "text-anchor": "end" }, tick(ay, v));
+    }
+    for (const v of ticks(x.low, x.high, width / 90)) {
+      element(plot, "line", { class: "grid", x1: x.at(v), x2: x.at(v), y1: top, y2: bottom });
+      element(plot, "text", { x: x.at(v), y: bottom + 17, "text-anchor": "middle" }, tick(ax, v));
+    }
+    element(plot, "text", { x: (left + right) / 2, y: height - 5, "text-anchor": "middle" }, titled(ax));
+  }
+
+  // One path for all points of a kind, as Dots of chart.py has it: ten thousand of them are drawn at once.
+  function dots(trials, px, py) {
+    const many = trials.length > MANY ? "many " : "";
+    for (const feasible of [false, true]) {
+      for (let searcher = data.searchers.length - 1; searcher >= 0; searcher--) {  // the first one on top
+        const own = trials.filter((p) => p.searcher === searcher && p.feasible === feasible);
+        const path = own.map((p) => `M${px(p).toFixed(1)} ${py(p).toFixed(1)}h0`).join("");
+        const kind = `dots ${feasible ? "" : "outside "}${many}s${searcher % 5}`;
+        if (path) element(plot, "path", { d: path, class: kind });
+      }
+    }
+    const stairs = layout.front.map((p, i) => {
+      const [a, b] = [px(p).toFixed(1), py(p).toFixed(1)];
+      return i ? `H${a}V${b}` : `M${a} ${b}`;
+    });
+    if (stairs.length) element(plot, "path", { d: stairs.join(""), class: "front" });
+  }
+
+  function labels(named, px, py, { left, right, top }) {
     const set = [];
     for (const p of [...named].sort((a, b) => py(a) - py(b))) {
       const fits = px(p) + 12 + 7 * p.name.length < right;
@@ -151,7 +165,10 @@
     find("absent").textContent = `Not drawn: ${told.join(", ")}.`;
   }
 
-  const values = (p) => data.axes.map((axis) => `${axis.label}: ${shown(axis, p.value(axis.name)).replaceAll(" ", "\u00a0")}`);
+  const values = (p) => data.axes.map((axis) => {
+    const number = shown(axis, p.value(axis.name)).replaceAll(" ", "\u00a0");
+    return `${axis.label}: ${number}`;
+  });
 
   // The rings around the two points that are looked at, and the words about them.
   function mark() {
@@ -173,7 +190,9 @@
       tip.style.left = `${Math.max(0, x + 16 + wide > layout.width ? x - wide - 16 : x + 16)}px`;
       tip.style.top = `${Math.max(0, y - high / 2)}px`;
     }
-    for (const button of find("jumps").children) button.setAttribute("aria-pressed", String(byId.get(button.value) === state.kept));
+    for (const button of find("jumps").children) {
+      button.setAttribute("aria-pressed", String(byId.get(button.value) === state.kept));
+    }
   }
 
   // The width of each group as a share of the full one, from the first group to the last.
@@ -190,7 +209,8 @@
   function describe(p) {
     if (!detail || !p || !p.widths.length) return;
     detail.querySelector("h3").textContent = p.name;
-    detail.querySelector(".about").textContent = p.about + (layout.front.includes(p) ? "; one of the best at its cost" : "");
+    const best = layout.front.includes(p) ? "; one of the best at its cost" : "";
+    detail.querySelector(".about").textContent = p.about + best;
     for (const cell of detail.querySelectorAll("[data-axis]")) {
       const axis = axes.get(cell.dataset.axis);
       cell.textContent = shown(axis, p.value(axis.name));
@@ -243,8 +263,10 @@
 
   function walk(event) {
     const from = state.over || state.kept, along = layout.front;
-    const across = (a, b) => layout.px(a) - layout.px(b) || layout.py(b) - layout.py(a) || a.order - b.order;
-    const line = { ArrowLeft: [layout.shown, -1], ArrowRight: [layout.shown, 1], ArrowDown: [along, -1], ArrowUp: [along, 1] }[event.key];
+    const { px, py, shown: every } = layout;
+    const across = (a, b) => px(a) - px(b) || py(b) - py(a) || a.order - b.order;
+    const lines = { ArrowLeft: [every, -1], ArrowRight: [every, 1], ArrowDown: [along, -1], ArrowUp: [along, 1] };
+    const line = lines[event.key];
     if (line) {
       const sorted = [...line[0]].sort(across);
       if (!sorted.length) return;
@@ -278,7 +300,9 @@
     button.addEventListener("click", () => keep(row));
     find("jumps").append(button);
   }
-  stage.addEventListener("pointermove", (event) => { if (event.pointerType !== "touch") look(nearest(event, REACH.mouse)); });
+  stage.addEventListener("pointermove", (event) => {
+    if (event.pointerType !== "touch") look(nearest(event, REACH.mouse));
+  });
   stage.addEventListener("pointerleave", () => look(null));
   stage.addEventListener("click", (event) => {
     const p = nearest(event, REACH[event.pointerType] || REACH.mouse);

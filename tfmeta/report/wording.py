@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tfmeta.report.data import Latency, Missing
+from tfmeta.report.data import Axis, Latency, Missing
 
 
 def percent(value: float | Missing) -> str:
@@ -78,6 +78,15 @@ def timed(value: Latency | Missing) -> str:
 def milliseconds(value: float) -> str:
     """Returns 0.4123 as "0.412 ms"."""
     return f"{_three_digits(value)} ms"
+
+
+def objective(axis: Axis, value: float | None) -> str:
+    """Returns the value of a structure along ``axis``: "91.2 %", "1.23 M", "45.7 kB", "0.412 ms"."""
+    if value is None:
+        return "not measured"
+    if not axis.minimize:
+        return percent(value)
+    return {"bytes": size, "ms": milliseconds}.get(axis.unit, count)(value)
 
 
 def text(value: str | Missing) -> str:
