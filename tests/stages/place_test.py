@@ -86,14 +86,14 @@ class Splits:
     search = test = train = type("Split", (), {"size": 100})
 
 
-def how(config=None, manifest=None, front=None, mixed=()):
+def how(config=None, manifest=None, front=None, mixed=(), run=None):
     """What a report of a search of 4 structures tells, what to how."""
     nothing = {"files": [], "refused": []}
     workdir = type("Workdir", (), {"config": config or {}})
     options = type("Options", (), {"seed": 5})
     project = type("Project", (), {"splits": Splits, "workdir": workdir, "options": options})
     found = {"evaluations": 4, "missing": {}, "note": ""}
-    return dict(how_made(project, "main", "scratch", found, manifest or nothing, front or nothing, mixed))
+    return dict(how_made(project, "main", "scratch", found, run or {}, manifest or nothing, front or nothing, mixed))
 
 
 def test_the_report_gives_the_reason_of_every_verdict_that_is_not_ok():
@@ -104,13 +104,22 @@ def test_the_report_gives_the_reason_of_every_verdict_that_is_not_ok():
 
 def test_the_report_tells_seeds_counts_options_and_commands():
     config = {
-        "search main": {"searcher": "genetic", "seed": 3, "place": {"device": "host"}},
+        "search main": {
+            "searcher": "genetic",
+            "seed": 3,
+            "place": {"device": "adb"},
+            "latency": {"scheme": "int8", "num_runs": 50, "min_secs": 0.3},
+        },
         "search other": {"seed": 9},
         "retrain main scratch": {"distill": False, "init": "scratch", "train": {"epochs": 2, "seed": 7}},
         "pareto main": {"epochs": 4},
     }
     front = {"files": [measured()], "refused": [], "command": "tfmeta export --pareto"}
-    told = how(config, front=front, mixed=[{"options": {"judge_images": 1000}}])
+    run = {"depends_on": {"latency": {"device": "adb-1"}}}
+    told = how(config, front=front, mixed=[{"options": {"judge_images": 1000}}], run=run)
+    assert told["Latency of a structure in the search"].endswith(
+        "on adb, fingerprint adb-1, at least 50 inferences and 0.3 s"
+    )
     assert told["Evaluations"].endswith("searcher genetic, seed 3")
     assert "2 epochs on 100 images, init scratch, seed 7." in told["Accuracy after retraining"]
     assert told["Accuracy with generated weights"].endswith("seed of the PruningNet: 5")
@@ -119,7 +128,7 @@ def test_the_report_tells_seeds_counts_options_and_commands():
     assert "100 images of the search split" in told["Mixed precision"]
     assert options_told(config, "main", "scratch")[0] == (
         "search main",
-        "searcher genetic, seed 3, place.device host",
+        "searcher genetic, seed 3, place.device adb, latency.scheme int8, latency.num_runs 50, latency.min_secs 0.3",
     )
     assert [stage for stage, _ in options_told(config, "main", "scratch")] == [
         "search main",

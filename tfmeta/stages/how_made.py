@@ -14,6 +14,7 @@ def how_made(
     name: str,
     init: str,
     found: Mapping[str, Any],
+    run: Mapping[str, Any],
     manifest: Mapping[str, Any],
     front: Mapping[str, Any],
     mixed: Sequence[Mapping[str, Any]],
@@ -25,12 +26,14 @@ def how_made(
         name: of the search.
         init: which retrained networks.
         found: the result of the search.
+        run: what its run in the store began with.
         manifest: that of the export, with empty lists where there is none.
         front: likewise that of the front.
         mixed: what was tried in mixed precision, network by network.
     """
     config = project.workdir.config
-    how = [*_evaluations(project, config.get(f"search {name}", {}), found)]
+    asked = config.get(f"search {name}", {})
+    how = [*_evaluations(project, asked, found), *_searched_latency(asked, run)]
     how += _retraining(project, config.get(f"retrain {name} {init}"))
     how += _latencies([*manifest["files"], *front["files"]])
     how += _operators([*manifest["files"], *front["files"]])
@@ -102,6 +105,18 @@ def _evaluations(project: Project, asked: Mapping[str, Any], found: Mapping[str,
     yield "Evaluations", f"{found['evaluations']} structures by the search, as many by the random control{seeded}"
     yield "MACs and parameters", "closed form; MACs are multiply-adds of convolutions and dense layers"
     yield "Bytes of weights", "closed form: parameters in float32, before quantization"
+
+
+def _searched_latency(asked: Mapping[str, Any], run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    measured = run.get("depends_on", {}).get("latency")
+    if asked and measured:
+        options = asked["latency"]
+        yield (
+            "Latency of a structure in the search",
+            f"that of its {options['scheme']} file with random weights, timed in turns with the full network: the "
+            f"ratio of both times the full network's first median; on {asked['place']['device']}, fingerprint "
+            f"{measured['device']}, at least {options['num_runs']} inferences and {options['min_secs']:g} s",
+        )
 
 
 def _retraining(project: Project, retrained: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:

@@ -75,7 +75,8 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
     scheme = scheme or (files[0]["scheme"] if files else "int8")
     rows = tuple(_row(project, options, name, chosen[name], found, files, scheme) for name in ROWS if name in chosen)
     with Store(project.workdir.store, must_exist=True) as store:
-        axes, trials = _axes(store, options.name), _trials(store, options.name)
+        run = store.run_configuration(options.name) if options.name in store.runs else {}
+        trials = _trials(store, options.name)
     return ReportData(
         network=project.options.model,
         data_set=project.options.dataset,
@@ -85,9 +86,9 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
         front=tuple(_file_row(file, _link(project, options, PARETO)) for file in front["files"]),
         mixed=tuple(row for made in mixed for row in _mixed_rows(made)),
         trials=trials,
-        axes=axes,
+        axes=_axes(run),
         groups=_groups(project, chosen["searched"]),
-        how=how_made(project, options.name, options.init, found, manifest, front, mixed),
+        how=how_made(project, options.name, options.init, found, run, manifest, front, mixed),
         options=options_told(project.workdir.config, options.name, options.init),
         versions=installed_versions(),
         command=command,
@@ -195,12 +196,11 @@ def _mixed_rows(made: Mapping[str, Any]) -> list[MixedRow]:
     ]
 
 
-def _axes(store: Store, name: str) -> tuple[Axis, ...]:
+def _axes(run: Mapping[str, Any]) -> tuple[Axis, ...]:
     """The objectives of the search, as its run in the store has them."""
-    objectives = store.run_configuration(name)["objectives"] if name in store.runs else ()
     return tuple(
         Axis(found["name"], _LABELS.get(found["name"], found["name"]), found["unit"], found["minimize"])
-        for found in objectives
+        for found in run.get("objectives", ())
     )
 
 
