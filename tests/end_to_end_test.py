@@ -1,6 +1,7 @@
 """The whole pipeline through the command line, from a Keras model to checked TFLite files and a report."""
 
 import hashlib
+import re
 import subprocess
 import sys
 
@@ -24,6 +25,10 @@ RUN = (
 )
 ROWS = ("searched", "random", "uniform", "full")
 REPORT = ("report.", "widths.", "pareto.")  # made anew by every run
+
+
+# A busy machine is told once, and is no mistake of the program's.
+_TOLD_OF_LATENCY = re.compile(r"latency: (NOISY|THROTTLED) after \d+ attempts: ")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +64,8 @@ def test_the_table_names_the_searched_network_and_its_controls(done):
 
 def test_only_progress_is_told_on_standard_error(done):
     lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.strip()]
-    assert all("%|" in line for line in lines), lines
+    others = [line for line in lines if "%|" not in line and not _TOLD_OF_LATENCY.match(line)]
+    assert not others
     assert any(line.startswith("Training PruningNet: 100%") for line in lines)
 
 

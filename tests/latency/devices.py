@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 
 import tflite_bench
 from tflite_bench import BenchOptions, Device, DeviceInfo, LoadedModel, Measurement, Startup
-from tflite_bench.block import Block
 from tflite_bench.model_file import read_model_file
+from tflite_bench.statistics.block import Block
 
 
 class Counting(Device):

@@ -6,7 +6,7 @@ import pytest
 
 import tflite_bench
 from tests.latency.devices import Counting, Scripted
-from tests.tflite_bench.stand_in import write_stand_in
+from tests.tflite_bench.benchmark_model.stand_in import write_stand_in
 from tfmeta.latency import LatencyOptions, measure_files
 from tfmeta.latency.conversion import structure_file
 

@@ -252,7 +252,7 @@ def test_a_second_search_over_the_same_store_measures_nothing(graph, coarse, qui
 def test_an_impossible_budget_tells_the_smallest_latency(graph, coarse, quick, converted):
     with Store() as store, Latency(graph, "host", quick, converted, store) as latency:
         smallest = latency([coarse.smallest()])[0]
-        with pytest.raises(BudgetError, match=re.escape(f"the smallest structure measured {smallest:.6g} ms")):
+        with pytest.raises(BudgetError, match=re.escape(f"the smallest structure has {smallest:.6g} ms")):
             searched(graph, coarse, latency, store, None, upper=smallest / 10)
 
 

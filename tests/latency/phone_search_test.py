@@ -19,7 +19,8 @@ import pytest
 
 from tests import projects
 from tests.phone import AdbServer, Bench, Hardware, Phone, Throttle, write_benchmark_model
-from tflite_bench import adb_phone, phone_wait
+from tflite_bench.adb import connection
+from tflite_bench.phone import wait
 from tfmeta.__main__ import main
 
 OK, DEVICE, TERMINATED = 0, 3, 143
@@ -33,9 +34,9 @@ LIMITS = ("--lost_secs=20",)
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(adb_phone, "_RETURNS_ALONE_SECS", 4.0)  # adb's next attempt is after 3 s
-    monkeypatch.setattr(adb_phone, "_POLL_SECS", 0.02)
-    monkeypatch.setattr(phone_wait, "_LOST_POLL_SECS", 0.05)
+    monkeypatch.setattr(connection, "_RETURNS_ALONE_SECS", 4.0)  # adb's next attempt is after 3 s
+    monkeypatch.setattr(connection, "_POLL_SECS", 0.02)
+    monkeypatch.setattr(wait, "_LOST_POLL_SECS", 0.05)
 
 
 @contextlib.contextmanager
@@ -135,7 +136,7 @@ def test_the_same_search_again_measures_nothing(undisturbed: Path, program: Path
 
 
 def test_a_cable_that_is_out_for_a_while(work, undisturbed, program, adb_server, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(adb_phone, "_RETURNS_ALONE_SECS", 0.2)
+    monkeypatch.setattr(connection, "_RETURNS_ALONE_SECS", 0.2)
     with attached(adb_server, "S1") as (phone,):
         phone.at_benchmark(14, lambda: phone.cut(away_secs=1.5))
         phone.at_benchmark(30, lambda: phone.cut(reset=True))

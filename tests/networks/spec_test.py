@@ -106,7 +106,7 @@ def test_layers_of_ones_own_are_loaded_from_named_modules_only(tmp_path):
     image = keras.Input((8, 8, 3))
     path = str(tmp_path / "model.keras")
     keras.Model(image, Twice()(image)).save(path)
-    with pytest.raises(UserError, match=r"it needs 'Twice'.*--allow_custom_objects"):
+    with pytest.raises(UserError, match=r"needs 'Twice'.*--allow_custom_objects"):
         spec.build(path, (8, 8, 3), 5)
     loaded = spec.build(path, (8, 8, 3), 5, ["tests.networks.spec_test"]).model
     assert type(loaded.layers[1]).__name__ == "Twice"

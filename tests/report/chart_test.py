@@ -13,6 +13,7 @@ from tfmeta.report.chart import front_points, pareto_chart
 from tfmeta.report.data import FileRow, Latency, Missing, ReportData, Row
 from tfmeta.report.files_chart import files_charts
 from tfmeta.report.frame import nice_ticks
+from tfmeta.report.latency_chart import latency_chart
 from tfmeta.report.progress_chart import progress, progress_chart
 
 
@@ -134,3 +135,18 @@ def test_files_by_latency_and_by_size(data):
     assert by_size.marks[0].x < by_size.marks[1].x
     assert by_latency.marks[0].title == "front00 int8: 80.0 %, 0.100 ms, 10.0 kB"
     assert files_charts(data, 430, 320) == ()
+
+
+def test_predictions_lie_at_what_was_predicted_and_measured(data):
+    chart = latency_chart(data, 500, 340)
+    (low, high), frame = chart.marks, chart.frame
+    assert (low.kind, high.kind) == ("held out", "search")
+    assert low.x < high.x and low.y > high.y
+    # The first was slower than predicted, so it lies above the line: there y is that of x.
+    (x0, y0), (x1, y1) = chart.equal
+    assert (x0, y0) == (frame.x(0.32), frame.y(0.32)) and (x1, y1) == (frame.x(0.45), frame.y(0.45))
+    assert low.x < x0 and high.x > x1
+    assert chart.bars[1] == (frame.x(0.46), frame.x(0.54), high.y)
+    ends = [x for left, right, _ in chart.bars for x in (left, right)]
+    assert all(frame.left <= x <= frame.right for x in ends)
+    assert latency_chart(dataclasses.replace(data, predictions=()), 500, 340) is None

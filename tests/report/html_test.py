@@ -159,9 +159,11 @@ def test_sections_are_there_when_there_is_something_in_them(data, page):
     ]
     assert set(headings) <= set(page.texts)
     assert "Files of the front by what they cost" not in page.texts
+    assert "4 × CONV_2D 1x1" in page.texts and "55.0 %" in page.texts
+    assert "search: predicted 0.500 ms ± 0.020 ms, measured 0.450 ms" in page.texts
     assert "4 × CONV_2D" in page.texts and "0.750 ms" in page.texts and "60.0 %" in page.texts
     (file, _) = data.files
-    bare = dataclasses.replace(data, files=(file,), mixed=(), trials=(), options=())
+    bare = dataclasses.replace(data, files=(file,), mixed=(), trials=(), options=(), predictions=(), operators=())
     assert not set(headings) & set(_Page(to_html(bare)).texts)
 
 
@@ -195,7 +197,7 @@ def test_names_are_escaped(data):
     assert EVIL in page.texts
 
 
-@pytest.mark.parametrize("part", ["rows", "files", "trials", "groups", "how", "axes", "mixed", "options"])
+@pytest.mark.parametrize("part", ["rows", "files", "trials", "groups", "how", "axes", "mixed", "options", "predictions", "operators"])
 def test_every_part_may_be_empty(part, data):
     assert _Page(to_html(dataclasses.replace(data, **{part: ()}))).open == []
 

@@ -26,9 +26,9 @@ from typing import Protocol
 
 from absl import flags
 
-from tflite_bench import ending
+from tflite_bench import signals
 from tflite_bench.errors import BenchError, DownloadError, ModelFileError, OptionsError
-from tflite_bench.notices import visible
+from tflite_bench.messages import visible
 
 DONE = 0
 USER_ERROR = 1
@@ -68,10 +68,10 @@ def run(verb: Verb, name: str, arguments: Sequence[str], description: str) -> in
         if not HELP.isdisjoint(arguments):  # before parsing: it must work beside a bad flag
             print(_help_page(verb, name, description))
         else:
-            with ending.in_order():
+            with signals.in_order():
                 verb.main(_parse(verb.FLAGS, name, arguments))
         sys.stdout.flush()  # a closed pipe or a full disk shows here, not after the last line
-    except ending.Terminated as end:
+    except signals.Terminated as end:
         tell(name, "Stopped.")
         return end.exit_code
     except KeyboardInterrupt:

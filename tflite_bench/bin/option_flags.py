@@ -17,7 +17,7 @@ from absl import flags
 from tflite_bench.bench_options import DELEGATES, PINS, BenchOptions
 from tflite_bench.device import DEVICES, Device
 from tflite_bench.device_options import DeviceOptions
-from tflite_bench.repeat import RETRIES
+from tflite_bench.measure.repeat import RETRIES
 
 _DEVICE = {
     "adb": "Path of the adb client (that of the package adbutils, else the one on PATH).",

@@ -8,16 +8,15 @@ from collections.abc import Iterable, Sequence
 
 from absl import flags
 
-from tflite_bench import curves
 from tflite_bench.bench_options import BenchOptions
-from tflite_bench.bin import app, option_flags, screen
+from tflite_bench.bin import app, curves, option_flags, screen
 from tflite_bench.device import Device, open_device
-from tflite_bench.interleave import ROUNDS
-from tflite_bench.jobs import run_jobs
+from tflite_bench.measure.interleave import ROUNDS
+from tflite_bench.measure.jobs import run_jobs
+from tflite_bench.measure.reference import EVERY, ReferenceRun, measure_with_reference
+from tflite_bench.measure.repeat import until_ok
+from tflite_bench.measure.sustained import Sustained, sustain
 from tflite_bench.model_file import read_model_file
-from tflite_bench.reference import EVERY, ReferenceRun, measure_with_reference
-from tflite_bench.repeat import until_ok
-from tflite_bench.sustained import Sustained, sustain
 from tflite_bench.types import Measurement, Verdict
 
 FLAGS = flags.FlagValues()

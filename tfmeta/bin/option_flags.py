@@ -11,11 +11,13 @@ from collections.abc import Callable
 
 from absl import flags
 
+from tfmeta.bin import shared_flags
 from tfmeta.data import DATASETS
 from tfmeta.data.options import FITS, INPUT_RANGES, DataOptions
 from tfmeta.export import SCHEMES
+from tfmeta.importance import CRITERIA
 from tfmeta.latency import flags as device_flags
-from tfmeta.latency.options import LatencyOptions, Place
+from tfmeta.latency.options import SOURCES, LatencyOptions, LatencySource, Place
 from tfmeta.networks import NETWORKS
 from tfmeta.project import ProjectOptions
 from tfmeta.search import SEARCHERS
@@ -43,6 +45,7 @@ def project(values: flags.FlagValues) -> Callable[[], ProjectOptions]:
         "metapruning:NAME for the paper's network and space, or the path of a .keras file."
     )
     model = flags.DEFINE_string("model", ProjectOptions.model, text, flag_values=values)
+    allowed = shared_flags.allow_custom_objects(values)
     names = f"{', '.join(sorted(DATASETS))}, image_folder:DIR, or module:function for your own."
     dataset = flags.DEFINE_string("dataset", ProjectOptions.dataset, f"Data set: {names}", flag_values=values)
     data = _data(values)
@@ -65,17 +68,26 @@ def project(values: flags.FlagValues) -> Callable[[], ProjectOptions]:
         f"How structures are drawn in training ({PruningNetOptions.sampler}; uniform with metapruning:NAME).",
         flag_values=values,
     )
+    warm_start = flags.DEFINE_enum(
+        "warm_start",
+        None,
+        sorted(CRITERIA),
+        "Begin with the model's own weights, its channels sorted by this criterion of importance.",
+        flag_values=values,
+    )
     seed = flags.DEFINE_integer("seed", ProjectOptions.seed, "Seed of everything random.", flag_values=values)
 
     def options() -> ProjectOptions:
         return ProjectOptions(
             model=model.value,
+            allow_custom_objects=tuple(allowed.value),
             dataset=dataset.value,
             data=data(seed.value),
             multiple_of=multiple_of.value,
             min_ratio=min_ratio.value,
             hidden=hidden.value,
             sampler=sampler.value,
+            warm_start=warm_start.value,
             seed=seed.value,
         )
 
@@ -244,13 +256,7 @@ def search(values: flags.FlagValues, own_seed: bool = True) -> Callable[..., Sea
         "Training images for the batch-norm statistics of each structure.",
         flag_values=values,
     )
-    scheme = flags.DEFINE_enum(
-        "latency_scheme",
-        LatencyOptions.scheme,
-        sorted(SCHEMES),
-        "Quantization of the files that a limit on latency is about.",
-        flag_values=values,
-    )
+    scheme, source = latency_scheme(values), _latency_source(values)
     seed = flags.DEFINE_integer("seed", default.seed, "Seed of the search.", flag_values=values) if own_seed else None
 
     def options(name: str, place: Place, latency: LatencyOptions, seed_value: int | None = None) -> SearchOptions:
@@ -264,11 +270,43 @@ def search(values: flags.FlagValues, own_seed: bool = True) -> Callable[..., Sea
             calibration_images=calibration.value,
             place=place,
             latency=dataclasses.replace(latency, scheme=scheme.value),
+            source=source(),
             seed=seed.value if seed is not None else seed_value or 0,
             name=name,
         )
 
     return options
+
+
+def latency_scheme(values: flags.FlagValues) -> flags.FlagHolder[str]:
+    """Defines ``--latency_scheme``."""
+    text = "Quantization of the files that latency is about."
+    return flags.DEFINE_enum("latency_scheme", LatencyOptions.scheme, sorted(SCHEMES), text, flag_values=values)
+
+
+def _latency_source(values: flags.FlagValues) -> Callable[[], LatencySource]:
+    default = LatencySource
+    how = flags.DEFINE_enum(
+        "latency",
+        default.how,
+        SOURCES,
+        "Whether a limit on latency is held by measuring every structure, by predicting, or by measuring those that "
+        "are in doubt or may be the best.",
+        flag_values=values,
+    )
+    table = flags.DEFINE_string(
+        "latency_table",
+        None,
+        "Table to predict with (that of the work directory; a hybrid search without one begins by measuring).",
+        flag_values=values,
+    )
+    other = flags.DEFINE_bool(
+        "allow_other_device_table",
+        default.allow_other_device,
+        "Use a table of another device, runtime or options; results say so.",
+        flag_values=values,
+    )
+    return lambda: LatencySource(how.value, table.value, other.value)
 
 
 def retrain(values: flags.FlagValues) -> Callable[[TrainOptions, str, str], RetrainOptions]:

@@ -18,9 +18,6 @@ from tfmeta.stages.prune import PruneOptions, prune
 
 FLAGS = flags.FlagValues()
 _PROJECT = option_flags.project(FLAGS)
-_ALLOWED = flags.DEFINE_multi_string(
-    "allow_custom_objects", [], "Module whose layers a saved model may be made of; repeat it.", flag_values=FLAGS
-)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write to.", required=True, flag_values=FLAGS)
 _CRITERION = flags.DEFINE_enum(
     "criterion", PruneOptions.criterion, sorted(CRITERIA), "What tells how important a channel is.", flag_values=FLAGS
@@ -66,7 +63,8 @@ def main(argv: Sequence[str]) -> None:
         seed=project.seed,
     )
     splits = data.load(project.dataset, project.data)
-    told = prune(spec.build_network(project.model, splits, _ALLOWED.value), splits, options, Path(_OUTPUT.value))
+    model = spec.build_network(project.model, splits, project.allow_custom_objects)
+    told = prune(model, splits, options, Path(_OUTPUT.value))
     for name in ("macs", "params"):
         before, after = told[name]
         print(f"{name:<14}{before:>14,} → {after:,} ({100 * after / before:.1f} %)")

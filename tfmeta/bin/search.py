@@ -26,10 +26,20 @@ def main(argv: Sequence[str]) -> None:
     print(f"Budget: {found['budget']}")
     for name, entry in found["structures"].items():
         values = entry["values"]
-        measured = f"   {values['latency']:.3f} ms" if "latency" in values else ""
+        time = ""
+        if "latency" in values:
+            time = f"   {values['latency']:.3f} ms"
+        elif "predicted_latency_ms" in values:
+            deviation = values["predicted_latency_std_ms"]
+            time = f"   {values['predicted_latency_ms']:.3f} ± {deviation:.3f} ms predicted, not measured"
         print(
             f"{name:<10} {values['macs'] / 1e6:>10.3f} M MACs {values['params'] / 1e3:>10.1f} k params   "
-            f"accuracy on the search split {100 * values['accuracy']:.2f} %{measured}"
+            f"accuracy on the search split {100 * values['accuracy']:.2f} %{time}"
         )
+    latency = found.get("latency", {})
+    if latency.get("source") == "hybrid":
+        print(f"Latency: {latency['measured']} structures measured, {latency['not_measured']} decided by prediction")
+    if "other_device" in latency:
+        print(f"The latency table is of another device or other options: {latency['other_device']}")
     if found["note"]:
         print(found["note"])

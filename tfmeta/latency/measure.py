@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import tflite_bench
-from tflite_bench.ending import in_order
 from tflite_bench.errors import OutputError
-from tflite_bench.interleave import whole
-from tflite_bench.jobs import run_jobs
-from tflite_bench.reference import drifted
-from tflite_bench.repeat import until_ok
+from tflite_bench.measure.interleave import whole
+from tflite_bench.measure.jobs import run_jobs
+from tflite_bench.measure.reference import drifted
+from tflite_bench.measure.repeat import until_ok
+from tflite_bench.signals import in_order
 from tfmeta.latency.options import FINAL, LatencyOptions
 from tfmeta.progress import meter
 

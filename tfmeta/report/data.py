@@ -1,42 +1,21 @@
-"""What a report tells, as plain data. What was not measured is a `Missing` with its reason."""
+"""What a report tells, as plain data. What was not measured is a `Missing` with its reason (`pieces`)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tfmeta.errors import UserError
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Stands where a number was not measured, and says why."""
-
-    reason: str
-
-
-NOT_MEASURED = Missing("not measured")
-
-
-@dataclass(frozen=True)
-class Latency:
-    """The time of one inference in milliseconds; ``verdict`` is "OK" where it can be trusted.
-
-    ``count`` is the number of inferences that were timed, or None where it is not known.
-    """
-
-    p50_ms: float
-    p90_ms: float
-    verdict: str = "OK"
-    count: int | None = None
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.p50_ms) and math.isfinite(self.p90_ms)):
-            raise UserError(
-                f"Expected finite latencies. Received: {self.p50_ms} and {self.p90_ms} ms. Pass "
-                "Missing(reason) for what was not measured."
-            )
+from tfmeta.report.pieces import (
+    NOT_MEASURED,
+    Latency,
+    LatencyPoint,
+    Missing,
+    MixedRow,
+    OperatorShare,
+    OpTime,
+    require_parts,
+)
 
 
 @dataclass(frozen=True)
@@ -66,27 +45,11 @@ class Row:
     values: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require_parts(self.name, (self.search_accuracy, self.test_accuracy))
+        require_parts(self.name, (self.search_accuracy, self.test_accuracy))
         if self.macs <= 0 or self.params <= 0:
             raise UserError(
                 f"Expected MACs and params above 0 for {self.name}. Received: {self.macs} and {self.params}."
             )
-
-
-@dataclass(frozen=True)
-class OpTime:
-    """Operators of one type in one file: how many, and the milliseconds that they take of an inference together.
-
-    ``share`` is their part of the time of all operators, 0 to 1.
-    """
-
-    type: str
-    count: int
-    ms: float
-    share: float
-
-    def __post_init__(self) -> None:
-        _require_parts(f"the share of {self.type}", (self.share,))
 
 
 @dataclass(frozen=True)
@@ -118,37 +81,7 @@ class FileRow:
     operators: tuple[OpTime, ...] | Missing = NOT_MEASURED
 
     def __post_init__(self) -> None:
-        _require_parts(f"{self.model} {self.scheme}", (self.test_accuracy, self.agreement))
-
-
-@dataclass(frozen=True)
-class MixedRow:
-    """One file of mixed precision that was tried.
-
-    Attributes:
-        network: the name of a `Row`, and what the layers that are not int8 are in: "searched, float".
-        kept: number of those layers, the most sensitive ones; None is the float file that all are compared with.
-        size_bytes: of the file.
-        search_accuracy: top-1 on images of the search split, 0 to 1, which the choice is made on.
-        test_accuracy: top-1 on the test split, 0 to 1.
-        p50_ms: median of one inference in milliseconds.
-        ratio: its time over that of the float file, which ran in turns with it.
-        verdict: how far that can be trusted.
-        chosen: whether this is the file that was written.
-    """
-
-    network: str
-    kept: int | None
-    size_bytes: int
-    search_accuracy: float
-    test_accuracy: float
-    p50_ms: float
-    ratio: float
-    verdict: str
-    chosen: bool
-
-    def __post_init__(self) -> None:
-        _require_parts(f"{self.network} with {self.kept} layers kept", (self.search_accuracy, self.test_accuracy))
+        require_parts(f"{self.model} {self.scheme}", (self.test_accuracy, self.agreement))
 
 
 @dataclass(frozen=True)
@@ -188,7 +121,7 @@ class TrialPoint:
     widths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        _require_parts(f"trial of {self.searcher}", (self.accuracy,))
+        require_parts(f"trial of {self.searcher}", (self.accuracy,))
 
     @property
     def accuracy(self) -> float:
@@ -225,6 +158,8 @@ class ReportData:
         trials: every evaluated structure, those of a searcher in the order of their evaluation.
         axes: what they were evaluated in; the first one is what was searched for.
         groups: channels before and after.
+        predictions: latencies that were predicted and measured.
+        operators: what share of the latency each kind of operator has, the largest first.
         how: (what, how that number was made) in the order to tell it.
         options: (stage, its options as text).
         versions: package to version.
@@ -249,6 +184,8 @@ class ReportData:
     trials: tuple[TrialPoint, ...] = ()
     axes: tuple[Axis, ...] = ()
     groups: tuple[GroupWidth, ...] = ()
+    predictions: tuple[LatencyPoint, ...] = ()
+    operators: tuple[OperatorShare, ...] = ()
     how: tuple[tuple[str, str], ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -270,12 +207,3 @@ class ReportData:
     def row(self, name: str) -> Row | None:
         """Returns the row of that name, or None."""
         return next((row for row in self.rows if row.name == name), None)
-
-
-def _require_parts(what: str, values: tuple[float | Missing, ...]) -> None:
-    for value in values:
-        if not isinstance(value, Missing) and not 0.0 <= value <= 1.0:
-            raise UserError(
-                f"Expected an accuracy between 0 and 1 for {what}. Received: {value}. Give a part, "
-                "not a percentage, and Missing(reason) for what was not measured."
-            )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
@@ -17,6 +18,7 @@ from tfmeta.report.data import Missing, ReportData
 from tfmeta.report.explorer import embedded, explorer_data
 from tfmeta.report.files_chart import files_charts
 from tfmeta.report.findings import findings
+from tfmeta.report.latency_chart import latency_chart
 from tfmeta.report.progress_chart import progress_chart
 
 # Drawn twice, and the page shows the one that fits: letters of a scaled plot are too small on a
@@ -44,7 +46,8 @@ def to_html(data: ReportData) -> str:
         charts=_charts(data),
         many=len(data.trials) > _MANY,
         series=searchers(data),
-        schemes={name: place for place, name in enumerate(sorted({row.scheme for row in data.front}))},
+        schemes=_places(row.scheme for row in data.front),
+        origins=_places(point.origin for point in data.predictions),
         chosen=data.row(data.winner),
         timed_files=[(tables.file_name(row), row) for row in data.files if not isinstance(row.operators, Missing)],
         front_known=any(trial.feasible for trial in data.trials),
@@ -66,6 +69,11 @@ def searchers(data: ReportData) -> dict[str, int]:
     return {name: place for place, name in enumerate(dict.fromkeys(trial.searcher for trial in data.trials))}
 
 
+def _places(names: Iterable[str]) -> dict[str, int]:
+    """Name -> its place in the alphabet, which picks its colour and its shape."""
+    return {name: place for place, name in enumerate(sorted(set(names)))}
+
+
 def _tables(data: ReportData) -> dict[str, list[tables.Table]]:
     """Where on the page -> the tables there, without those that are empty."""
     places = {
@@ -84,6 +92,7 @@ def _charts(data: ReportData) -> dict[str, Any]:
         "pareto": [(name, chart) for name, chart in pareto if chart is not None],
         "progress": [(name, chart) for name, chart in progress if chart is not None],
         "files": files_charts(data, *_HALF),
+        "latency": latency_chart(data, *_HALF),
     }
 
 

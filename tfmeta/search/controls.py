@@ -86,7 +86,7 @@ def _widest_that_measures_within(problem: Problem, widest: Structure, evaluated:
     ladder = [structure for structure in problem.space.uniform_ladder() if _within(structure, widest)]
     best = evaluated(ladder[0])
     if _too_large(problem, best):
-        raise BudgetError("Even the narrowest uniform structure measures above the limit.")
+        raise BudgetError("Even the narrowest uniform structure is above the limit.")
     low, high = 0, len(ladder)  # ladder[low] fits, ladder[high] does not
     while high - low > 1:
         middle = (low + high) // 2

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from tfmeta.errors import StoreError, UserError
 from tfmeta.graph.structure import Structure
 from tfmeta.progress import meter
-from tfmeta.search import outcome, steering
+from tfmeta.search import outcome, settling, steering
 from tfmeta.search.problem import PROBE_GENERATION, Problem
 from tfmeta.search.types import Searcher, SearchResult
 from tfmeta.store import Store
@@ -71,6 +71,7 @@ class Run:
         ) as display:
             for generation in range(done, generations):
                 outcome.check_not_all_failed(kept)
+                self.problem.learn([*probes, *kept])
                 searcher.constrain(steering.bounds(self.problem, [*probes, *kept]))
                 asked = searcher.ask(searcher.batch)
                 if not asked:
@@ -81,9 +82,10 @@ class Run:
                     )
                     break
                 stored = [t for t in trials if t.generation == generation]
-                kept += self._evaluate(asked, stored, generation, outcome.best_of(kept), display)
+                kept += self._evaluate(asked, stored, generation, kept, display)
                 searcher.tell(kept[-len(asked) :])
                 store.finish_generation(self.name, generation + 1, searcher.state)
+        kept = settling.settle(self.problem, kept)
         bounds = steering.bounds(self.problem, [*probes, *kept])
         return outcome.result_of(self.problem, kept, bounds, note)
 
@@ -101,7 +103,7 @@ class Run:
         """Measures the extremes before anything is searched, unless they are stored."""
         found = list(stored)
         wanted = steering.probes(self.problem)
-        self.problem.prepare(wanted[len(found) :])
+        self.problem.prepare(wanted[len(found) :], thorough=True)
         for position, structure in enumerate(wanted):
             if position >= len(found):
                 found.append(self.problem.probe(structure, position))
@@ -114,10 +116,10 @@ class Run:
         asked: Sequence[Structure],
         stored: Sequence[Trial],
         generation: int,
-        best: Trial | None,
+        kept: Sequence[Trial],
         display: tqdm[Any],
     ) -> list[Trial]:
-        """Returns a trial for every structure asked for, from ``stored`` as far as those go."""
+        """Returns a trial for every structure asked for, from ``stored`` as far as those go; ``kept`` came before."""
         if [trial.structure for trial in stored] != list(asked[: len(stored)]):
             raise StoreError(
                 f"The stored trials of generation {generation} of the run {self.name!r} are not "
@@ -125,10 +127,10 @@ class Run:
                 "proposes now; it was written with other versions of the packages. Start a new run."
             )
         brood = list(stored)
-        best = outcome.best_of([*([best] if best else []), *brood])
+        best = outcome.best_of([*kept, *brood])
         self.problem.prepare(asked[len(stored) :])
         for position in range(len(stored), len(asked)):
-            trial = self.problem.evaluate(asked[position], generation, position)
+            trial = self.problem.evaluate(asked[position], generation, position, best=best)
             self.store.add_trial(self.name, trial)
             brood.append(trial)
             best = outcome.best_of([*([best] if best else []), trial])

@@ -155,7 +155,7 @@ def write_files(
     refused: list[Refused] = []
     wanted = [(row, path, scheme) for row, path in models.items() for scheme in options.schemes]
     for row, path, scheme in bar(wanted, "Exporting", unit="file"):
-        model, digest = load_model(path), files.sha256(path)
+        model, digest = load_model(path, project.custom_objects), files.sha256(path)
         target = folder / f"{row}-{scheme}.tflite"
         try:
             exported = export_tflite(

@@ -85,7 +85,7 @@ def mixed(project: Project, options: MixedOptions) -> dict[str, Any]:
     path = project.workdir.model(options.name, options.row, options.init)
     if not path.exists():
         raise WorkdirError(f"No retrained model at {path}. Run first: tfmeta retrain --workdir={project.workdir.path}")
-    model, seed = load_model(path), project.options.seed
+    model, seed = load_model(path, project.custom_objects), project.options.seed
     calibration = from_split(project.splits.train, options.calibration_images, seed)
     images, labels = project.splits.search.sample(options.judge_images, seed)
     target = project.workdir.mixed(options.name, options.init) / f"{options.row}-{options.kept}.tflite"

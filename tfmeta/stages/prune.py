@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tfmeta import files
 from tfmeta.errors import UserError
 from tfmeta.export import SCHEMES
@@ -15,8 +13,8 @@ from tfmeta.graph import cost
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Selection
-from tfmeta.importance import CRITERIA, NEED_DATA
-from tfmeta.importance.question import Question
+from tfmeta.importance import score
+from tfmeta.importance.question import IMAGES
 from tfmeta.importance.ranking import rank
 from tfmeta.objectives import OBJECTIVES
 from tfmeta.prune import prune as remove
@@ -52,7 +50,7 @@ class PruneOptions:
     limits: tuple[Limit, ...] = ()
     multiple_of: int = 8
     min_ratio: float = 0.1
-    images: int = 256
+    images: int = IMAGES
     calibration_images: int = 2000
     finetune: TrainOptions | None = None
     schemes: tuple[str, ...] = field(default_factory=lambda: tuple(SCHEMES))
@@ -103,12 +101,7 @@ def prune(model: Any, splits: Splits, options: PruneOptions, folder: Path) -> di
 def choose(model: Any, graph: ChannelGraph, splits: Splits, options: PruneOptions) -> Selection:
     """Returns which channels stay."""
     space = SearchSpace.from_graph(graph, options.multiple_of, options.min_ratio)
-    rng = np.random.default_rng(options.seed)
-    images, labels = (
-        splits.train.sample(options.images, options.seed) if options.criterion in NEED_DATA else (None, None)
-    )
-    criterion = resolve(CRITERIA, options.criterion, "criterion")
-    scores = criterion(Question(model, graph, rng, images, labels))
+    scores = score(options.criterion, model, graph, splits, images=options.images, seed=options.seed)
     objectives = {limit.objective: resolve(OBJECTIVES, limit.objective, "objective")(graph) for limit in options.limits}
     full = {name: float(objective([space.full()])[0]) for name, objective in objectives.items()}
     limits = [limit.bound(objectives[limit.objective]) for limit in constraints(options.limits, full)]

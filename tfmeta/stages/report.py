@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from tfmeta.export.bundle import MANIFEST, installed_versions, read_manifest
 from tfmeta.graph import cost
 from tfmeta.graph.structure import Structure
+from tfmeta.objectives import predicted_name
 from tfmeta.project import Project
 from tfmeta.report.data import (
     Axis,
@@ -28,6 +29,7 @@ from tfmeta.report.data import (
 from tfmeta.report.write import write_report
 from tfmeta.search.problem import PROBE_GENERATION
 from tfmeta.stages.how_made import how_made, latency_label, options_told
+from tfmeta.stages.latency_told import how_latency, operators, predictions, table_of
 from tfmeta.stages.pareto import PARETO
 from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS, result, structures
@@ -35,12 +37,14 @@ from tfmeta.store import Store
 from tfmeta.training import evaluate
 from tfmeta.workdir import MAIN
 
+_PREDICTED = predicted_name("latency", "ms")
 _LABELS = {
     "accuracy": "accuracy, search split",
     "macs": "MACs",
     "params": "parameters",
     "size": "bytes of weights",
     "latency": "latency",
+    _PREDICTED: "latency, predicted",
 }
 
 
@@ -71,6 +75,7 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
     found, chosen = result(project, options.name), structures(project, options.name)
     manifest, front = (_manifest(project, options.name, init) for init in (options.init, PARETO))
     files, mixed = manifest["files"], _mixed(project, options)
+    table = table_of(project, found)
     scheme = "int8" if any(file["scheme"] == "int8" for file in files) else None
     scheme = scheme or (files[0]["scheme"] if files else "int8")
     rows = tuple(_row(project, options, name, chosen[name], found, files, scheme) for name in ROWS if name in chosen)
@@ -86,9 +91,14 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
         front=tuple(_file_row(file, _link(project, options, PARETO)) for file in front["files"]),
         mixed=tuple(row for made in mixed for row in _mixed_rows(made)),
         trials=trials,
-        axes=_axes(run),
+        axes=_axes(run, trials),
         groups=_groups(project, chosen["searched"]),
-        how=how_made(project, options.name, options.init, found, run, manifest, front, mixed),
+        predictions=predictions(project, options.name, table),
+        operators=() if table is None else operators(table, chosen["searched"]),
+        how=(
+            *how_made(project, options.name, options.init, found, run, manifest, front, mixed),
+            *how_latency(found, table),
+        ),
         options=options_told(project.workdir.config, options.name, options.init),
         versions=installed_versions(),
         command=command,
@@ -126,7 +136,7 @@ def _row(
 
 
 def _test_accuracy(project: Project, name: str, path: Path) -> float:
-    return evaluate(load_model(path), project.splits.test, description=f"Testing {name}")
+    return evaluate(load_model(path, project.custom_objects), project.splits.test, description=f"Testing {name}")
 
 
 def _file_row(file: Mapping[str, Any], folder: str) -> FileRow:
@@ -196,12 +206,12 @@ def _mixed_rows(made: Mapping[str, Any]) -> list[MixedRow]:
     ]
 
 
-def _axes(run: Mapping[str, Any]) -> tuple[Axis, ...]:
-    """The objectives of the search, as its run in the store has them."""
-    return tuple(
-        Axis(found["name"], _LABELS.get(found["name"], found["name"]), found["unit"], found["minimize"])
-        for found in run.get("objectives", ())
-    )
+def _axes(run: Mapping[str, Any], trials: Sequence[TrialPoint]) -> tuple[Axis, ...]:
+    """The objectives of the search, as its run in the store has them, and the prediction that settled some of them."""
+    found = {one["name"]: (one["unit"], one["minimize"]) for one in run.get("objectives", ())}
+    if any(_PREDICTED in trial.values for trial in trials):
+        found.setdefault(_PREDICTED, ("ms", True))
+    return tuple(Axis(name, _LABELS.get(name, name), *kind) for name, kind in found.items())
 
 
 def _trials(store: Store, name: str) -> tuple[TrialPoint, ...]:

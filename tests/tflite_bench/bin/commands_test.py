@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.tflite_bench.devices import Fake
-from tflite_bench import notices
+from tflite_bench import messages
 from tflite_bench.__main__ import main
 from tflite_bench.bench_options import BenchOptions
 from tflite_bench.bin import VERBS, app, option_flags
@@ -25,7 +25,7 @@ from tflite_bench.conditions import Conditions
 from tflite_bench.device import DEVICES, Device
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import DeviceLostError, OutputError
-from tflite_bench.pool import Pool
+from tflite_bench.measure.pool import Pool
 from tflite_bench.types import Delegation, Measurement
 
 Models = dict[str, pathlib.Path]
@@ -349,7 +349,7 @@ def test_control_characters_of_names_do_not_reach_the_terminal(
     out = capsys.readouterr().out
     assert "\x1b" not in out and r"evil\n\x1b[31mFAKE 0.001 OK.tflite" in out and r"S\x1b[0m" in out
     assert "p90 ~ ms" in out
-    notices.tell("a\x1bb")
+    messages.tell("a\x1bb")
     assert capsys.readouterr().err == "a\\x1bb\n"
 
 

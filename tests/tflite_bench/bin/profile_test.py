@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from tests.tflite_bench.stand_in import write_model, write_stand_in
+from tests.tflite_bench.benchmark_model.stand_in import write_model, write_stand_in
 from tflite_bench.__main__ import main
 
 Captured = pytest.CaptureFixture[str]
