@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import json
 import os
+import select
 import shutil
 import signal
 from pathlib import Path
@@ -30,6 +31,7 @@ _ARGUMENTS = (
     "--host-resolver-rules=MAP * ~NOTFOUND",
     "--remote-debugging-pipe",
 )
+_PATIENCE_SECS = 60
 
 
 class Browser:
@@ -44,7 +46,7 @@ class Browser:
         (commands, give), (take, answers) = os.pipe(), os.pipe()
         arguments = [*_ARGUMENTS, f"--user-data-dir={profile}", "about:blank"]
         self._process = _started(str(PROGRAM), arguments, commands, answers)
-        self._to, self._from = os.fdopen(give, "wb"), os.fdopen(take, "rb")
+        self._to, self._from, self._received = os.fdopen(give, "wb"), take, b""
         self._numbers, self._session = itertools.count(1), None
         self.requests: list[str] = []
         self.complaints: list[str] = []
@@ -60,7 +62,7 @@ class Browser:
         os.killpg(self._process, signal.SIGKILL)
         os.waitpid(self._process, 0)
         self._to.close()
-        self._from.close()
+        os.close(self._from)
 
     def tell(self, method: str, **parameters: Any) -> Any:
         """Returns the answer to a command of the DevTools protocol."""
@@ -124,11 +126,14 @@ class Browser:
         return base64.b64decode(self.tell("Page.captureScreenshot")["data"])
 
     def _next(self) -> Any:
-        letters = bytearray()
-        while (letter := self._from.read(1)) != b"\0":
-            assert letter, "the browser has ended"
-            letters += letter
-        return json.loads(letters)
+        while b"\0" not in self._received:
+            ready, _, _ = select.select([self._from], [], [], _PATIENCE_SECS)
+            assert ready, f"the browser says nothing for {_PATIENCE_SECS} seconds"
+            more = os.read(self._from, 1 << 16)
+            assert more, "the browser has ended"
+            self._received += more
+        message, _, self._received = self._received.partition(b"\0")
+        return json.loads(message)
 
     def _note(self, event: Any) -> None:
         method, told = event.get("method"), event.get("params", {})

@@ -197,7 +197,9 @@ def test_names_are_escaped(data):
     assert EVIL in page.texts
 
 
-@pytest.mark.parametrize("part", ["rows", "files", "trials", "groups", "how", "axes", "mixed", "options", "predictions", "operators"])
+@pytest.mark.parametrize(
+    "part", ["rows", "files", "trials", "groups", "how", "axes", "mixed", "options", "predictions", "operators"]
+)
 def test_every_part_may_be_empty(part, data):
     assert _Page(to_html(dataclasses.replace(data, **{part: ()}))).open == []
 

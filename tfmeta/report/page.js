@@ -309,6 +309,7 @@
     if (p) { state.over = p; keep(p); }
   });
   stage.addEventListener("keydown", walk);
+  stage.addEventListener("focus", () => { if (!state.over) look(state.kept); });
   stage.addEventListener("blur", () => look(null));
   addEventListener("hashchange", follow);
 
