@@ -35,14 +35,14 @@ _MAX_LOSS = flags.DEFINE_float(
 
 def main(argv: Sequence[str]) -> None:
     """Tries every number of kept layers, then prints the layers and one line a file."""
-    device, latency = _DEVICE(FINAL)
+    place, latency = _DEVICE(FINAL)
     options = MixedOptions(
         row=_ROW.value,
         init=_INIT.value,
         kept=_KEPT.value,
         max_kept=_MAX_KEPT.value,
         max_loss=_MAX_LOSS.value,
-        device=device,
+        place=place,
         latency=latency,
         name=_NAME.value,
     )

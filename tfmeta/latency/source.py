@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tflite_bench.notices import tell
+from tflite_bench.messages import tell
 from tfmeta import files
 from tfmeta.errors import UserError
 from tfmeta.graph.channel_graph import ChannelGraph

@@ -98,7 +98,7 @@ def measured(
     # Every file is timed in turns with one of them, the full network where it is there.
     reference = next((item.result.path for item in written if item.model == "full"), written[0].result.path)
     paths, place = [item.result.path for item in written], options.place
-    latencies = measure_files(place.device, paths, reference, options.latency, place.options)
+    latencies = measure_files(place.device, paths, reference, options.latency, place.options, operators=True)
     return [
         replace(
             item,
