@@ -27,7 +27,7 @@ from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS
 from tfmeta.workdir import MAIN
 
-_TOLERANCE = Tolerance(min_top1_agreement=0.9)  # that of int8
+_TOLERANCE = Tolerance(min_class_agreement=0.9)  # that of int8
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def _test_accuracy(project: Project, name: str, path: Path) -> float:
 
 
 def _file_row(file: Mapping[str, Any]) -> FileRow:
-    accuracy, agreement = file["test_accuracy"], file["agreement"]["top1_agreement"]
+    accuracy, agreement = file["test_accuracy"], file["agreement"]["class_agreement"]
     return FileRow(
         model=file["model"],
         scheme=file["scheme"],
