@@ -22,14 +22,15 @@ _SEARCH = option_flags.search(FLAGS)
 def main(argv: Sequence[str]) -> None:
     """Searches, then prints what was found beside its controls."""
     with Workdir(_WORKDIR.value) as workdir:
-        found = search(Project(workdir), _SEARCH(_NAME.value, *_DEVICE(LatencyOptions())))
+        project = Project(workdir)
+        found = search(project, _SEARCH(_NAME.value, *_DEVICE(LatencyOptions())))
     print(f"Budget: {found['budget']}")
     for name, entry in found["structures"].items():
         values = entry["values"]
         measured = f"   {values['latency']:.3f} ms" if "latency" in values else ""
         print(
             f"{name:<10} {values['macs'] / 1e6:>10.3f} M MACs {values['params'] / 1e3:>10.1f} k params   "
-            f"accuracy on the search split {100 * values['accuracy']:.2f} %{measured}"
+            f"{project.splits.task.metric} on the search split {100 * values['accuracy']:.2f} %{measured}"
         )
     if found["note"]:
         print(found["note"])

@@ -10,11 +10,6 @@ from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.tasks import Task
 
 _Z = 1.96  # of a 95 % interval
-_WHAT = {
-    "classification": "An image classifier of {classes} classes",
-    "segmentation": "An image segmenter, which finds one of {classes} classes for each pixel,",
-}
-_NOTE = {"classification": "", "segmentation": "It is the mean, over the classes that occur, of intersection / union. "}
 
 
 def model_card(manifest: Mapping[str, Any], preprocessing: Preprocessing) -> str:
@@ -27,15 +22,15 @@ def model_card(manifest: Mapping[str, Any], preprocessing: Preprocessing) -> str
     origin, task = manifest["origin"], preprocessing.task
     sections = [
         _front(origin, task),
-        f"# {origin['name']}\n\n{_WHAT[task.name].format(classes=len(preprocessing.labels))} for TFLite (LiteRT): "
+        f"# {origin['name']}\n\n{task.about.format(classes=len(preprocessing.labels))} for TFLite (LiteRT): "
         f"{origin['network']}, channels pruned to {origin['budget']}, trained on {origin['data_set']}.",
         "## Files\n\n" + _table(manifest, task),
         "## Before and after\n\n" + _use(preprocessing),
         "## In an app\n\n" + _app(manifest),
         "## Evidence\n\n" + _evidence(manifest, " of the pixels" if preprocessing.label_shape else ""),
         "## How it was made\n\n" + _made(manifest),
-        f"## Limits\n\n{task.title} is that on the test split of the data set named above and says nothing of other "
-        f"pictures. {_NOTE[task.name]}Latency is that of the device named above. No check for bias between groups was made.",
+        f"## Limits\n\n{task.title} ({task.definition.rstrip(',')}) is that on the test split of the data set named above and says nothing of other "
+        "pictures. Latency is that of the device named above. No check for bias between groups was made.",
     ]
     return "\n\n".join(sections) + "\n"
 

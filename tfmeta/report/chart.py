@@ -92,7 +92,7 @@ def plotted_rows(data: ReportData) -> tuple[tuple[Row, ...], tuple[str, ...]]:
     for row in data.rows:
         accuracy = row.search_accuracy
         if isinstance(accuracy, Missing):
-            left_out.append(f"{row.name}: accuracy on the search split {accuracy.reason}")
+            left_out.append(f"{row.name}: {data.metric} on the search split {accuracy.reason}")
         elif row.macs > _FAR * dearest:
             where = f"{wording.count(row.macs)} MACs, {wording.percent(accuracy)}"
             left_out.append(f"{row.name}: at {where}, outside the plot")

@@ -38,8 +38,8 @@ def networks(data: ReportData) -> Table:
     """Returns the table of networks: accuracies, costs, size and latency."""
     headings = (
         "Network",
-        "Accuracy, test split",
-        "Accuracy, search split (generated weights)",
+        f"{data.title}, test split",
+        f"{data.title}, search split (generated weights)",
         "MACs",
         "Params",
         f"Size ({data.file_label})",
@@ -50,30 +50,31 @@ def networks(data: ReportData) -> Table:
     return Table("Networks", headings, lines)
 
 
-_FILE_HEADINGS = (
-    "File",
-    "Scheme",
-    "Size",
-    "Accuracy of the file, test split",
-    "Same class as Keras",
-    "Latency p50",
-    "Latency p90",
-    "Verdict",
-    "Oldest runtime",
-)
+def _file_headings(data: ReportData) -> tuple[str, ...]:
+    return (
+        "File",
+        "Scheme",
+        "Size",
+        f"{data.title} of the file, test split",
+        "Same class as Keras",
+        "Latency p50",
+        "Latency p90",
+        "Verdict",
+        "Oldest runtime",
+    )
 
 
 def shipped_files(data: ReportData) -> Table:
     """Returns the table of .tflite files."""
     lines = tuple(Line(_file_cells(row), row.model == data.winner) for row in data.files)
-    return Table("Files", _FILE_HEADINGS, lines)
+    return Table("Files", _file_headings(data), lines)
 
 
 def front_files(data: ReportData) -> Table:
     """Returns the table of the front's files; marked are those that no other beats in accuracy, latency and size."""
     best = best_files(data.front)
     lines = tuple(Line(_file_cells(row), row in best) for row in data.front)
-    return Table("Files of the front", _FILE_HEADINGS, lines)
+    return Table("Files of the front", _file_headings(data), lines)
 
 
 def best_files(rows: Sequence[FileRow]) -> tuple[FileRow, ...]:
@@ -144,7 +145,7 @@ def tiles(data: ReportData) -> tuple[Tile, ...]:
         return Tile(what, ours[column], beside)
 
     return (
-        tile("Test accuracy", 1),
+        tile(f"Test {data.metric}", 1),
         Tile("MACs", ours[3], share),
         tile(f"Size ({data.file_label})", 5),
         tile(f"Latency p50 ({data.latency_label})", 6),

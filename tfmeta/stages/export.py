@@ -37,9 +37,11 @@ class ExportOptions:
     Attributes:
         schemes: names in `tfmeta.export.ALL_SCHEMES`.
         init: which retrained networks.
-        calibration_images: training images, balanced by class, that quantization ranges are taken from.
+        calibration_images: training images, balanced by class where an image has one, that quantization ranges are
+            taken from.
         verify_images: images of the search split that file and model are compared on.
-        min_class_agreement: share of them that both must give the same class, 0 to 1; the scheme's own by default.
+        min_class_agreement: share of them, or of their pixels, that both must give the same class, 0 to 1; the
+            scheme's own by default.
         place: where the files are timed.
         latency: how.
         tune: how schemes that train do it.

@@ -72,6 +72,8 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
         latency_label=_latency_label(files),
         search_images=project.splits.search.size,
         test_images=project.splits.test.size,
+        metric=project.splits.task.metric,
+        binomial=project.splits.task.binomial,
     )
 
 
@@ -187,11 +189,12 @@ def _how(
     retrained: Mapping[str, Any],
     manifest: Mapping[str, Any],
 ) -> tuple[tuple[str, str], ...]:
-    splits = project.splits
+    splits, task = project.splits, project.splits.task
+    margins = "The margins of chance are those of the test images; a" if task.binomial else "A"
     how = [
         (
-            "Accuracy with generated weights",
-            f"top-1 on the search split ({splits.search.size:,} images carved from the training images, never trained "
+            f"{task.title} with generated weights",
+            f"{task.definition} on the search split ({splits.search.size:,} images carved from the training images, never trained "
             "on), batch-norm statistics recalibrated for each structure",
         ),
         ("Evaluations", f"{found['evaluations']} structures by the search, as many by the random control"),
@@ -202,11 +205,10 @@ def _how(
         taught = ", taught by the full network" if retrained["distill"] else ""
         how.append(
             (
-                "Accuracy after retraining",
-                f"top-1 on the test split ({splits.test.size:,} images, read by export and report only); every network "
+                f"{task.title} after retraining",
+                f"{task.definition} on the test split ({splits.test.size:,} images, read by export and report only); every network "
                 f"trained alike: {train['epochs']} epochs on {splits.train.size:,} images, init {retrained['init']}, "
-                f"seed {train['seed']}{taught}. The margins of chance are those of the test images; another seed of "
-                "training moves every accuracy as well",
+                f"seed {train['seed']}{taught}. {margins}nother seed of training moves every {task.metric} as well",
             )
         )
     measured = [(file, one) for file in manifest["files"] if (one := _measured(file)) is not None]

@@ -17,7 +17,9 @@ class Task:
         name: the name in `tfmeta.tasks.TASKS`.
         label_axes: axes of one label: 0 for a class an image, 2 for a map.
         metric: what people call the number, within a sentence ("accuracy").
-        unit: what exactly it is, in a few words ("top-1").
+        unit: the same in the shortest form ("top-1").
+        definition: what exactly it is.
+        about: of a network, for people, with "{classes}" for their number.
         binomial: whether it is a mean over independent answers, whose margin of chance is known from their number.
         count: (labels, answers of the same shape, number of classes) → counts of one batch, which add up.
         value: the sum of the counts of all batches → the metric, 0 to 1, more is better.
@@ -28,6 +30,8 @@ class Task:
     label_axes: int
     metric: str
     unit: str
+    definition: str
+    about: str
     binomial: bool
     count: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
     value: Callable[[np.ndarray], float]
