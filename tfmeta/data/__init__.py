@@ -31,7 +31,8 @@ def load(name: str, options: DataOptions | None = None) -> Splits:
 
     Args:
         name: a key of ``DATASETS`` (``image_folder`` with its folder: ``image_folder:DIR``;
-            ``fashion_canvas`` also with the items on a canvas: ``fashion_canvas:6``), or ``module:function``, a function of the user's own, see :mod:`tfmeta.data.custom`.
+            ``fashion_canvas`` also with the items on a canvas: ``fashion_canvas:6``), or
+            ``module:function``, a function of the user's own, see :mod:`tfmeta.data.custom`.
         options: how it is found, split and shaped; ``None``: the defaults.
 
     Raises:

@@ -83,9 +83,7 @@ def balanced(labels: NDArray[np.integer], count: int, rng: np.random.Generator) 
     return _divide(labels, _even_quotas(counts, min(count, len(labels))), rng)[1]
 
 
-def _strata(
-    labels: NDArray[np.integer], class_names: Sequence[str] = ()
-) -> tuple[NDArray[np.integer], Sequence[str]]:
+def _strata(labels: NDArray[np.integer], class_names: Sequence[str] = ()) -> tuple[NDArray[np.integer], Sequence[str]]:
     """Returns the class that each image is chosen by, and the names of these classes."""
     return (labels, class_names) if labels.ndim == 1 else (np.zeros(len(labels), np.int64), ("all images",))
 

@@ -156,8 +156,9 @@ def from_dataset(dataset: Dataset, part: str, options: DataOptions) -> Source:
         return ArraySource(np.concatenate(images), all_labels)
     if all_labels.ndim > 1:
         raise DataError(
-            f"Expected {part} data with a label for each pixel that fits into memory_limit_mb={options.memory_limit_mb}."
-            f" Received: {count:,} images of shape {tuple(shape)}. Raise the limit, or give fewer or smaller images."
+            f"Expected {part} data with a label for each pixel that fits into memory_limit_mb="
+            f"{options.memory_limit_mb}. Received: {count:,} images of shape {tuple(shape)}. Raise the limit, or give "
+            "fewer or smaller images."
         )
     _check_order(dataset, all_labels, part)
     return StreamSource(dataset, all_labels, np.arange(count), count)

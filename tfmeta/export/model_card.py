@@ -29,8 +29,9 @@ def model_card(manifest: Mapping[str, Any], preprocessing: Preprocessing) -> str
         "## In an app\n\n" + _app(manifest),
         "## Evidence\n\n" + _evidence(manifest, " of the pixels" if preprocessing.label_shape else ""),
         "## How it was made\n\n" + _made(manifest),
-        f"## Limits\n\n{task.title} ({task.definition.rstrip(',')}) is that on the test split of the data set named above and says nothing of other "
-        "pictures. Latency is that of the device named above. No check for bias between groups was made.",
+        f"## Limits\n\n{task.title} ({task.definition}) is that on the test split of the data set named above and says "
+        "nothing of other pictures. Latency is that of the device named above. No check for bias between groups was "
+        "made.",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -83,10 +84,11 @@ def _use(preprocessing: Preprocessing) -> str:
     else:
         scale, offset = preprocessing.pixel_scale
         scaled = f"The network reads pixel × {scale:.8g} + {offset:.8g}, of a pixel from 0 to 255."
-    per_pixel = " For each pixel of the image it answers with a score for each class; the highest is the answer."
+    if preprocessing.label_shape:
+        scaled += " For each pixel of the image it answers with a score for each class; the highest is the answer."
     labels = ", ".join(preprocessing.labels[:20]) + (" …" if len(preprocessing.labels) > 20 else "")
     return (
-        f"Images of {size}, {how}. {scaled}{per_pixel if preprocessing.label_shape else ''} The same is in `preprocessing.json`, and inside each file as metadata "
+        f"Images of {size}, {how}. {scaled} The same is in `preprocessing.json`, and inside each file as metadata "
         f"(`TFLITE_METADATA` and `tfmeta`). Classes, in the order of the outputs: {labels} (`labels.txt`)."
     )
 

@@ -82,8 +82,8 @@ class Preprocessing:
             per_pixel = f" for each of {list(self.label_shape)} pixels" if self.label_shape else ""
             raise ExportError(
                 f"Expected one label for each class: the network answers {list(outputs)}. Received: "
-                f"{len(self.labels)} labels ({', '.join(self.labels[:3])} …){per_pixel}. Give those that it was trained "
-                "with."
+                f"{len(self.labels)} labels ({', '.join(self.labels[:3])} …){per_pixel}. Give those that it was "
+                "trained with."
             )
 
     def to_json(self) -> dict[str, Any]:

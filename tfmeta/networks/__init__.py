@@ -1,7 +1,8 @@
 """Network families and the paper's search spaces: one file a family.
 
 Every builder takes `(input_shape, classes, width=1.0, ...)` and returns a Functional Keras model with an input named
-"image" that takes raw pixels 0..255 and an output named "logits": a row of classes, or one for each pixel. To add a family, write its file and add a line here.
+"image" that takes raw pixels 0..255 and an output named "logits": a score for each class, or for each class and pixel.
+To add a family, write its file and add a line here.
 """
 
 from __future__ import annotations

@@ -115,6 +115,6 @@ def require_halving(input_shape: Sequence[int], times: int, network: str) -> Non
     height, width = input_shape[:2]
     if times < 1 or height % 2**times or width % 2**times:
         raise UserError(
-            f"{network} that halves its maps {times} times takes images whose sides are multiples of {2 ** max(times, 1)}, "
-            f"received {height}x{width}. Set --image_size, or halve less often (once at least)."
+            f"{network} that halves its maps {times} times takes images whose sides are multiples of "
+            f"{2 ** max(times, 1)}, received {height}x{width}. Set --image_size, or halve less often (once at least)."
         )

@@ -1,6 +1,6 @@
 """A small U-Net (Ronneberger et al., https://arxiv.org/abs/1505.04597): maps shrink, grow again and meet half-way.
 
-With padding, so that a score comes out for every pixel, with batch normalisation, and a quarter as wide as in the paper.
+With padding, so that every pixel gets scores, with batch normalisation, and a quarter as wide as in the paper.
 """
 
 from __future__ import annotations

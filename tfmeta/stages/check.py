@@ -62,7 +62,8 @@ def check(path: str | os.PathLike[str], options: CheckOptions) -> ShipReport:
     elif options.place.device != NO_DEVICE:
         more += _timed(path, options)
     if options.reference is not None:
-        more.append(ship_run.agreement(path, options.reference, samples, min_class_agreement=options.min_class_agreement))
+        least = options.min_class_agreement
+        more.append(ship_run.agreement(path, options.reference, samples, min_class_agreement=least))
     return replace(report, findings=(*report.findings, *more))
 
 

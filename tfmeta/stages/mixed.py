@@ -39,7 +39,7 @@ class MixedOptions:
         init: of that network.
         kept: what the kept layers are in: "float" or "int16".
         max_kept: the largest number of kept layers that is tried.
-        max_loss: accuracy (or other metric of the task), 0 to 1, that a file may lose against float on the search split.
+        max_loss: accuracy (or what the task has), 0 to 1, that a file may lose against float on the search split.
         calibration_images: training images that ranges are taken from.
         judge_images: images of the search split that layers and files are judged on.
         device: where files are timed.

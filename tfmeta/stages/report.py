@@ -194,8 +194,8 @@ def _how(
     how = [
         (
             f"{task.title} with generated weights",
-            f"{task.definition} on the search split ({splits.search.size:,} images carved from the training images, never trained "
-            "on), batch-norm statistics recalibrated for each structure",
+            f"{task.definition}, on the search split ({splits.search.size:,} images carved from the training images, "
+            "never trained on), batch-norm statistics recalibrated for each structure",
         ),
         ("Evaluations", f"{found['evaluations']} structures by the search, as many by the random control"),
         ("MACs and parameters", "closed form; MACs are multiply-adds of convolutions and dense layers"),
@@ -206,9 +206,9 @@ def _how(
         how.append(
             (
                 f"{task.title} after retraining",
-                f"{task.definition} on the test split ({splits.test.size:,} images, read by export and report only); every network "
-                f"trained alike: {train['epochs']} epochs on {splits.train.size:,} images, init {retrained['init']}, "
-                f"seed {train['seed']}{taught}. {margins}nother seed of training moves every {task.metric} as well",
+                f"{task.definition}, on the test split ({splits.test.size:,} images, read by export and report only); "
+                f"every network trained alike: {train['epochs']} epochs on {splits.train.size:,} images, init "
+                f"{retrained['init']}, seed {train['seed']}{taught}. {margins}nother seed of training moves every {task.metric} as well",
             )
         )
     measured = [(file, one) for file in manifest["files"] if (one := _measured(file)) is not None]
