@@ -123,8 +123,8 @@ def _markdown(results: list[dict[str, Any]]) -> str:
         f"{size[2]:,} to test. PruningNet {TRAIN.epochs} epochs; every network in the table {RETRAIN.epochs} epochs "
         f"from scratch, same recipe, one seed. Search: {SEARCH.generations * SEARCH.population} structures, random: as "
         "many. Mean IoU in %, over all 11 classes with the background, on the test split; that of the search has "
-        "generated weights and is on the search split. Latency is the median on one core of a machine on which other work ran at "
-        "the same time; what is not OK has its verdict and is no measurement to go by.",
+        "generated weights and is on the search split. Latency is the median on one core of a machine on which other "
+        "work ran at the same time; what is not OK has its verdict and is no measurement to go by.",
         "",
         "| Network | | MACs | Params | Mean IoU, search | Mean IoU | fp32 file | fp32 size | fp32 latency | int8 file "
         "| int8 size | int8 latency |",

@@ -190,7 +190,7 @@ def _how(
     manifest: Mapping[str, Any],
 ) -> tuple[tuple[str, str], ...]:
     splits, task = project.splits, project.splits.task
-    margins = "The margins of chance are those of the test images; a" if task.binomial else "A"
+    margins = " The margins of chance are those of the test images." if task.binomial else ""
     how = [
         (
             f"{task.title} with generated weights",
@@ -208,7 +208,8 @@ def _how(
                 f"{task.title} after retraining",
                 f"{task.definition}, on the test split ({splits.test.size:,} images, read by export and report only); "
                 f"every network trained alike: {train['epochs']} epochs on {splits.train.size:,} images, init "
-                f"{retrained['init']}, seed {train['seed']}{taught}. {margins}nother seed of training moves every {task.metric} as well",
+                f"{retrained['init']}, seed {train['seed']}{taught}.{margins} Another seed of training "
+                f"moves every {task.metric} as well",
             )
         )
     measured = [(file, one) for file in manifest["files"] if (one := _measured(file)) is not None]
