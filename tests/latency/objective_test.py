@@ -271,6 +271,22 @@ def test_a_throttled_reference_is_no_baseline(scripted, space, tmp_path):
         assert latency.baseline_ms == pytest.approx(1.005)
 
 
+def test_what_stayed_throttled_is_measured_again_when_a_search_is_resumed(graph, coarse, scripted):
+    cool, hot = [[0.5, 0.505], STEADY], [[0.8] * 8 + [1.6] * 1000, STEADY]
+    with Store() as store:
+        _, latency = scripted([*BASELINE, *cool, *cool], store)
+        undisturbed = searched(graph, coarse, latency, store, "a", upper=9.0).trials
+    with Store() as store:
+        _, latency = scripted([*BASELINE, *cool, *hot], store)
+        assert searched(graph, coarse, latency, store, "a", upper=9.0).trials != undisturbed
+        assert set(latency.verdicts) == {"OK", "THROTTLED"}
+        for loads, script in ((2, hot), (2, cool), (0, [])):  # once each time, until it is OK
+            device, latency = scripted(script, store)
+            trials = searched(graph, coarse, latency, store, "a", upper=9.0).trials
+            assert device.loads == loads
+        assert trials == undisturbed == tuple(t for t in store.trials("a") if t.generation >= 0)
+
+
 def test_a_reference_that_became_much_faster_is_told(scripted, space):
     _, latency = scripted([*BASELINE, STEADY, [0.5, 0.505]])
     with latency:

@@ -95,7 +95,14 @@ def test_shares_of_operators_add_up_and_do_not_claim_what_cannot_be_known(table)
 
 def test_the_text_tells_what_a_user_asks_for(table):
     text = "\n".join(lines(table))
-    for part in (table.device.name, "2 thread(s)", "xnnpack", "fp32", "40 structures to fit and 20 held out", "6 NOISY"):
+    for part in (
+        table.device.name,
+        "2 thread(s)",
+        "xnnpack",
+        "fp32",
+        "40 structures to fit and 20 held out",
+        "6 NOISY",
+    ):
         assert part in text
     assert f"mean {100 * table.error.mape:.2f} %" in text and FIXED in text
 
@@ -139,7 +146,7 @@ def test_a_table_of_other_options_or_another_device(table, change):
     assert table.different(info, OPTIONS) == ""
     assert table.different(dataclasses.replace(info, serial="S2"), OPTIONS) == ""  # another of the same model
     assert table.different(info, dataclasses.replace(OPTIONS, num_runs=99)) == ""  # comparable all the same
-    ((name, value),) = change.items()
+    (name,) = change
     assert table.different(info, dataclasses.replace(OPTIONS, **change)).startswith(f"{name} was ")
     other = dataclasses.replace(info, name="Pixel 8", runtime_version="0.0")
     assert table.different(other, OPTIONS) == (

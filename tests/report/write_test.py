@@ -22,6 +22,8 @@ def test_all_files_are_written(data, tmp_path):
         "report.md",
         "pareto.png",
         "channels.png",
+        "latency.png",
+        "operators.png",
     ]
     assert sorted(tmp_path.iterdir()) == sorted(paths)  # no temporary file is left
     assert paths[0].read_text("utf-8") == to_html(data)

@@ -160,7 +160,7 @@ class Adb:
         for phone in attached(self.client):  # says more: "authorizing", "no permissions (...)"
             if phone.serial == self.serial:
                 return phone.state
-        return "not found"
+        return texts.NOT_FOUND
 
     def answers(self, deadline_secs: float = QUICK_SECS) -> bool:
         """Whether the phone carries out a command now."""
@@ -183,7 +183,7 @@ class Adb:
             state = self.state()
         if state == texts.DEVICE:
             state = self._readiness()
-        if state in (SILENT, "offline", "not found"):
+        if state in (SILENT, "offline", texts.NOT_FOUND):
             self._connect_again()
             state = self.state()
             if state == texts.DEVICE:
@@ -192,7 +192,7 @@ class Adb:
 
     def advice(self, state: str) -> str:
         """Returns what to do about the phone in ``state``, with what the last attempt to connect to it said."""
-        if state != "not found" or not self._refusal:
+        if state != texts.NOT_FOUND or not self._refusal:
             return texts.advice(state)
         return (
             f"{self._refusal[0].upper()}{self._refusal[1:]}. Check that its wireless debugging is on, and the address "

@@ -11,6 +11,7 @@ import enum
 import re
 
 DEVICE = "device"  # the state of a phone that takes commands
+NOT_FOUND = "not found"  # our word for one that adb does not list
 
 # host:port, the form in which phones on the network are named; only those can be connected again.
 _NETWORK = re.compile(r"(?:[^\s:]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
@@ -61,7 +62,7 @@ _ADVICE = {
     "sideload": "It waits for an update: start Android (adb reboot).",
     "bootloader": "It is in its bootloader: start Android (fastboot reboot).",
     "starting": "Android is still starting: unlock the phone if it asks for its code.",
-    "not found": "Attach it with USB debugging switched on, or connect it with: adb connect HOST:PORT",
+    NOT_FOUND: "Attach it with USB debugging switched on, or connect it with: adb connect HOST:PORT",
 }
 
 

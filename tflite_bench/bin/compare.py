@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from tflite_bench.bin import option_flags, screen
+from tflite_bench.bin import app, option_flags, screen
 from tflite_bench.device import open_device
 from tflite_bench.measure.interleave import ROUNDS
 from tflite_bench.measure.repeat import until_ok
@@ -20,6 +20,7 @@ USAGE = "A.tflite B.tflite [--flag=value ...]"
 
 option_flags.define(FLAGS)
 option_flags.define_retries(FLAGS)
+option_flags.define_require_ok(FLAGS)
 _ROUNDS = flags.DEFINE_integer("rounds", ROUNDS, "Blocks of inferences a model, in turns.", flag_values=FLAGS)
 
 
@@ -61,6 +62,8 @@ def main(paths: Sequence[str]) -> None:
         ]
         doubt = f"Not to be relied on: {' and '.join(doubts)}. " if doubts else ""
         print("\n" + doubt + _sentence(names, comparison))
+    if FLAGS["require_ok"].value:
+        app.require_ok((a, b))
 
 
 def _sentence(names: Sequence[str], comparison: bootstrap.Comparison) -> str:
@@ -71,8 +74,6 @@ def _sentence(names: Sequence[str], comparison: bootstrap.Comparison) -> str:
     )
     if comparison.conclusion == bootstrap.TOO_FEW:
         return f"Too few rounds to tell: {figures}; give --rounds={bootstrap.MIN_BLOCKS} or more."
-    if comparison.conclusion == bootstrap.TOO_FEW:
-        return f"Too few rounds to tell: {figures}."
     if comparison.conclusion == bootstrap.NO_DIFFERENCE:
         least = f"a difference below {bootstrap.MIN_EFFECT:.0%} is never counted as one"
         return f"No significant difference: {figures}; {least}."

@@ -75,6 +75,11 @@ def define_retries(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("retries", RETRIES, text, lower_bound=0, flag_values=values)
 
 
+def define_require_ok(values: flags.FlagValues) -> None:
+    """Adds ``--require_ok``, for verbs whose measurements have a verdict; their ``main`` calls `app.require_ok`."""
+    flags.DEFINE_bool("require_ok", False, "Exit code 4 where a verdict is not OK.", flag_values=values)
+
+
 def device_options(values: flags.FlagValues) -> DeviceOptions:
     """Returns how to reach the device that ``--device`` names.
 

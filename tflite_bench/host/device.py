@@ -69,6 +69,7 @@ class HostModel(LoadedModel):
             DeviceError: LiteRT is not installed.
         """
         _check_delegate(options)
+        _check_name(file)
         self._cores = host_cores.chosen_cores(options.pin)
         make_interpreter = interpreter_class()
         self.file = file
@@ -124,6 +125,15 @@ def _check_delegate(options: BenchOptions) -> None:
             "The device 'host' does not tell what a delegate took over, so it cannot require_full_delegation. "
             "Leave that out, or measure with benchmark_model: --device=binary:PATH."
         )
+
+
+def _check_name(file: ModelFile) -> None:
+    try:
+        str(file.path).encode()
+    except UnicodeEncodeError as error:
+        raise ModelFileError(
+            f"Expected a path in UTF-8, as LiteRT opens no other. Received: {file.path}. Rename the file or its folder."
+        ) from error
 
 
 @contextmanager

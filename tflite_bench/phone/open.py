@@ -12,7 +12,7 @@ from tflite_bench.adb.client import attached, find_client, start_server
 from tflite_bench.adb.connection import SILENT, STARTING, Adb
 from tflite_bench.device import Device
 from tflite_bench.device_options import DeviceOptions
-from tflite_bench.errors import DeviceError
+from tflite_bench.errors import DeviceError, DeviceLostError
 from tflite_bench.measure.pool import Pool
 from tflite_bench.messages import tell
 from tflite_bench.phone.choice import ALL, split_model, wanted_model, wanted_serials
@@ -20,8 +20,8 @@ from tflite_bench.phone.device import AdbDevice, read_identity
 from tflite_bench.phone.identity import Identity
 from tflite_bench.phone.wait import wait_for_return
 
-# In these states a phone may come back without a person who unlocks or starts it.
-_COMES_BACK = (texts.DEVICE, "not found", "offline", SILENT, STARTING)
+# In these states a phone may come back without a person who attaches, unlocks or starts it.
+_COMES_BACK = (texts.DEVICE, "offline", SILENT, STARTING)
 _MAX_PHONES = 32  # looked at together
 
 
@@ -61,14 +61,17 @@ def open_adb(argument: str, options: DeviceOptions) -> Device:
 
 
 def _look(client: str, serial: str, lost_secs: float) -> _Found:
-    """Returns what the phone is, once it is there.
+    """Returns what the phone is, once it takes commands; one that adb does not know is not waited for.
 
     Raises:
-        DeviceLostError: it did not come in time.
+        DeviceLostError: it is not there, or did not come in time.
         DeviceError: it cannot be used; the message tells what to do.
     """
     adb = Adb(client, serial)
     state = adb.reach()
+    if state == texts.NOT_FOUND:
+        listed = ", ".join(f"adb:{one.serial} ({one.state})" for one in attached(client)) or "none"
+        raise DeviceLostError(f"The phone {serial} is not attached. Attached: {listed}. {adb.advice(state)}")
     if state not in _COMES_BACK:
         raise DeviceError(f"The phone {serial} cannot be used: {state}. {adb.advice(state)}")
     found: list[Identity] = []

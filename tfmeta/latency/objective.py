@@ -19,7 +19,6 @@ import numpy as np
 import tflite_bench
 from tflite_bench.measure.jobs import run_jobs
 from tflite_bench.messages import tell
-from tfmeta import files
 from tfmeta.errors import UserError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.structure import Structure
@@ -27,7 +26,7 @@ from tfmeta.latency.ahead import Ahead
 from tfmeta.latency.conversion import converter_versions
 from tfmeta.latency.features import Work
 from tfmeta.latency.measure import measure_pair, opened
-from tfmeta.latency.model_files import ModelFiles
+from tfmeta.latency.model_files import ModelFiles, sha256_of_reference
 from tfmeta.latency.options import LatencyOptions
 from tfmeta.latency.twin import Twins
 from tfmeta.store import Store
@@ -61,7 +60,8 @@ class Latency:
 
     One whose verdict is not OK is repeated ``options.retries`` times; so is one during which the reference was much
     slower than when the baseline was taken. Then the last is taken, its verdict is stored and counted in `verdicts`,
-    and the first time a line on standard error says so.
+    and the first time a line on standard error says so. One that stayed THROTTLED is measured again by the next object
+    that is asked for it: the device may have cooled down meanwhile.
 
     On a pool, `prepare` lets all devices measure at the same time. Files are converted and results stored in the
     caller's thread; each structure is measured, in turns with the reference, on one of the devices.
@@ -105,8 +105,9 @@ class Latency:
         full = Structure(tuple(group.size for group in graph.searchable))
         self._full, self._reference_key = full, self._key(full)
         if self._given is not None:
-            self._reference_key = _hash_of_file(self._given)
+            self._reference_key = sha256_of_reference(self._given)
         self.verdicts: collections.Counter[str] = collections.Counter()
+        self._added: set[str] = set()  # keys of what this object measured
         self._warned = False
         self._ahead: Ahead | None = None
         self._waiting: dict[str, tuple[Structure, Path]] = {}
@@ -163,6 +164,12 @@ class Latency:
             self._waiting[key] = structure, path
             self._ahead.submit(key, self._job(path, baseline_ms))
             self._collect()
+
+    def outdated(self, structure: Structure, value: float) -> bool:
+        """Whether ``value`` was measured on a throttled device, and was or will be measured again."""
+        key = self._key(structure)
+        found = self._store.measurement(key, self._info.fingerprint, self._options_key)
+        return found is not None and (self._stored(key) is None or found["latency_ms"] != value)
 
     def __enter__(self) -> Self:
         return self
@@ -294,18 +301,14 @@ class Latency:
         return self._files.get(name, lambda: self._twins.file(structure))
 
     def _stored(self, model: str) -> dict[str, Any] | None:
-        return self._store.measurement(model, self.info.fingerprint, self._options_key)
+        found = self._store.measurement(model, self.info.fingerprint, self._options_key)
+        throttled = found is not None and found.get("verdict") == tflite_bench.Verdict.THROTTLED
+        return None if throttled and model not in self._added else found
 
     def _add(self, model: str, payload: Mapping[str, Any]) -> None:
+        self._added.add(model)
         self._store.add_measurement(model, self.info.fingerprint, self._options_key, payload)
 
 
 def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _hash_of_file(path: Path) -> str:
-    try:
-        return files.sha256(path)
-    except OSError as error:
-        raise UserError(f"Cannot read the reference model {path}: {error.strerror}. Give a .tflite file.") from error

@@ -47,7 +47,9 @@ class LatencyOptions:
     Attributes:
         scheme: quantization scheme of the files that are measured, a name in `tfmeta.export.SCHEMES`.
         threads: threads of the CPU kernels.
-        rounds: turns that model and reference take; the ratio is the median over the rounds.
+        rounds: turns that model and reference take; the ratio is the median over the rounds. Fewer than 5 are for
+            trying out: the ratio's interval is too narrow then, and as the order of so few blocks proves nothing, a
+            slower end is THROTTLED whatever the blocks between say.
         num_runs: least number of timed inferences, at least 10.
         min_secs: least time of the timed inferences, in seconds.
         warmup_secs: how long a model runs before, in seconds; phones need longer than the default to reach their

@@ -1,6 +1,15 @@
 """Objectives: structures to numbers with a unit. To add one: a file and a line here."""
 
-from tfmeta.objectives.types import ClosedForm, Constraint, Estimate, Estimated, Objective, Prepared, predicted_name
+from tfmeta.objectives.types import (
+    ClosedForm,
+    Constraint,
+    Estimate,
+    Estimated,
+    Objective,
+    Prepared,
+    Revised,
+    predicted_name,
+)
 
 # Name -> place. "accuracy" takes (net, splits), the closed-form ones a graph.
 OBJECTIVES = {
@@ -23,5 +32,6 @@ __all__ = [
     "Estimated",
     "Objective",
     "Prepared",
+    "Revised",
     "predicted_name",
 ]

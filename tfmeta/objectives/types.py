@@ -64,6 +64,15 @@ class Prepared(Objective, Protocol):
         ...
 
 
+@runtime_checkable
+class Revised(Objective, Protocol):
+    """An objective that may take an earlier answer back."""
+
+    def outdated(self, structure: Structure, value: float) -> bool:
+        """Whether ``value``, which it once gave for ``structure``, is not what it answers now."""
+        ...
+
+
 def predicted_name(name: str, unit: str) -> str:
     """Returns under which name the estimate of a value is told: "predicted_latency_ms"."""
     return f"predicted_{name}_{unit}" if unit else f"predicted_{name}"

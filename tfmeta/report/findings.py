@@ -27,7 +27,8 @@ def findings(data: ReportData) -> tuple[Finding, ...]:
     """Returns what the table says about the searched network, control by control.
 
     Accuracies after retraining are compared where both networks have one, on the search split with
-    generated weights otherwise. A lead counts only where it is larger than chance makes it.
+    generated weights otherwise. A lead counts only where it is larger than chance makes it; where
+    that is not known, it is told and counts neither way.
     """
     winner = data.row(data.winner)
     if winner is None:
@@ -38,7 +39,7 @@ def findings(data: ReportData) -> tuple[Finding, ...]:
         found.append(Finding("There is no control to compare the searched network with.", None))
     full = data.row(data.full)
     if full is not None:
-        found.append(_against_full(winner, full))
+        found.append(_against_full(winner, full, data.metric))
     return tuple(found)
 
 
@@ -58,6 +59,10 @@ def _against(winner: Row, control: Row, data: ReportData) -> Finding:
         names = f"{winner.name} ({wording.percent(ours)})"
         other = f"{control.name} ({wording.percent(theirs)}{_cost_note(winner, control)})"
         points = 100 * (ours - theirs)
+        if not data.binomial:
+            told = f"{abs(points):.1f} points {'above' if points > 0 else 'below'}" if points else "equal to"
+            sentence = f"{names} is {told} {other} {where}; how far chance moves a {data.metric} is not known."
+            return Finding(wording.capital(sentence), None)
         chance = _chance(ours, theirs, images)
         within = images is not None and abs(points) < chance
         note = f", within chance (±{chance:.1f} points on {images:,} images)" if within else ""
@@ -65,24 +70,24 @@ def _against(winner: Row, control: Row, data: ReportData) -> Finding:
         if points <= 0:
             lead = "equal" if points == 0 else f"{size} below it"
             sentence = f"{names} does not beat {other} {where}: {lead}{note}."
-            return Finding(_capital(sentence), False)
+            return Finding(wording.capital(sentence), False)
         verb = "is not clearly better than" if within else "beats"
-        return Finding(_capital(f"{names} {verb} {other} {where}: by {size}{note}."), not within)
+        return Finding(wording.capital(f"{names} {verb} {other} {where}: by {size}{note}."), not within)
     return Finding(
-        f"{winner.name.capitalize()} and {control.name} have no accuracy in common to compare.",
+        f"{winner.name.capitalize()} and {control.name} have no {data.metric} in common to compare.",
         None,
     )
 
 
-def _against_full(winner: Row, full: Row) -> Finding:
+def _against_full(winner: Row, full: Row, metric: str) -> Finding:
     share = winner.macs / full.macs if full.macs else math.nan
     sentence = f"{winner.name} needs {100 * share:.0f} % of the full network's MACs"
     ours, theirs = winner.test_accuracy, full.test_accuracy
     if not isinstance(ours, Missing) and not isinstance(theirs, Missing):
         points = 100 * (ours - theirs)
         change = f"{abs(points):.1f} points {'more' if points > 0 else 'less'}"
-        sentence += f" for {'the same' if points == 0 else change} test accuracy"
-    return Finding(_capital(sentence + "."), None)
+        sentence += f" for {'the same' if points == 0 else change} test {metric}"
+    return Finding(wording.capital(sentence + "."), None)
 
 
 def _cost_note(winner: Row, control: Row) -> str:
@@ -98,7 +103,3 @@ def _chance(first: float, second: float, images: int | None) -> float:
         return 0.0
     variance = (first * (1 - first) + second * (1 - second)) / images
     return 100 * _STANDARD_ERRORS * math.sqrt(variance)
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]

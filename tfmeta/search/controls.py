@@ -64,7 +64,11 @@ def _uniform(run: Run) -> Trial:
     problem, store = run.problem, run.store
     identity: Mapping[str, object] = {**problem.to_json(), **run.configuration}
     store.begin_run(run.name, identity, {})
-    stored = {trial.structure: trial for trial in store.trials(run.name)}
+    found = store.trials(run.name)
+    if any(problem.outdated(trial) for trial in found):
+        found = [problem.again(t, thorough=True) if problem.outdated(t) else t for t in found]
+        store.revise(run.name, 1, found, {})
+    stored = {trial.structure: trial for trial in found}
 
     def evaluated(structure: Structure) -> Trial:
         if structure not in stored:

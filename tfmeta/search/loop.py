@@ -3,7 +3,7 @@
 Every trial is stored before the next one is evaluated, and the searcher's state in one step with
 the end of its generation. A killed search therefore goes on with the structure it was at: the
 searcher is put back to the start of the generation, proposes the same structures again, and those
-that have a stored trial are not evaluated twice.
+that have a stored trial are not evaluated twice, unless an objective takes its value back.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Run:
         store.begin_run(self.name, self._identity(), searcher.state)
         done, state = store.state(self.name)
         searcher.restore(state)
-        trials = [t for t in store.trials(self.name) if t.generation < generations]
+        trials = [t for t in self._up_to_date(done) if t.generation < generations]
         probes = self._probe([t for t in trials if t.generation == PROBE_GENERATION])
         trials = [t for t in trials if t.generation != PROBE_GENERATION]
         kept = [t for t in trials if t.generation < done]
@@ -98,6 +98,21 @@ class Run:
             **self.problem.to_json(),
             **self.configuration,
         }
+
+    def _up_to_date(self, done: int) -> list[Trial]:
+        """Returns the stored trials; where an objective takes values back, these are evaluated again.
+
+        What the searcher proposed in an unfinished generation may hang on such values, so that generation begins anew.
+        """
+        trials = self.store.trials(self.name)
+        outdated = [trial for trial in trials if self.problem.outdated(trial)]
+        if not outdated:
+            return trials
+        self.problem.prepare([trial.structure for trial in outdated])
+        found = [self.problem.again(t) if t in outdated else t for t in trials if t.generation < done]
+        self.searcher.tell([trial for trial in found if trial.generation != PROBE_GENERATION])
+        self.store.revise(self.name, done, found, self.searcher.state)
+        return found
 
     def _probe(self, stored: Sequence[Trial]) -> list[Trial]:
         """Measures the extremes before anything is searched, unless they are stored."""

@@ -14,7 +14,7 @@ from tfmeta.errors import UserError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Bound, Structure
-from tfmeta.objectives import ClosedForm, Constraint, Estimated, Objective, Prepared, predicted_name
+from tfmeta.objectives import ClosedForm, Constraint, Estimated, Objective, Prepared, Revised, predicted_name
 from tfmeta.registry import resolve
 from tfmeta.trial import Trial
 
@@ -186,6 +186,20 @@ class Problem:
                 "searched under a constraint on it. Check how it is measured."
             )
         return Trial(structure, PROBE_GENERATION, position, values, note="probe")
+
+    def outdated(self, trial: Trial) -> bool:
+        """Whether an objective takes back what it answered for the trial."""
+        return any(
+            objective.outdated(trial.structure, trial.values[objective.name])
+            for objective in self.columns
+            if isinstance(objective, Revised) and objective.name in trial.values
+        )
+
+    def again(self, trial: Trial, *, thorough: bool = False) -> Trial:
+        """Returns the trial evaluated anew, with ``thorough`` as for `evaluate`."""
+        if trial.generation == PROBE_GENERATION:
+            return self.probe(trial.structure, trial.position)
+        return self.evaluate(trial.structure, trial.generation, trial.position, thorough=thorough)
 
     def _fitness(self, values: dict[str, float]) -> float | None:
         objective = self.objectives[0]

@@ -21,13 +21,13 @@ from tfmeta.export.mixed.quantizer import MixedQuantizer
 from tfmeta.export.mixed.sensitivity import Sensitivity, judged, sensitivities
 from tfmeta.export.tflite import export_tflite
 from tfmeta.latency.measure import FileLatency, measure_files
-from tfmeta.latency.options import FINAL, LatencyOptions
+from tfmeta.latency.options import FINAL, HOST, LatencyOptions, Place
 from tfmeta.project import Project
 from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS
 from tfmeta.workdir import MAIN
 
-_TOLERANCE = Tolerance(min_top1_agreement=0.9)  # that of int8
+_TOLERANCE = Tolerance(min_class_agreement=0.9)  # that of int8
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class MixedOptions:
         init: of that network.
         kept: what the kept layers are in: "float" or "int16".
         max_kept: the largest number of kept layers that is tried.
-        max_loss: accuracy, 0 to 1, that a file may lose against float on the search split.
+        max_loss: accuracy (or what the task has), 0 to 1, that a file may lose against float on the search split.
         calibration_images: training images that ranges are taken from.
         judge_images: images of the search split that layers and files are judged on.
-        device: where files are timed.
+        place: where files are timed.
         latency: how.
         name: name of the search.
     """
@@ -54,7 +54,7 @@ class MixedOptions:
     max_loss: float = 0.005
     calibration_images: int = 300
     judge_images: int = 1000
-    device: str = "host"
+    place: Place = HOST
     latency: LatencyOptions = FINAL
     name: str = MAIN
 
@@ -65,6 +65,10 @@ class MixedOptions:
             raise UserError(f"Expected a row out of {', '.join(ROWS)}, received {self.row!r}.")
         if self.max_kept < 0:
             raise UserError(f"Expected max_kept of 0 or more, received {self.max_kept}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what the files and their numbers depend on, as plain data."""
+        return {**asdict(self), "place": self.place.to_json()}
 
 
 def mixed(project: Project, options: MixedOptions) -> dict[str, Any]:
@@ -91,15 +95,16 @@ def mixed(project: Project, options: MixedOptions) -> dict[str, Any]:
         quantizer = MixedQuantizer(reference, model, calibration)
         ranked = sensitivities(quantizer, images, labels)
         tried = _tried(quantizer, ranked, options, Path(folder))
-        latencies = measure_files(options.device, [reference, *tried], reference, options.latency)
+        place = options.place
+        latencies = measure_files(place.device, [reference, *tried], reference, options.latency, place.options)
         rows = [
             _row(kept, file, latency, project, images, labels)
             for kept, file, latency in zip((None, *range(len(tried))), [reference, *tried], latencies, strict=True)
         ]
         chosen = choose(rows, options.max_loss)
-        _write(tried[chosen], target, model, images)
+        _write(tried[chosen], target, model, images, project.splits.label_shape)
     found = {
-        "options": asdict(options),
+        "options": options.to_json(),
         "sensitivity": [
             {"layer": one.layer.name, "weights": one.layer.weights, "loss": one.loss, "accuracy": one.accuracy}
             for one in ranked
@@ -147,13 +152,14 @@ def _row(
         "search_accuracy": accuracy,
         "test_accuracy": verify.split_accuracy(path, project.splits.test),
         "median_ms": latency.median_ms,
+        "num_runs": latency.measurement.num_runs,
         "ratio": latency.ratio,
         "verdict": latency.verdict,
     }
 
 
-def _write(path: Path, target: Path, model: Any, images: np.ndarray) -> None:
+def _write(path: Path, target: Path, model: Any, images: np.ndarray, label_shape: Sequence[int]) -> None:
     """Gives the file its name, if it computes what the model computes."""
-    verify.require(verify.compare(path, model, images), _TOLERANCE, "mixed")
+    verify.require(verify.compare(path, model, images, label_shape), _TOLERANCE, "mixed")
     with files.replacing(target) as temporary:
         shutil.copyfile(path, temporary)

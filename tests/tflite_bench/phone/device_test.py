@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -548,23 +548,19 @@ def test_the_only_phone_needs_no_name(phone: Phone, program: str, monkeypatch: p
         assert device.info().serial == "4a7b0c1d"
     monkeypatch.setenv("ANDROID_SERIAL", "missing")
     monkeypatch.setattr(connection, "_RETURNS_ALONE_SECS", 0.1)
-    with pytest.raises(
-        DeviceLostError, match=r"The phone missing did not come back within 1 s \(not found\)\. Attach it"
-    ):
-        open_device("adb", dataclasses.replace(options, lost_secs=1.0))
+    there = re.escape(f"Attached: adb:{phone.serial} (device). Attach it")
+    with pytest.raises(DeviceLostError, match=f"The phone missing is not attached. {there}"):
+        open_device("adb", options)
 
 
-def test_a_phone_that_is_not_there_yet_is_waited_for(
-    adb_server: AdbServer, phone: Phone, program: str, capsys: Captured
+def test_a_phone_that_is_not_there_at_the_beginning_is_not_waited_for(
+    adb_server: AdbServer, phone: Phone, program: str
 ) -> None:
     phone.cut(away_secs=None)
     adb_server.adb("disconnect", phone.serial)
-    threading.Timer(1.0, phone.listen).start()
-    with open_device(f"adb:{phone.serial}", DeviceOptions(benchmark_model=(program,), lost_secs=20)) as device:
-        assert device.info().serial == "4a7b0c1d"
-    error = capsys.readouterr().err
-    assert "is away (not found): waiting up to 20 s. Failed to connect to" in error and "Connection refused" in error
-    assert "adb connect" not in error and "is back after" in error
+    with pytest.raises(DeviceLostError, match=r"is not attached\. Attached: none\. Failed to connect to") as raised:
+        open_device(f"adb:{phone.serial}", DeviceOptions(benchmark_model=(program,)))
+    assert "Connection refused" in str(raised.value) and "adb connect" not in str(raised.value)
 
 
 def test_a_phone_of_the_network_is_connected_by_its_name(adb_server: AdbServer, phone: Phone, program: str) -> None:
