@@ -200,3 +200,21 @@ def test_a_phone_that_throttles_is_measured_again(work, undisturbed, program, ad
     attempts = [one["attempts"] for one in measurements(work) if one["kind"] == "structure"]
     assert [[one["verdict"] for one in each] for each in attempts if len(each) > 1] == [["THROTTLED", "OK"]]
     assert_like(work, undisturbed)
+
+
+def test_prune_goes_on_until_a_phone_is_fast_enough(
+    trained: Path, tmp_path: Path, program: Path, adb_server: AdbServer
+) -> None:
+    model, limit = trained.parent / "model.keras", ("--latency_ms=0.6x", "--scheme=fp32", "--calibration_images=50")
+    with attached(adb_server, "S1") as (phone,):
+        device = f"adb:{phone.serial}"
+        where = (f"--device={device}", f"--benchmark_model=arm64-v8a={program}", *LIMITS)
+        project = (f"--model={model}", "--dataset=digits", "--train_size=300", f"--output={tmp_path}/out")
+        assert main(["prune", *project, *limit, *where, *QUICK]) == OK
+    found = json.loads((tmp_path / "out" / "pruned.json").read_text())["latency"]
+    size = (tmp_path / "out" / "pruned-fp32.tflite").stat().st_size
+    assert found["latency_ms"] == pytest.approx(size / 10_000, rel=0.01)
+    # Steps of 8 channels of this network are a few percent of its bytes.
+    assert found["within"] and found["verdict"] == "OK" and 0.7 < found["latency_ms"] / found["limit_ms"] <= 1
+    assert found["device"] == device and found["measurement"]["device"]["kind"] == "adb"
+    assert found["limit_ms"] == pytest.approx(0.6 * found["full_ms"])
