@@ -65,7 +65,7 @@ def test_a_warm_start_begins_with_the_models_own_weights(workdir, options):
 def test_a_warm_start_needs_weights(workdir, options, model):
     data = DataOptions(image_size=32)
     project = Project(workdir, dataclasses.replace(options, model=model, data=data, warm_start="l1"))
-    with pytest.raises(UserError, match="--warm_start begins with the weights of a trained model"):
+    with pytest.raises(UserError, match="Expected a model that brings trained weights"):
         project.first_net()
 
 

@@ -176,12 +176,7 @@ class Project:
             from tfmeta.importance import score
             from tfmeta.importance.sorting import sort_channels
 
-            if not self.built.has_weights:
-                raise UserError(
-                    f"--warm_start begins with the weights of a trained model. Received: --model={self.options.model}, "
-                    "which is made without. Give a .keras file, a function of your own, or a network of Keras with "
-                    "weights (keras.applications:MobileNetV2?weights=imagenet)."
-                )
+            self.built.check_trained(self.options.model)
             model = self.built.model
             scores = score(criterion, model, self.graph, self.splits, seed=self.options.seed)
             net.warm_start(sort_channels(model, scores))

@@ -198,7 +198,7 @@ def test_an_image_folder_with_a_broken_picture(tmp_path, mistake):
 @pytest.mark.parametrize(
     ("flag", "text"),
     [
-        ("--model=mobilnet", "Unknown network 'mobilnet'. Expected one of: mobilenet_v1"),
+        ("--model=mobilnet", "Unknown network 'mobilnet'. Expected one of: fcn, mobilenet_v1"),
         ("--model=mobilenet_v1?widht=1", "has no argument 'widht'. Expected one of: width"),
         ("--dataset=digit", "Unknown data set 'digit'. Expected one of: digits"),
         ("--epochs=0", "Expected epochs above 0, received 0."),

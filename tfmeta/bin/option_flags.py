@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from absl import flags
 
@@ -37,8 +38,8 @@ _LIMITED = (
 )
 
 
-def project(values: flags.FlagValues) -> Callable[[], ProjectOptions]:
-    """Defines what a project is about: model, data and space."""
+def project(values: flags.FlagValues, trains_net: bool = True) -> Callable[[], ProjectOptions]:
+    """Defines what a project is about: model, data and space, and the PruningNet where one is trained."""
     text = (
         f"Network to prune: {', '.join(sorted(NETWORKS))} (with arguments: 'mobilenet_v1?width=0.25&blocks=8'), "
         "metapruning:NAME for the paper's network and space, or the path of a .keras file."
@@ -54,6 +55,25 @@ def project(values: flags.FlagValues) -> Callable[[], ProjectOptions]:
     min_ratio = flags.DEFINE_float(
         "min_ratio", ProjectOptions.min_ratio, "Smallest width as a share of the full one.", flag_values=values
     )
+    net = _net(values) if trains_net else dict
+    seed = flags.DEFINE_integer("seed", ProjectOptions.seed, "Seed of everything random.", flag_values=values)
+
+    def options() -> ProjectOptions:
+        return ProjectOptions(
+            model=model.value,
+            allow_custom_objects=tuple(allowed.value),
+            dataset=dataset.value,
+            data=data(seed.value),
+            multiple_of=multiple_of.value,
+            min_ratio=min_ratio.value,
+            seed=seed.value,
+            **net(),
+        )
+
+    return options
+
+
+def _net(values: flags.FlagValues) -> Callable[[], dict[str, Any]]:
     hidden = flags.DEFINE_integer(
         "hidden",
         None,
@@ -74,23 +94,7 @@ def project(values: flags.FlagValues) -> Callable[[], ProjectOptions]:
         "Begin with the model's own weights, its channels sorted by this criterion of importance.",
         flag_values=values,
     )
-    seed = flags.DEFINE_integer("seed", ProjectOptions.seed, "Seed of everything random.", flag_values=values)
-
-    def options() -> ProjectOptions:
-        return ProjectOptions(
-            model=model.value,
-            allow_custom_objects=tuple(allowed.value),
-            dataset=dataset.value,
-            data=data(seed.value),
-            multiple_of=multiple_of.value,
-            min_ratio=min_ratio.value,
-            hidden=hidden.value,
-            sampler=sampler.value,
-            warm_start=warm_start.value,
-            seed=seed.value,
-        )
-
-    return options
+    return lambda: {"hidden": hidden.value, "sampler": sampler.value, "warm_start": warm_start.value}
 
 
 def train(values: flags.FlagValues, prefix: str = "", what: str = "") -> Callable[[int], TrainOptions]:

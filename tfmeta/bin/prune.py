@@ -19,7 +19,7 @@ from tfmeta.stages.limits import Limit
 from tfmeta.stages.prune import PruneOptions, prune
 
 FLAGS = flags.FlagValues()
-_PROJECT = option_flags.project(FLAGS)
+_PROJECT = option_flags.project(FLAGS, trains_net=False)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write to.", required=True, flag_values=FLAGS)
 _CRITERION = flags.DEFINE_enum(
     "criterion", PruneOptions.criterion, sorted(CRITERIA), "What tells how important a channel is.", flag_values=FLAGS
@@ -73,8 +73,10 @@ def main(argv: Sequence[str]) -> None:
         seed=project.seed,
     )
     splits = data.load(project.dataset, project.data)
-    model = spec.build_network(project.model, splits, project.allow_custom_objects)
-    told = prune(model, splits, options, Path(_OUTPUT.value))
+    built = spec.build(project.model, splits.image_shape, splits.num_classes, project.allow_custom_objects)
+    if options.finetune is None:  # what is trained afterwards may begin with random weights
+        built.check_trained(project.model)
+    told = prune(built.model, splits, options, Path(_OUTPUT.value))
     for name in ("macs", "params"):
         before, after = told[name]
         print(f"{name:<14}{before:>14,} → {after:,} ({100 * after / before:.1f} %)")

@@ -63,6 +63,15 @@ class Built:
     preset: Preset | None = None
     has_weights: bool = True
 
+    def check_trained(self, spec: str) -> None:
+        """Raises UserError where the model of ``spec`` is made without trained weights, which are needed."""
+        if not self.has_weights:
+            raise UserError(
+                f"Expected a model that brings trained weights. Received: --model={spec}, which is made without. Give "
+                "a .keras file, a function of your own, or a network of Keras with weights "
+                "(keras.applications:MobileNetV2?weights=imagenet)."
+            )
+
 
 def build(spec: str, input_shape: tuple[int, ...], classes: int, allow_custom_objects: Sequence[str] = ()) -> Built:
     """Returns the model that ``spec`` names.

@@ -28,6 +28,9 @@ from tfmeta.training import TrainOptions
 if TYPE_CHECKING:
     from tfmeta.data.splits import Splits
 
+# Training images that the quantizer of files looks at.
+_FILE_IMAGES = 500
+
 
 @dataclass(frozen=True)
 class PruneOptions:
@@ -165,9 +168,9 @@ def _recovered(small: Any, splits: Splits, options: PruneOptions) -> Any:
 def _exported(small: Any, splits: Splits, options: PruneOptions, folder: Path) -> list[dict[str, Any]]:
     from tfmeta.export.tflite import export_tflite
 
-    images, _ = splits.train.sample(min(500, max(1, options.calibration_images)), options.seed)
+    images, _ = splits.train.sample(_FILE_IMAGES, options.seed)
     found = []
     for scheme in options.schemes:
-        result = export_tflite(small, folder / f"pruned-{scheme}.tflite", scheme, images, min_calibration_images=1)
+        result = export_tflite(small, folder / f"pruned-{scheme}.tflite", scheme, images)
         found.append({"file": result.path.name, "scheme": scheme, "size_bytes": result.size_bytes})
     return found
