@@ -165,13 +165,13 @@ class ReportData:
         versions: package to version.
         command: the command line that made the numbers.
         created: when, as text.
-        metric: what the networks are judged by, in words; the fields named accuracy hold it.
         winner: the row that the search chose.
         full: the row of the network that was not pruned.
         file_label: which file the size and latency of a `Row` are of, "int8 .tflite".
         latency_label: where the latency was measured, "host CPU, 1 thread".
         search_images: size of the search split, or None when unknown.
         test_images: size of the test split, or None when unknown.
+        metric: what every accuracy here is called, within a sentence.
     """
 
     network: str
@@ -191,13 +191,18 @@ class ReportData:
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     created: str = ""
-    metric: str = "accuracy"
     winner: str = "searched"
     full: str = "full"
     file_label: str = "int8 .tflite"
     latency_label: str = "host CPU"
     search_images: int | None = None
     test_images: int | None = None
+    metric: str = "accuracy"
+
+    @property
+    def title(self) -> str:
+        """The metric at the beginning of a column."""
+        return self.metric[:1].upper() + self.metric[1:]
 
     def __post_init__(self) -> None:
         names = [row.name for row in self.rows]

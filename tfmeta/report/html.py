@@ -52,7 +52,6 @@ def to_html(data: ReportData) -> str:
         timed_files=[(tables.file_name(row), row) for row in data.files if not isinstance(row.operators, Missing)],
         front_known=any(trial.feasible for trial in data.trials),
         outside_known=any(not trial.feasible for trial in data.trials),
-        capital=wording.capital,
         shown=wording.objective,
         percent=wording.percent,
         milliseconds=wording.milliseconds,
