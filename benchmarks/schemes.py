@@ -211,7 +211,7 @@ class Job:
             given, training_s = _timed(lambda: train(model, splits, tune, self.folder / "steps") if train else model)
             # Whatever the agreement: a table of what fits would hide what is lost.
             result, export_s = _timed(
-                lambda: export_tflite(given, path, scheme, calibration, samples, min_top1_agreement=0.0)
+                lambda: export_tflite(given, path, scheme, calibration, samples, min_class_agreement=0.0)
             )
         except ExportError as error:
             return {"scheme": scheme, "refused": str(error)}

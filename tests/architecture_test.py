@@ -19,6 +19,7 @@ ROOMS = (
     "lazy",
     "progress",
     "registry",
+    "tasks",
     "graph",
     "data",
     "networks",

@@ -183,7 +183,7 @@ def test_generated_weights_and_a_teacher_reuse_the_search(work, capsys):
 def test_the_front_of_the_search_as_files(work, capsys):
     kept = projects.contents(work, but=("config", ".lock", *REPORT))
     command = ["export", f"--workdir={work}", "--pareto", "--pareto_count=2", "--scheme=fp32", *projects.EXPORT]
-    command.append("--min_top1_agreement=0.5")  # generated weights answer with near ties
+    command.append("--min_class_agreement=0.5")  # generated weights answer with near ties
     assert program.main(command) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == f"Manifest: {work}/export/main+pareto/manifest.json"

@@ -143,10 +143,12 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "ResNet50V2": _application("ResNet50V2"),
     "VGG16": _application("VGG16"),
     "EfficientNetB0": _application("EfficientNetB0"),
+    "fcn": _network("fcn", width=0.5, stages=3),
     "mobilenet_v1": _network("mobilenet_v1", width=0.5, blocks=9),
     "mobilenet_v2": _network("mobilenet_v2", width=0.5),
     "resnet": _network("resnet", depth=14),
     "resnet50": _network("resnet50", width=0.25),
+    "unet": _network("unet", width=0.5, levels=2),
     "vgg": _network("vgg", width=0.25),
 }
 

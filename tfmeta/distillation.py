@@ -14,7 +14,7 @@ class Distillation:
     """A teacher whose answers are part of the loss (Hinton et al., https://arxiv.org/abs/1503.02531).
 
     Attributes:
-        teacher: images `[B, H, W, C]` to logits `[B, classes]`.
+        teacher: images `[B, H, W, C]` to logits `[B, classes]`, or `[B, H, W, classes]` for each pixel.
         weight: share of the loss that follows the teacher.
         temperature: divides both logits before they are compared.
     """

@@ -121,18 +121,19 @@ class Project:
         return graph
 
     def _check_fit(self, graph: ChannelGraph) -> None:
-        image, classes = self.splits.image_shape, len(self.splits.class_names)
+        image, answer = self.splits.image_shape, self.splits.output_shape
         inputs, outputs = (tuple(graph.nodes[v.node].shape for v in ends) for ends in (graph.inputs, graph.outputs))
         if any(size is None for shape in inputs for size in shape):
             raise GraphError(
                 f"Model {self.options.model!r} has the input shape {_shapes(inputs)}. Expected fixed height, width and "
                 f"channels: build it with keras.Input({image})."
             )
-        if inputs != (image,) or outputs != ((classes,),):
+        if inputs != (image,) or outputs != (answer,):
             raise UserError(
                 f"Model {self.options.model!r} maps {_shapes(inputs)} to {_shapes(outputs)}, but data set "
-                f"{self.options.dataset!r} has images {image} and {classes} classes. Set --image_size, or take a model "
-                "for this data."
+                f"{self.options.dataset!r} has images {image} and {self.splits.num_classes} classes"
+                f"{' for each pixel' if self.splits.label_shape else ''}. Set --image_size, or take a model for this "
+                "data."
             )
 
     @functools.cached_property

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfmeta import tasks
 from tfmeta.distillation import Distillation
 from tfmeta.errors import TrainingError, UserError
 from tfmeta.graph.channel_graph import ChannelGraph
@@ -106,7 +107,7 @@ def fit(
     from tfmeta.callbacks import Checkpoint, Progress
 
     steps = splits.train.steps(options.batch_size)
-    _compile(net, options, steps, teacher)
+    _compile(net, splits, options, steps, teacher)
     first = _resume(net, checkpoint)
     if first >= options.epochs:
         return
@@ -171,7 +172,7 @@ def batches_of(images: np.ndarray, batch_size: int) -> list[np.ndarray]:
 
 
 def evaluate(model: Any, split: Split, batch_size: int = 250, description: str = "Testing") -> float:
-    """Returns the share of right top answers of a plain Keras model on ``split``, 0 to 1."""
+    """Returns how good a plain Keras model is on ``split``, 0 to 1, by the metric of its task."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)], autograph=False)
     def forward(images: Any) -> Any:
@@ -179,10 +180,8 @@ def evaluate(model: Any, split: Split, batch_size: int = 250, description: str =
 
     # The concrete function is taken at once: TensorFlow warns of retracing when many models are tested in one process.
     outputs = forward.get_concrete_function()
-    right = 0
-    for images, labels in bar(split.batches(batch_size), description, unit="batch"):
-        right += int(tf.reduce_sum(tf.cast(tf.argmax(outputs(images), -1, tf.int32) == labels, tf.int32)))
-    return right / split.size
+    batches = bar(split.batches(batch_size), description, unit="batch")
+    return tasks.score((labels, outputs(images)) for images, labels in batches)
 
 
 def load_weights(net: PruningNet, path: Path) -> None:
@@ -203,7 +202,7 @@ def load_weights(net: PruningNet, path: Path) -> None:
         ) from error
 
 
-def _compile(net: PruningNet, options: TrainOptions, steps: int, teacher: Any) -> None:
+def _compile(net: PruningNet, splits: Splits, options: TrainOptions, steps: int, teacher: Any) -> None:
     total = options.epochs * steps
     warmup = round(options.warmup * total)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -226,13 +225,15 @@ def _compile(net: PruningNet, options: TrainOptions, steps: int, teacher: Any) -
     net.compile(
         optimizer=optimizer,
         loss=_loss(options.label_smoothing, net.gives_probabilities),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        metrics=[splits.task.while_training(splits.num_classes)],
     )
 
 
 def _loss(smoothing: float, probabilities: bool) -> Callable[[Any, Any], Any]:
     def loss(labels: Any, outputs: Any) -> Any:
-        targets = tf.one_hot(tf.reshape(tf.cast(labels, tf.int32), [-1]), outputs.shape[-1])
+        # Keras may give labels an axis more.
+        labels = tf.reshape(tf.cast(labels, tf.int32), tf.shape(outputs)[:-1])
+        targets = tf.one_hot(labels, outputs.shape[-1])
         return keras.losses.categorical_crossentropy(
             targets, outputs, from_logits=not probabilities, label_smoothing=smoothing
         )

@@ -53,7 +53,7 @@ def test_a_reference_and_a_device_that_is_not_there(path, capsys):
         (["none.tflite"], 1, "none.tflite', which is not there"),
         (["PATH", "--min_runtime=latest"], 1, "Expected a runtime version such as 2.16"),
         (["PATH", "--samples=none.npy"], 1, "Cannot read the samples"),
-        (["PATH", "--min_top1_agreement=90"], 1, "between 0 and 1"),
+        (["PATH", "--min_class_agreement=90"], 1, "between 0 and 1"),
     ],
 )
 def test_mistakes(arguments, code, text, path, capsys):

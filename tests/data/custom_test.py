@@ -169,3 +169,41 @@ def test_a_reshuffling_stream_that_fits_in_memory_is_read_once(monkeypatch):
     splits = load(monkeypatch, lambda: {"train": Reshuffled().dataset})
     numbers = [number for part in all_numbers(splits) for number in part]
     assert sorted(numbers) == list(range(60))
+
+
+MAPS = np.random.default_rng(0).integers(0, 3, (60, 8, 8))
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_class_for_each_pixel(monkeypatch, streamed):
+    part = dataset(labels=MAPS) if streamed else (IMAGES, MAPS)
+    splits = load(monkeypatch, lambda: {"train": part})
+    assert sizes(splits) == (43, 5, 12)
+    assert splits.output_shape == (8, 8, 3) and splits.task.name == "segmentation"
+    for split in (splits.train, splits.search, splits.test):
+        for images, maps in split.batches(16, shuffle_seed=1):
+            assert maps.dtype == tf.int32
+            np.testing.assert_array_equal(maps, MAPS[making.numbers_of(images)])
+        images, maps = split.sample(4, seed=0)
+        np.testing.assert_array_equal(maps, MAPS[making.numbers_of(images)])
+
+
+@pytest.mark.parametrize(
+    ("part", "options", "message"),
+    [
+        ((IMAGES, MAPS[:, :4]), {}, r"one an image or one a pixel.*Received: int64 of shape \(60, 4, 8\)"),
+        ((IMAGES, MAPS), {"image_size": 16}, r"Expected train images of 16x16 pixels.*Received: 8x8"),
+        (dataset(labels=MAPS), {"image_size": 16}, r"Expected train images of 16x16 pixels.*Received: 8x8"),
+        (dataset(labels=MAPS), {"memory_limit_mb": 0}, r"fits into memory_limit_mb=0\. Received: 60 images"),
+        (dataset(labels=MAPS[:, 0]), {}, r"or one integer for each pixel.*Received: int64 of shape \(8,\)"),
+        ((IMAGES, MAPS - 1), {}, "Expected labels from 0 to 1. Received: -1 to 1"),
+    ],
+)
+def test_maps_of_classes_that_cannot_be_used(monkeypatch, part, options, message):
+    with pytest.raises(DataError, match=message):
+        load(monkeypatch, lambda: {"train": part}, **options)
+
+
+def test_splits_with_other_kinds_of_labels(monkeypatch):
+    with pytest.raises(DataError, match=r"all maps of \[8, 8\] pixels, in the test split.*Received: \[\] a label"):
+        load(monkeypatch, lambda: {"train": (IMAGES, MAPS), "test": (MORE, MORE_LABELS)})

@@ -15,6 +15,7 @@ from tfmeta.errors import DataError, UserError
 MAKERS = {
     "digits": (lambda folder: None, 10, None),
     "mnist": (lambda folder: making.mnist_folder(folder), 10, 2),
+    "fashion_canvas": (lambda folder: making.mnist_folder(folder, train=400, test=120), 11, 0),
     "fashion_mnist": (lambda folder: making.mnist_folder(folder, suffix=""), 10, 2),
     "cifar10": (lambda folder: making.cifar_folder(folder, "cifar10", 20), 10, 0),
     "cifar100": (lambda folder: making.cifar_folder(folder, "cifar100", 200), 100, 0),
@@ -55,7 +56,8 @@ def test_splits_are_disjoint_whole_and_the_same_again(name, tmp_path):
         assert len(set(everything)) == len(everything)
     for part in parts:
         assert part.image_shape == splits.image_shape
-        assert set(part.labels.tolist()) == set(range(classes))
+        assert set(np.unique(part.labels)) == set(range(classes))
+        assert part.label_shape == splits.label_shape and splits.output_shape == (*splits.label_shape, classes)
     assert images == [contents(getattr(made(name, tmp_path), p)) for p in ("train", "search", "test")]
     other = made(name, tmp_path, seed=1)
     assert contents(other.test) == images[2]

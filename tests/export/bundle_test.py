@@ -266,7 +266,7 @@ def test_manifest_has_the_numbers_of_a_file(result, tmp_path):
     assert entry["size_bytes"] == result.path.stat().st_size
     assert entry["test_accuracy"] == 0.93 and entry["test_images"] == 397
     assert entry["latency"] == {"median_ms": 0.2} and entry["widths"] == [16, 32]
-    assert entry["agreement"]["top1_agreement"] == result.agreement.top1_agreement
+    assert entry["agreement"]["class_agreement"] == result.agreement.class_agreement
     assert entry["inputs"]["image"] == {
         "tensor": "serving_default_image:0",
         "shape": [1, 8, 8, 1],

@@ -50,12 +50,12 @@ def test_a_layer_with_one_wild_channel_is_named(digits, tmp_path):
     assert 'Try scheme="int16x8" or scheme="fp16", more calibration images' in text
     assert not list(tmp_path.iterdir())
     # The way out that the message offers is one.
-    assert export_tflite(model, tmp_path / "m.tflite", "fp16", images).agreement.top1_agreement > 0.98
+    assert export_tflite(model, tmp_path / "m.tflite", "fp16", images).agreement.class_agreement > 0.98
 
 
 def test_layer_errors_are_kept_where_the_agreement_is_low(digits, tmp_path):
     result = export_tflite(
-        _with_outlier(3000.0), tmp_path / "m.tflite", "int8", digits[0][:100], min_top1_agreement=0.0
+        _with_outlier(3000.0), tmp_path / "m.tflite", "int8", digits[0][:100], min_class_agreement=0.0
     )
     assert result.layer_errors[0].layer == "reads"
 

@@ -31,7 +31,7 @@ def _operator(op: str, version: int, activation="FLOAT32", weights="FLOAT32", sc
 @pytest.mark.parametrize("scheme", sorted(SCHEMES))
 @pytest.mark.parametrize("name", ["plain", "squeeze_excite"])
 def test_operators_alone_ask_for_what_the_converter_notes(name, scheme, tiny, noise, tmp_path):
-    result = export_tflite(tiny(name), tmp_path / "m", scheme, noise, min_top1_agreement=0.0, max_relative_error=0.5)
+    result = export_tflite(tiny(name), tmp_path / "m", scheme, noise, min_class_agreement=0.0, max_relative_error=0.5)
     contents = result.contents
     assert contents.declared_runtime is not None
     unsigned = FlatModel(contents.operators, {}, {}, None, contents.size_bytes)
@@ -58,7 +58,7 @@ def test_operators_alone_ask_for_what_the_converter_notes(name, scheme, tiny, no
 )
 def test_operator_versions(scheme, versions, tiny, noise, tmp_path):
     path = tmp_path / "m.tflite"
-    result = export_tflite(tiny("residual"), path, scheme, noise, min_top1_agreement=0.0)
+    result = export_tflite(tiny("residual"), path, scheme, noise, min_class_agreement=0.0)
     assert dict(key for key in result.contents.operator_counts()) == versions
 
 
@@ -103,7 +103,7 @@ def test_dynamic_int8_stays_below_2_17(tmp_path):
     image = keras.Input((4, 4, 4))
     model = keras.Model(image, layers.Dense(64)(layers.Flatten()(image)))
     ramp = np.linspace(-1, 1, 64, dtype=np.float32).reshape(1, 4, 4, 4)
-    result = export_tflite(model, tmp_path / "m", "dynamic_int8", reference_samples=ramp, min_top1_agreement=0.0)
+    result = export_tflite(model, tmp_path / "m", "dynamic_int8", reference_samples=ramp, min_class_agreement=0.0)
     assert str(result.minimum_runtime) == "2.3.0 (FULLY_CONNECTED v9)"
 
 

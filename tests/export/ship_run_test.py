@@ -49,25 +49,25 @@ def test_a_file_that_does_not_run(files, tmp_path):
 
 
 def test_agreement_with_a_float_file(files, digits):
-    finding = agreement(files["int8"], files["fp32"], digits[0][:100], min_top1_agreement=0.9)
+    finding = agreement(files["int8"], files["fp32"], digits[0][:100], min_class_agreement=0.9)
     assert finding.level == OK and "on 100 images" in finding.text
-    finding = agreement(files["int8"], files["fp32"], None, min_top1_agreement=0.0)
+    finding = agreement(files["int8"], files["fp32"], None, min_class_agreement=0.0)
     # The range is that of calibration, read from the file.
     assert "on 32 random images from 0 to 1 (give samples for real ones)" in finding.text
     # Far outside the range of calibration.
     wild = np.random.default_rng(0).normal(0, 9, (200, 8, 8, 1)).astype(np.float32)
-    finding = agreement(files["int8"], files["fp32"], wild, min_top1_agreement=1.0)
+    finding = agreement(files["int8"], files["fp32"], wild, min_class_agreement=1.0)
     assert finding.level == FAIL and "at least 100.0% is asked for" in finding.text
 
 
 def test_a_reference_that_is_int8_itself(files):
-    finding = agreement(files["int8"], files["int8"], None, min_top1_agreement=0.9)
+    finding = agreement(files["int8"], files["int8"], None, min_class_agreement=0.9)
     assert finding.level == FAIL
     assert "Expected a float file as the reference" in finding.text and "computes in int8" in finding.text
 
 
 def test_samples_of_another_shape(files):
-    finding = agreement(files["int8"], files["fp32"], np.zeros((3, 9, 9, 1), np.float32), min_top1_agreement=0.9)
+    finding = agreement(files["int8"], files["fp32"], np.zeros((3, 9, 9, 1), np.float32), min_class_agreement=0.9)
     assert finding.level == FAIL and "Received: [9, 9, 1]" in finding.text
 
 

@@ -40,7 +40,7 @@ def test_fp32_file_computes_what_the_model_computes(name, tiny, noise, tmp_path)
     expected = model.predict_on_batch(noise)
     received = verify.outputs(result.path, noise)
     assert np.abs(received - expected).max() <= FLOAT_ERROR * np.abs(expected).max()
-    assert result.agreement.top1_agreement == 1.0
+    assert result.agreement.class_agreement == 1.0
 
 
 # Every scheme on one network, and every network in the schemes that take the longest ways through the converter.
@@ -54,7 +54,7 @@ def test_fp32_file_computes_what_the_model_computes(name, tiny, noise, tmp_path)
 def test_file_is_clean_and_fixed(name, scheme, tiny, noise, tmp_path):
     path = tmp_path / "m.tflite"
     # Random weights answer with near ties, so agreement says little here; the digits test tells it.
-    export_tflite(tiny(name), path, scheme, noise, min_top1_agreement=0.0, max_relative_error=0.5)
+    export_tflite(tiny(name), path, scheme, noise, min_class_agreement=0.0, max_relative_error=0.5)
     contents = flatbuffer.read(path)
     ops = {operator.op for operator in contents.operators}
     # Fused batch norms leave no arithmetic of their own; constants leave no shape computation.
@@ -84,7 +84,7 @@ def test_int8_agrees_on_a_trained_network(reader, digits, tmp_path):
     images, _, test_images, test_labels = digits
     result = export_tflite(reader, tmp_path / "m.tflite", calibration=images[:200])
     assert result.scheme == "int8"
-    assert result.agreement.top1_agreement >= 0.95
+    assert result.agreement.class_agreement >= 0.95
     _, float_accuracy = reader.evaluate(test_images, test_labels, verbose=0)
     assert float_accuracy > 0.8  # it has learned something, so that agreement means something
     assert abs(verify.accuracy(result.path, test_images, test_labels) - float_accuracy) < 0.03
@@ -180,13 +180,13 @@ def test_file_that_fails_verification_is_not_written(reader, digits, tmp_path):
     # Calibrated on darker images, everything brighter is clipped.
     dark = digits[0][:100] * np.float32(0.15)
     with pytest.raises(ExportError, match=r"was not written.*the same class on \d.*\(at least 99"):
-        export_tflite(reader, path, "int8", dark, digits[0][:200], min_top1_agreement=0.999)
+        export_tflite(reader, path, "int8", dark, digits[0][:200], min_class_agreement=0.999)
     assert path.read_bytes() == b"the file of the last run"
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.tflite"]
 
 
 def test_conversion_is_silent(tiny, noise, tmp_path, capfd):
-    export_tflite(tiny("plain"), tmp_path / "m.tflite", "int8", noise, min_top1_agreement=0.0)
+    export_tflite(tiny("plain"), tmp_path / "m.tflite", "int8", noise, min_class_agreement=0.0)
     captured = capfd.readouterr()
     assert captured.out == "" and captured.err == ""
 

@@ -10,13 +10,16 @@ from tfmeta import ChannelGraph
 from tfmeta.errors import UserError
 from tfmeta.lazy import keras
 from tfmeta.networks import NETWORKS, parts
+from tfmeta.networks.fcn import fcn
 from tfmeta.networks.mobilenet_v1 import mobilenet_v1
 from tfmeta.networks.mobilenet_v2 import mobilenet_v2
 from tfmeta.networks.resnet import resnet
 from tfmeta.networks.resnet50 import resnet50
+from tfmeta.networks.unet import unet
 from tfmeta.networks.vgg import vgg
 from tfmeta.registry import resolve
 
+OF_PIXELS = ("fcn", "unet")  # those whose answer is a class for each pixel
 each_network = pytest.mark.parametrize("name", NETWORKS)
 
 
@@ -29,9 +32,9 @@ def _graph(name, shape, width):
 def test_raw_images_go_in_and_logits_come_out(name):
     model = resolve(NETWORKS, name, "network")((32, 32, 3), 7, 0.25)
     assert [tensor.name for tensor in model.inputs] == ["image"]
-    assert model.output_shape == (None, 7)
+    assert model.output_shape == ((None, 32, 32, 7) if name in OF_PIXELS else (None, 7))
     assert model.layers[-1].name == "logits"
-    assert model.layers[-1].activation is keras.activations.linear
+    assert getattr(model.layers[-1], "activation", keras.activations.linear) is keras.activations.linear
     rescaled = model.get_layer("rescale")(np.array([[[[0.0, 127.5, 255.0]]]], "float32"))
     np.testing.assert_allclose(rescaled, [[[[-1, 0, 1]]]], atol=1e-6)
     assert np.isfinite(model(np.full((2, 32, 32, 3), 255.0, "float32"))).all()
@@ -47,7 +50,9 @@ def test_names_are_the_same_in_every_build(name):
 
 @each_network
 def test_the_groups_do_not_depend_on_image_size_or_width(name):
-    settings = [((32, 32, 3), 0.5), ((8, 8, 1), 0.5), ((96, 70, 3), 0.25)]
+    # Those that answer for each pixel halve their maps and double them again, as often as they are asked to.
+    sizes = [(16, 1), (96, 48, 3)] if name in OF_PIXELS else [(8, 1), (96, 70, 3)]
+    settings = [((32, 32, 3), 0.5), ((sizes[0][0], *sizes[0]), 0.5), (sizes[1], 0.25)]
     graphs = [_graph(name, shape, width) for shape, width in settings]
     first, *others = [[(group.name, group.producers, group.pinned) for group in graph.groups] for graph in graphs]
     assert others == [first, first]
@@ -69,7 +74,9 @@ def test_batch_norm_has_the_values_of_the_papers_recipes(name):
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert {(layer.epsilon, layer.momentum) for layer in norms} == {(1e-5, 0.9)}
     # Batch norm has the shift, so that no convolution needs a bias.
-    assert not any(getattr(layer, "use_bias", False) for layer in model.layers if layer.name != "logits")
+    assert not any(
+        getattr(layer, "use_bias", False) for layer in model.layers if not layer.name.startswith(("logits", "score"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,3 +146,22 @@ def test_depths_that_do_not_exist_are_told():
         resnet((32, 32, 3), 10, depth=18)
     with pytest.raises(UserError, match="VGG has a depth of 11, 13, 16, 19, received 12"):
         vgg((32, 32, 3), 10, depth=12)
+
+
+@pytest.mark.parametrize("build", [unet, fcn])
+def test_images_that_cannot_be_halved_are_told(build):
+    with pytest.raises(UserError, match=r"sides are multiples of 8, received 32x28\. Set --image_size"):
+        build((32, 28, 1), 3, 0.5, **{"levels" if build is unet else "stages": 3})
+    with pytest.raises(UserError, match=r"halves its maps 0 times .*once at least"):
+        build((32, 32, 1), 3, 0.5, **{"levels" if build is unet else "stages": 0})
+
+
+@pytest.mark.parametrize("transpose", [True, False])
+def test_a_unet_grows_its_maps_with_and_without_transposed_convolutions(transpose):
+    model = unet((16, 16, 1), 3, 0.5, levels=2, transpose=transpose)
+    kinds = {type(layer).__name__ for layer in model.layers}
+    assert ("Conv2DTranspose" in kinds, "UpSampling2D" in kinds) == (transpose, not transpose)
+    assert model.output_shape == (None, 16, 16, 3)
+    # What comes down beside a map as large as it is: two joins of equal halves.
+    joins = [layer for layer in model.layers if type(layer).__name__ == "Concatenate"]
+    assert [layer.output.shape[1:] for layer in joins] == [(8, 8, 32), (16, 16, 16)]

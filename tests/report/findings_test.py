@@ -61,3 +61,17 @@ def test_nothing_in_common():
 def test_no_control():
     (finding,) = findings(_data(_row("searched", 0.9)))
     assert finding.good is None and "no control" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("control", "told"),
+    [(0.4, "is 10.0 points above"), (0.6, "is 10.0 points below"), (0.5, "is equal to")],
+)
+def test_a_lead_whose_chance_is_not_known_counts_neither_way(control, told):
+    data = dataclasses.replace(
+        _data(_row("searched", 0.5), _row("uniform", control)), metric="mean IoU", binomial=False
+    )
+    (finding,) = findings(data)
+    assert finding.good is None
+    assert f"Searched (50.0 %) {told} uniform" in finding.sentence
+    assert "how far chance moves a mean IoU is not known" in finding.sentence

@@ -56,4 +56,4 @@ def test_no_device_runs_nothing(path):
 
 def test_agreement_out_of_range():
     with pytest.raises(UserError, match=r"between 0 and 1\. Received: 90"):
-        CheckOptions(min_top1_agreement=90)
+        CheckOptions(min_class_agreement=90)

@@ -39,7 +39,7 @@ def test_every_evaluated_structure_of_the_store_is_told():
         store.add_trial("main:uniform", trial(0, 0, (16, 8), {"accuracy": 0.3, "macs": 60.0}))
         store.add_trial("other", trial(0, 0, (32, 8), {"accuracy": 0.2, "macs": 70.0}))
         found = _trials(store, "main")
-        axes = _axes(store.run_configuration("main"), found)
+        axes = _axes(store.run_configuration("main"), found, "mean IoU")
     assert [(one.searcher, one.generation, one.widths, one.feasible) for one in found] == [
         ("search", 0, (8, 16), True),
         ("search", 1, (8, 24), False),
@@ -47,7 +47,7 @@ def test_every_evaluated_structure_of_the_store_is_told():
     ]
     assert dict(found[0].values) == {"accuracy": 0.5, "macs": 20.0, "watts": 3.0}
     assert axes == (
-        Axis("accuracy", "accuracy, search split", "top-1", False),
+        Axis("accuracy", "mean IoU, search split", "top-1", False),
         Axis("macs", "MACs", "MACs", True),
         Axis("watts", "watts", "W", True),
     )
@@ -59,8 +59,8 @@ def test_a_prediction_that_settled_structures_is_an_axis():
         store.begin_run("main", RUN, {})
         store.add_trial("main", trial(0, 0, (8,), values))
         found = _trials(store, "main")
-    assert _axes(RUN, found)[-1] == Axis("predicted_latency_ms", "latency, predicted", "ms", True)
-    assert _axes({}, ()) == ()
+    assert _axes(RUN, found, "accuracy")[-1] == Axis("predicted_latency_ms", "latency, predicted", "ms", True)
+    assert _axes({}, (), "accuracy") == ()
 
 
 FILE = {
@@ -70,7 +70,7 @@ FILE = {
     "sha256": "ab" * 32,
     "size_bytes": 1000,
     "minimum_runtime": {"version": "1.14.0"},
-    "agreement": {"top1_agreement": 0.99},
+    "agreement": {"class_agreement": 0.99},
     "test_accuracy": 0.9,
     "latency": {"median_ms": 1.0, "p90_ms": 1.5, "verdict": "NOISY", "measurement": {"num_runs": 321}},
 }

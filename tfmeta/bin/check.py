@@ -34,8 +34,8 @@ _SAMPLES = flags.DEFINE_string(
     flag_values=FLAGS,
 )
 _AGREEMENT = flags.DEFINE_float(
-    "min_top1_agreement",
-    CheckOptions.min_top1_agreement,
+    "min_class_agreement",
+    CheckOptions.min_class_agreement,
     "Share of samples, 0 to 1, that the file and the reference must give the same class.",
     flag_values=FLAGS,
 )

@@ -39,17 +39,17 @@ def main(argv: Sequence[str]) -> None:
         else:
             manifest = export(project, options, command)
     for file in manifest["files"]:
-        print(_line(file))
+        print(_line(file, project.splits.task.metric))
     for one in manifest["refused"]:
         print(f"{one['model']}-{one['scheme']}: not written. {one['reason']}")
     print(f"Manifest: {workdir.export(_NAME.value, PARETO if _PARETO.value else _INIT.value) / 'manifest.json'}")
 
 
-def _line(file: Mapping[str, Any]) -> str:
+def _line(file: Mapping[str, Any], metric: str) -> str:
     latency = file["latency"]
     return (
         f"{file['file']:<24} {file['size_bytes'] / 1024:>9.1f} KiB   "
-        f"test accuracy {100 * file['test_accuracy']:.2f} %   "
+        f"test {metric} {100 * file['test_accuracy']:.2f} %   "
         f"{latency['median_ms']:.3f} ms (p90 {latency['p90_ms']:.3f} ms, {latency['measurement']['num_runs']} runs, "
         f"{latency['verdict']})"
     )

@@ -23,16 +23,16 @@ def export(values: flags.FlagValues) -> Callable[[str, str, Place, LatencyOption
     )
     tuning = tune_flags.tune(values)
     agreement = flags.DEFINE_float(
-        "min_top1_agreement",
+        "min_class_agreement",
         None,
-        "Share of samples, 0 to 1, that file and Keras model must give the same class (the scheme's own).",
+        "Share of answers, 0 to 1, for which file and Keras model must name the same class (the scheme's own).",
         flag_values=values,
     )
 
     images = flags.DEFINE_integer(
         "quantization_images",
         ExportOptions.calibration_images,
-        "Training images, balanced by class, that integer schemes take their ranges from.",
+        "Training images, balanced by class where an image has one, that integer schemes take their ranges from.",
         flag_values=values,
     )
 
@@ -41,7 +41,7 @@ def export(values: flags.FlagValues) -> Callable[[str, str, Place, LatencyOption
             schemes=tuple(schemes.value),
             init=init,
             calibration_images=images.value,
-            min_top1_agreement=agreement.value,
+            min_class_agreement=agreement.value,
             place=place,
             latency=latency,
             tune=tuning(),

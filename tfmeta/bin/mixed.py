@@ -28,7 +28,7 @@ _MAX_KEPT = flags.DEFINE_integer(
 _MAX_LOSS = flags.DEFINE_float(
     "max_loss",
     MixedOptions.max_loss,
-    "Accuracy, 0 to 1, that the chosen file may lose against float on the search split.",
+    "Accuracy or other metric of the task, 0 to 1, that the chosen file may lose against float on the search split.",
     flag_values=FLAGS,
 )
 
@@ -47,15 +47,17 @@ def main(argv: Sequence[str]) -> None:
         name=_NAME.value,
     )
     with Workdir(_WORKDIR.value) as workdir:
-        found = mixed(Project(workdir), options)
+        project = Project(workdir)
+        found = mixed(project, options)
     print("Layers by what int8 in them alone adds to the loss:")
     for one in found["sensitivity"][: options.max_kept]:
         print(f"  {one['layer']:<28} {one['loss']:+.4f}   {one['weights']:>9,} weights")
+    metric = project.splits.task.metric
     for row in found["files"]:
         what = "float" if row["kept"] is None else f"int8, {row['kept']} in {options.kept}"
         mark = "  ← written" if row["kept"] == found["chosen"] else ""
         print(
-            f"{what:<18} {row['size_bytes'] / 1024:>9.1f} KiB   test accuracy {100 * row['test_accuracy']:.2f} %   "
+            f"{what:<18} {row['size_bytes'] / 1024:>9.1f} KiB   test {metric} {100 * row['test_accuracy']:.2f} %   "
             f"{row['median_ms']:.3f} ms ({row['num_runs']} runs, {row['verdict']}){mark}"
         )
     print(f"File: {workdir.mixed(options.name, options.init) / f'{options.row}-{options.kept}.tflite'}")

@@ -79,7 +79,7 @@ def main(argv: Sequence[str]) -> None:
         before, after = told[name]
         print(f"{name:<14}{before:>14,} → {after:,} ({100 * after / before:.1f} %)")
     before, after = told["test_accuracy"]
-    print(f"test accuracy {100 * before:>12.2f} % → {100 * after:.2f} %")
+    print(f"test {splits.task.metric} {100 * before:>12.2f} % → {100 * after:.2f} %")
     if "latency" in told:
         print(_latency_line(told["latency"]))
     for file in ("pruned.keras", *(file["file"] for file in told["files"])):

@@ -24,8 +24,9 @@ def main(argv: Sequence[str]) -> None:
         project = Project(workdir, _PROJECT())
         options = _TRAIN(project.options.seed)
         train(project, options)
+        metric = project.splits.task.metric
         for name, macs, accuracy in shown_accuracies(project, options):
-            print(f"{name:<12} {macs / 1e6:>10.2f} M MACs   accuracy on the search split {100 * accuracy:.2f} %")
+            print(f"{name:<12} {macs / 1e6:>10.2f} M MACs   {metric} on the search split {100 * accuracy:.2f} %")
     print(
         "Batch norm was recalibrated for each of them. "
         f"Next: tfmeta search --workdir={shlex.quote(_WORKDIR.value)} --max_macs=0.5x"

@@ -16,20 +16,22 @@ __all__ = ["DATASETS", "Augmentation", "DataOptions", "Split", "Splits", "load"]
 DATASETS = {
     "digits": "tfmeta.data.digits:load",
     "fashion_mnist": "tfmeta.data.fashion_mnist:load",
+    "fashion_canvas": "tfmeta.data.fashion_canvas:load",
     "mnist": "tfmeta.data.mnist:load",
     "cifar10": "tfmeta.data.cifar10:load",
     "cifar100": "tfmeta.data.cifar100:load",
     "image_folder": "tfmeta.data.image_folder:load",
 }
-# Those that are called with what stands behind the colon.
-_WITH_ARGUMENT = {"image_folder": "DIR"}
+# Those that are called with what stands behind the colon: what it is, and what stands for nothing (None: an error).
+_WITH_ARGUMENT: dict[str, tuple[str, str | None]] = {"image_folder": ("DIR", None), "fashion_canvas": ("ITEMS", "4")}
 
 
 def load(name: str, options: DataOptions | None = None) -> Splits:
     """Returns the splits of a data set.
 
     Args:
-        name: a key of ``DATASETS`` (``image_folder`` with its folder: ``image_folder:DIR``), or
+        name: a key of ``DATASETS`` (``image_folder`` with its folder: ``image_folder:DIR``;
+            ``fashion_canvas`` also with the items on a canvas: ``fashion_canvas:6``), or
             ``module:function``, a function of the user's own, see :mod:`tfmeta.data.custom`.
         options: how it is found, split and shaped; ``None``: the defaults.
 
@@ -40,8 +42,10 @@ def load(name: str, options: DataOptions | None = None) -> Splits:
     options = options or DataOptions()
     kind, colon, argument = name.partition(":")
     if kind in _WITH_ARGUMENT:
+        what, default = _WITH_ARGUMENT[kind]
+        argument = argument or default or ""
         if not argument:
-            raise DataError(f"Expected {kind}:{_WITH_ARGUMENT[kind]}. Received: {name!r}.")
+            raise DataError(f"Expected {kind}:{what}. Received: {name!r}.")
         return resolve(DATASETS, kind, "data set")(options, argument)
     if kind in DATASETS and colon:
         raise DataError(f"The data set {kind!r} takes nothing behind a colon. Received: {name!r}.")
@@ -53,5 +57,5 @@ def load(name: str, options: DataOptions | None = None) -> Splits:
 
 
 def _unknown(name: str) -> DataError:
-    known = ", ".join(f"{key}:{_WITH_ARGUMENT[key]}" if key in _WITH_ARGUMENT else key for key in DATASETS)
+    known = ", ".join(f"{key}:{_WITH_ARGUMENT[key][0]}" if key in _WITH_ARGUMENT else key for key in DATASETS)
     return DataError(f"Unknown data set {name!r}. Expected one of: {known}, or module:function.")

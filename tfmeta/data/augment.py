@@ -24,7 +24,8 @@ class Augmentation:
     Attributes:
         flip: mirror left and right, with probability one half.
         pad_crop: pad by so many pixels on every side and cut the old size out at a random place
-            (He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.2, pad by 4).
+            (He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.2, pad by 4). The border is
+            black; in a map of classes it is of class 0, which should be the background.
         cutout: side in pixels of a square that is blanked at a random place, also partly outside
             (DeVries and Taylor 2017, https://arxiv.org/abs/1708.04552).
         brightness: the pixels are multiplied by a number from `1 - brightness` to `1 + brightness`.
@@ -112,6 +113,24 @@ def augmented(images: Tensor, augmentation: Augmentation, seed: Tensor) -> Tenso
     return images
 
 
+def augmented_maps(maps: Tensor, augmentation: Augmentation, seed: Tensor) -> Tensor:
+    """Returns maps of classes whose pixels went where `augmented` with the same seed moved those of their images.
+
+    Args:
+        maps: integers `[B, H, W]` with static H and W.
+        augmentation: what may happen. Blanked and brightened pixels keep their class.
+        seed: int32 or int64 `[2]`.
+    """
+    seeds = tf.unstack(tf.random.split(seed, 5))
+    maps = maps[..., None]
+    if augmentation.moves:
+        maps = _moved(maps, augmentation, seeds[0])
+    if augmentation.min_crop_area < 1.0:
+        # Classes cannot be mixed; as floats they are exact.
+        maps = tf.cast(_resized_crops(maps, augmentation.min_crop_area, seeds[2], "NEAREST"), maps.dtype)
+    return maps[..., 0]
+
+
 def _moved(images: Tensor, augmentation: Augmentation, seed: Tensor) -> Tensor:
     """Shift and flip as one gather of rows and one of pixels."""
     batch, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
@@ -152,8 +171,8 @@ def _cut_out(images: Tensor, side: int, seed: Tensor) -> Tensor:
     return tf.reshape(lines, [batch, height, width, channels])
 
 
-def _resized_crops(images: Tensor, min_area: float, seed: Tensor) -> Tensor:
-    """Cuts a random rectangle out of each image and resizes it, bilinear, to the old size."""
+def _resized_crops(images: Tensor, min_area: float, seed: Tensor, interpolation: str = "BILINEAR") -> Tensor:
+    """Cuts a random rectangle out of each image and resizes it to the old size."""
     batch, (height, width, _) = tf.shape(images)[0], images.shape[1:]
     draws = tf.random.stateless_uniform([4, batch], seed, dtype=tf.float32, alg="philox")
     area = min_area + draws[0] * (1.0 - min_area)
@@ -170,7 +189,7 @@ def _resized_crops(images: Tensor, min_area: float, seed: Tensor) -> Tensor:
         transforms=tf.stack([wide, zero, left, zero, tall, top, zero, zero], axis=1),
         output_shape=[height, width],
         fill_value=0.0,
-        interpolation="BILINEAR",
+        interpolation=interpolation,
         fill_mode="NEAREST",
     )
 

@@ -1,7 +1,8 @@
 """Balanced, seeded choices of images by their labels.
 
 Indices only: nothing here sees a pixel. The same labels and a generator in the same state give the
-same choice.
+same choice. An image whose label is a map of classes has no one class to be balanced by: such images
+count as of one class, which is a random choice.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def carve_fraction(
     results ascend, are disjoint and together hold every index.
 
     Args:
-        labels: `[N]` class of each image.
+        labels: `[N]` class of each image, or `[N, H, W]` maps.
         fraction: share of each class to carve, between 0 and 1.
         rng: draws the images.
         class_names: one name a class, for the error text.
@@ -41,6 +42,7 @@ def carve_fraction(
     Raises:
         DataError: a class has fewer images than there are parts.
     """
+    labels, class_names = _strata(labels, class_names)
     counts = _counts(labels, class_names, parts)
     quotas = np.clip(np.rint(counts * fraction).astype(np.int64), 1, counts - len(parts) + 1)
     return _divide(labels, quotas, rng)
@@ -59,6 +61,7 @@ def carve_count(
     Arguments and errors are those of :func:`carve_fraction`; a ``count`` that does not reach every
     class, or takes too much from them all, is a ``DataError`` as well.
     """
+    labels, class_names = _strata(labels, class_names)
     counts = _counts(labels, class_names, parts)
     available = counts - len(parts) + 1
     if not len(counts) <= count <= available.sum():
@@ -75,8 +78,14 @@ def balanced(labels: NDArray[np.integer], count: int, rng: np.random.Generator) 
 
     Classes that are too small give all they have and the others make up for it.
     """
+    labels, _ = _strata(labels)
     counts = np.bincount(labels)
     return _divide(labels, _even_quotas(counts, min(count, len(labels))), rng)[1]
+
+
+def _strata(labels: NDArray[np.integer], class_names: Sequence[str] = ()) -> tuple[NDArray[np.integer], Sequence[str]]:
+    """Returns the class that each image is chosen by, and the names of these classes."""
+    return (labels, class_names) if labels.ndim == 1 else (np.zeros(len(labels), np.int64), ("all images",))
 
 
 def _counts(labels: NDArray[np.integer], class_names: Sequence[str], parts: Sequence[str]) -> NDArray[np.int64]:

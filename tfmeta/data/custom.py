@@ -9,7 +9,8 @@ The function takes nothing, or the ``DataOptions``, and returns one of
 
 Each part is (images `[N, H, W, C]`, integer labels `[N]`) as arrays, or an unbatched, ending
 ``tf.data.Dataset`` of (image, label). Images of uint8 are 0..255 and brought to ``input_range``;
-floating-point images are handed on as they are.
+floating-point images are handed on as they are. For segmentation, labels are maps `[N, H, W]` with the
+class of each pixel, from 0 to classes - 1 without gaps for "ignore"; such data keeps its size.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from typing import Any
 import numpy as np
 
 from tfmeta.data.assemble import assemble
-from tfmeta.data.fitting import fit_array
+from tfmeta.data.fitting import fit_array, require_size
 from tfmeta.data.options import DataOptions
-from tfmeta.data.sources import ArraySource, Source
+from tfmeta.data.sources import ArraySource, Source, compact
 from tfmeta.data.splits import Splits
 from tfmeta.data.streams import from_dataset
 from tfmeta.errors import DataError
@@ -109,15 +110,18 @@ def _source(data: Any, part: str, options: DataOptions) -> Source:
         )
     if images.dtype.kind == "u" and images.dtype != np.uint8:
         raise DataError(f"Expected {part} images of uint8 (0..255). Received: {images.dtype}.")
-    if labels.dtype.kind not in "iu" or labels.shape not in ((len(images),), (len(images), 1)):
+    if labels.dtype.kind not in "iu" or labels.shape not in ((len(images),), (len(images), 1), images.shape[:3]):
         raise DataError(
-            f"Expected {len(images)} integer {part} labels, one an image (of one-hot vectors take "
+            f"Expected {len(images)} integer {part} labels, one an image or one a pixel (of one-hot vectors take "
             f"np.argmax(labels, -1)). Received: {labels.dtype} of shape {labels.shape}."
         )
     if images.dtype.kind == "f":
         images = images.astype(np.float32)
         if not np.isfinite(images).all():
             raise DataError(f"The {part} images hold values that are not finite numbers.")
+    if labels.ndim == 3:
+        require_size(images.shape[1:3], options, part)
+        return ArraySource(images, compact(labels))
     fit = "resize" if options.fit == "auto" else options.fit
     images = fit_array(images, options.image_size, fit)
     return ArraySource(images, labels.reshape(-1).astype(np.int32))

@@ -20,7 +20,7 @@ from tfmeta.data.splits import Splits
 from tfmeta.errors import DataError
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-_CLASSES = (
+CLASSES = (
     "T-shirt/top",
     "Trouser",
     "Pullover",
@@ -33,7 +33,7 @@ _CLASSES = (
     "Ankle boot",
 )
 _URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-_SIDE = 28  # pixels, as stored
+SIDE = 28  # pixels, as stored
 _SIZE = 32  # pixels, padded: halves five times
 # SHA-256 of the unpacked files, in the order of ``idx.FILE_NAMES``: the gzip around them differs
 # between the publishers.
@@ -54,25 +54,37 @@ def load(options: DataOptions) -> Splits:
     Raises:
         DataError: the files are nowhere and cannot be fetched, or are damaged.
     """
+    fit = "pad" if options.fit == "auto" else options.fit
+    train, test = (
+        ArraySource(fit_array(images, options.image_size or _SIZE, fit), labels) for images, labels in read(options)
+    )
+    return assemble(
+        "fashion_mnist",
+        train,
+        test,
+        options,
+        class_names=CLASSES,
+        augmentation=Augmentation(flip=True, pad_crop=2),
+        fit=fit,
+    )
+
+
+def read(options: DataOptions) -> tuple[idx.Pair, idx.Pair]:
+    """Returns the (images, labels) of training and of test, found as `load` does.
+
+    Raises:
+        DataError: as for `load`.
+    """
     cache = places.keras_cache() / "fashion-mnist"
     own = places.own_folders(options, "fashion_mnist", "fashion-mnist")
     paths = idx.find([*own, DEBIAN_FOLDER, cache])
     if paths is None:
         paths = _download(cache, options)
-    fit = "pad" if options.fit == "auto" else options.fit
-    sources = []
-    for part in ("train", "test"):
-        images, labels = idx.read_pair(paths[f"{part}_images"], paths[f"{part}_labels"], _SIDE, len(_CLASSES))
-        sources.append(ArraySource(fit_array(images, options.image_size or _SIZE, fit), labels))
-    return assemble(
-        "fashion_mnist",
-        sources[0],
-        sources[1],
-        options,
-        class_names=_CLASSES,
-        augmentation=Augmentation(flip=True, pad_crop=2),
-        fit=fit,
+    train, test = (
+        idx.read_pair(paths[f"{part}_images"], paths[f"{part}_labels"], SIDE, len(CLASSES))
+        for part in ("train", "test")
     )
+    return train, test
 
 
 def _download(cache: Path, options: DataOptions) -> dict[str, Path]:

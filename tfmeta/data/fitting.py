@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tfmeta.errors import DataError
 from tfmeta.lazy import tf
 
 if TYPE_CHECKING:
     from tensorflow import Tensor
+
+    from tfmeta.data.options import DataOptions
 
 _CHUNK = 1024  # images that are resized at a time, since they become floats on the way
 
@@ -33,6 +37,20 @@ def fit_array(images: NDArray[Any], size: int | None, fit: str) -> NDArray[Any]:
     chunks = [images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK)]
     with tf.device("/CPU:0"):
         return np.concatenate([fit_tensor(tf.constant(c), size, fit).numpy() for c in chunks])
+
+
+def require_size(size: Sequence[int | None], options: DataOptions, part: str) -> None:
+    """Raises unless images of this (H, W), which have a class for each pixel, already have the size that is asked for.
+
+    Raises:
+        DataError: they do not: a pixel between two classes would have none.
+    """
+    wanted = options.image_size
+    if wanted is not None and tuple(size) != (wanted, wanted):
+        raise DataError(
+            f"Expected {part} images of {wanted}x{wanted} pixels, since labels for each pixel are not resized here. "
+            f"Received: {size[0]}x{size[1]}. Resize images and labels in your function, or leave image_size out."
+        )
 
 
 def fit_tensor(images: Tensor, size: int, fit: str) -> Tensor:

@@ -60,10 +60,13 @@ class Order:
 
 
 class Source(Protocol):
-    """Labelled images that can be divided and handed out in batches."""
+    """Labelled images that can be divided and handed out in batches.
+
+    A label is a class, or a map `[H, W]` with a class for each pixel; the shapes below leave that out.
+    """
 
     @property
-    def labels(self) -> NDArray[np.int32]:
+    def labels(self) -> NDArray[np.integer]:
         """`[N]` class of each image, in the stored order."""
 
     @property
@@ -81,18 +84,18 @@ class Source(Protocol):
         """Returns the images at ``indices``, `[len(indices), H, W, C]`, in that order."""
 
     def batches(self, order: Order) -> Dataset:
-        """Returns (epoch int64, step int64, images `[B, H, W, C]`, labels int32 `[B]`) elements."""
+        """Returns (epoch int64, step int64, images `[B, H, W, C]`, integer labels `[B]`) elements."""
 
 
 class ArraySource:
     """Images in memory, of the type they were stored in."""
 
-    def __init__(self, images: NDArray[Any], labels: NDArray[np.int32]) -> None:
+    def __init__(self, images: NDArray[Any], labels: NDArray[np.integer]) -> None:
         self._images = images
         self._labels = labels
 
     @property
-    def labels(self) -> NDArray[np.int32]:
+    def labels(self) -> NDArray[np.integer]:
         """`[N]` class of each image."""
         return self._labels
 
@@ -126,6 +129,12 @@ class ArraySource:
         return indexed_batches(len(self._labels), order).map(
             gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
+
+
+def compact(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Returns maps of classes as bytes where these can hold them: at four bytes they would outweigh their images."""
+    small = labels.size and 0 <= int(labels.min()) <= int(labels.max()) <= np.iinfo(np.uint8).max
+    return labels.astype(np.uint8 if small else np.int32)
 
 
 def indexed_batches(size: int, order: Order) -> Dataset:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tfmeta.data.augment import NONE, Augmentation, augmented
+from tfmeta import tasks
+from tfmeta.data.augment import NONE, Augmentation, augmented, augmented_maps
 from tfmeta.data.carve import balanced
 from tfmeta.data.options import INPUT_RANGES
 from tfmeta.data.sources import Order, Source, epoch_seed
@@ -27,7 +28,8 @@ _SCALES = {"0..255": (1.0, 0.0), "0..1": (1.0 / 255.0, 0.0), "-1..1": (1.0 / 127
 class Split:
     """Labelled images of one purpose.
 
-    In the shapes, `B` is the batch size, `N` the number of images, `H, W, C` the image shape.
+    In the shapes, `B` is the batch size, `N` the number of images, `H, W, C` the image shape. A label
+    is a class, or a map `[H, W]` with a class for each pixel; the shapes of labels leave that out.
 
     Attributes:
         source: where the images come from.
@@ -44,9 +46,14 @@ class Split:
         return len(self.source.labels)
 
     @property
-    def labels(self) -> NDArray[np.int32]:
-        """int32 `[N]` class of each image, in the stored order."""
+    def labels(self) -> NDArray[np.integer]:
+        """`[N]` class of each image, in the stored order."""
         return self.source.labels
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """() where a label is a class, (H, W) where it is a map of classes."""
+        return self.labels.shape[1:]
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -97,8 +104,11 @@ class Split:
         def finish(epoch: Tensor, step: Tensor, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
             images.set_shape([order.batch_size if drop_remainder else None, *self.image_shape])
             if augment is not None and augment != NONE:
-                images = augmented(images, augment, tf.random.fold_in(epoch_seed(seed, epoch), step))
-            return self._scaled(images), labels
+                drawn = tf.random.fold_in(epoch_seed(seed, epoch), step)
+                images = augmented(images, augment, drawn)
+                if self.label_shape:
+                    labels = augmented_maps(tf.ensure_shape(labels, [None, *self.label_shape]), augment, drawn)
+            return self._scaled(images), tf.cast(labels, tf.int32)
 
         dataset = self.source.batches(order).map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         count = tf.data.experimental.assert_cardinality(order.steps(self.size) * epochs)
@@ -107,8 +117,8 @@ class Split:
     def sample(self, count: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Returns ``count`` images float32 `[count, H, W, C]` and their labels int32 `[count]`.
 
-        As equally many of every class as there are, in random order; all images when the split
-        has no more than ``count``.
+        As equally many of every class as there are (drawn at random where labels are maps), in
+        random order; all images when the split has no more than ``count``.
         """
         if count < 1:
             raise DataError(f"Expected a sample of 1 image or more. Received: count={count}.")
@@ -116,7 +126,7 @@ class Split:
         indices = rng.permutation(balanced(self.labels, count, rng))
         with tf.device("/CPU:0"):
             images = self._scaled(tf.constant(self.source.take(indices))).numpy()
-        return images, self.labels[indices]
+        return images, self.labels[indices].astype(np.int32)
 
     def _scaled(self, images: Tensor) -> Tensor:
         """Returns float32 images in ``input_range``; augmented bytes arrive as 0..255 floats."""
@@ -161,6 +171,12 @@ class Splits:
                     f"Expected images of shape {self.image_shape} in the {part} split of "
                     f"{self.name!r}. Received: {split.image_shape}."
                 )
+            if split.label_shape not in ((), self.image_shape[:2]) or split.label_shape != self.label_shape:
+                raise DataError(
+                    f"Expected labels that are all classes, or all maps of {list(self.image_shape[:2])} pixels, in the "
+                    f"{part} split of {self.name!r}. Received: {list(split.label_shape)} a label, and "
+                    f"{list(self.label_shape)} in the train split."
+                )
             low, high = int(split.labels.min()), int(split.labels.max())
             if low < 0 or high >= self.num_classes:
                 raise DataError(
@@ -172,3 +188,18 @@ class Splits:
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """() where a label is a class, (H, W) where it is a map of classes."""
+        return self.train.label_shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """What a network for this data answers for one image: a score for each class, or for each class and pixel."""
+        return (*self.label_shape, self.num_classes)
+
+    @property
+    def task(self) -> tasks.Task:
+        """What the networks of this data do, and how they are judged."""
+        return tasks.of(self.label_shape)

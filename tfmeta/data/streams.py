@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfmeta import progress
-from tfmeta.data.fitting import fit_tensor
+from tfmeta.data.fitting import fit_tensor, require_size
 from tfmeta.data.options import DataOptions
-from tfmeta.data.sources import ArraySource, Order, Source, epoch_numbers, epoch_seed
+from tfmeta.data.sources import ArraySource, Order, Source, compact, epoch_numbers, epoch_seed
 from tfmeta.errors import DataError
 from tfmeta.lazy import tf
 
@@ -125,22 +125,23 @@ def from_dataset(dataset: Dataset, part: str, options: DataOptions) -> Source:
 
     Args:
         dataset: unbatched (image, label) elements: image `[H, W]` or `[H, W, C]` of uint8 or
-            floating point, label an integer scalar. It must end and keep its order.
+            floating point, label an integer scalar, or `[H, W]` with the class of each pixel. It must
+            end and keep its order.
         part: what it is, for the error texts ("train").
         options: image size, fit and memory limit.
 
     Raises:
-        DataError: other elements, no element, no end, images of several sizes, or an order that
-            changes.
+        DataError: other elements, no element, no end, images of several sizes, an order that
+            changes, or maps of classes that do not fit into memory.
     """
     dataset = _prepared(dataset, part, options)
     shape, dtype = dataset.element_spec[0].shape, dataset.element_spec[0].dtype
     limit = options.memory_limit_mb * 2**20 // (shape.num_elements() * dtype.size)
     images: list[NDArray[Any]] = []
-    labels: list[NDArray[np.int32]] = []
+    labels: list[NDArray[np.integer]] = []
     count = 0
     for batch_images, batch_labels in _scan(dataset, part):
-        labels.append(batch_labels)
+        labels.append(compact(batch_labels) if batch_labels.ndim > 1 else batch_labels)
         count += len(batch_labels)
         if count <= limit:
             images.append(batch_images)
@@ -150,9 +151,15 @@ def from_dataset(dataset: Dataset, part: str, options: DataOptions) -> Source:
             raise DataError(f"The {part} data set does not end. Remove repeat() from it.")
     if not labels:
         raise DataError(f"The {part} data set is empty. Expected (image, label) elements.")
-    if images:
-        return ArraySource(np.concatenate(images), np.concatenate(labels))
     all_labels = np.concatenate(labels)
+    if images:
+        return ArraySource(np.concatenate(images), all_labels)
+    if all_labels.ndim > 1:
+        raise DataError(
+            f"Expected {part} data with a label for each pixel that fits into memory_limit_mb="
+            f"{options.memory_limit_mb}. Received: {count:,} images of shape {tuple(shape)}. Raise the limit, or give "
+            "fewer or smaller images."
+        )
     _check_order(dataset, all_labels, part)
     return StreamSource(dataset, all_labels, np.arange(count), count)
 
@@ -165,10 +172,10 @@ def _prepared(dataset: Dataset, part: str, options: DataOptions) -> Dataset:
             f"Expected unbatched (image [H, W, C], label) elements in the {part} data set (if it "
             f"is batched, call unbatch() on it). Received: {spec}."
         )
-    if spec[1].shape.rank != 0 or not spec[1].dtype.is_integer:
+    if spec[1].shape.as_list() not in ([], spec[0].shape[:2].as_list()) or not spec[1].dtype.is_integer:
         raise DataError(
-            f"Expected an integer scalar as label in the {part} data set (of a one-hot vector take "
-            f"tf.argmax). Received: {spec[1].dtype.name} of shape {spec[1].shape}."
+            f"Expected an integer scalar as label in the {part} data set, or one integer for each pixel (of a one-hot "
+            f"vector take tf.argmax). Received: {spec[1].dtype.name} of shape {spec[1].shape}."
         )
     if tf.data.experimental.cardinality(dataset) == tf.data.INFINITE_CARDINALITY:
         raise DataError(f"The {part} data set does not end. Remove repeat() from it.")
@@ -178,6 +185,8 @@ def _prepared(dataset: Dataset, part: str, options: DataOptions) -> Dataset:
             f"The images of the {part} data set have no fixed size (shape {spec[0].shape}). "
             "Give image_size, or resize them in your function."
         )
+    if spec[1].shape.rank:
+        require_size(height_width.as_list(), options, part)
     fit = "resize" if options.fit == "auto" else options.fit
 
     def prepare(image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:

@@ -41,7 +41,7 @@ class Shipped:
     Attributes:
         model: which network it is: "searched", "uniform", "full".
         result: what `export_tflite` returned.
-        test_accuracy: top-1 of the .tflite file itself on the test split, 0 to 1.
+        test_accuracy: of the .tflite file itself on the test split, 0 to 1, by the metric of its task.
         test_images: how many images that was measured on.
         latency: a `Measurement` as a plain dict, or None.
         widths: the structure, one width a searchable group, or None for a model that was not
@@ -114,7 +114,8 @@ def write_bundle(
     files.write_json(folder / "preprocessing.json", preprocessing.to_json())
     for item in shipped:
         _write_snippets(folder / "snippets", item.result, preprocessing)
-    manifest = {**_manifest(shipped, refused, folder, command), "origin": asdict(origin)}
+    what = {"task": preprocessing.task.name, "metric": preprocessing.task.metric}
+    manifest = {**_manifest(shipped, refused, folder, command), **what, "origin": asdict(origin)}
     files.write_text(folder / "MODEL_CARD.md", model_card(manifest, preprocessing))
     others = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".tflite")
     manifest["sidecars"] = [_sidecar(path, folder) for path in others]

@@ -38,7 +38,7 @@ def from_split(split: Split, count: int, seed: int) -> np.ndarray:
     """Returns about ``count`` images float32 `[N, H, W, C]` of the training split, as many of every class as possible.
 
     At least one of every class is taken, since one that was never seen may need a wider range; all images, where the
-    split has no more.
+    split has no more. Images with a class for each pixel show several at once: they are drawn at random.
 
     Args:
         split: the *training* split: what the model was trained on, scaled as in training, without augmentation.
@@ -48,7 +48,7 @@ def from_split(split: Split, count: int, seed: int) -> np.ndarray:
     Raises:
         ExportError: far too few are asked for.
     """
-    classes = len(np.unique(split.labels))
+    classes = 1 if split.label_shape else len(np.unique(split.labels))
     if count < min(MIN_IMAGES, split.size):
         raise ExportError(
             f"Expected at least {MIN_IMAGES} calibration images. Received: {count}, of {split.size:,} training images. "

@@ -29,21 +29,20 @@ class Tolerance:
     """How far a file may be from the Keras model it was made from.
 
     Attributes:
-        min_top1_agreement: the least part of samples, 0 to 1, on which both must name the same
-            class. Only where the output is a row of at least two classes; other outputs are judged
-            by the error alone.
+        min_class_agreement: the least part of answers (a sample, or a pixel of a map of classes), 0 to 1, that must
+            be the same class. Only where there are at least two classes; other outputs are judged by the error alone.
         max_relative_error: the largest absolute difference of any output, divided by the largest
-            absolute output of the Keras model. None where the top-1 agreement alone decides for
-            classifiers.
+            absolute output of the Keras model. None where the agreement of classes alone
+            decides for those.
     """
 
-    min_top1_agreement: float
+    min_class_agreement: float
     max_relative_error: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.min_top1_agreement <= 1.0:
+        if not 0.0 <= self.min_class_agreement <= 1.0:
             raise ExportError(
-                f"Expected a top-1 agreement between 0 and 1. Received: {self.min_top1_agreement}. "
+                f"Expected an agreement of classes between 0 and 1. Received: {self.min_class_agreement}. "
                 "Give a part, not a percentage."
             )
         if self.max_relative_error is not None and not self.max_relative_error > 0.0:

@@ -9,7 +9,7 @@ from tfmeta.export.flatbuffer import FlatModel, TensorInfo
 from tfmeta.export.preprocessing import PROBABILITIES, Preprocessing, answers
 
 _TEMPLATE = Template("""\
-// Classifies pictures with $file (SHA-256 $sha256).
+// $does with $file (SHA-256 $sha256).
 // Put the file into src/main/assets and, in build.gradle.kts:
 //     implementation("com.google.ai.edge.litert:litert:1.4.0")  // 1.4 or later: 16 KB pages
 //     android { androidResources { noCompress += "tflite" } }
@@ -34,16 +34,14 @@ class $name(context: Context, threads: Int = 1) : AutoCloseable {
 
     private val interpreter = Interpreter(load(context), Interpreter.Options().setNumThreads(threads))
     private val input = buffer(HEIGHT * WIDTH * CHANNELS * $input_bytes)
-    private val output = buffer(LABELS.size * $output_bytes)
+    private val output = buffer($answers * $output_bytes)
 
-    /** The likeliest classes with their probabilities, the likeliest first. Not for several threads at once. */
-    fun classify(bitmap: Bitmap, count: Int = 5): List<Pair<String, Float>> {
+$ask
+    private fun run(bitmap: Bitmap) {
         fill(fitted(bitmap))
         output.rewind()
         interpreter.run(input, output)
         output.rewind()
-        val answer = FloatArray(LABELS.size) { $read }
-        return LABELS.zip($answer.toList()).sortedByDescending { it.second }.take(count)
     }
 
     override fun close() = interpreter.close()
@@ -90,6 +88,38 @@ $labels
 }
 """)
 
+_CLASSIFY = Template("""\
+    /** The likeliest classes with their probabilities, the likeliest first. Not for several threads at once. */
+    fun classify(bitmap: Bitmap, count: Int = 5): List<Pair<String, Float>> {
+        run(bitmap)
+        val answer = FloatArray(LABELS.size) { $read }
+        return LABELS.zip($answer.toList()).sortedByDescending { it.second }.take(count)
+    }
+""")
+_SEGMENT = Template("""\
+    /** Names of the classes. */
+    val labels: List<String> get() = LABELS
+
+    /**
+     * The class of each pixel, a number into labels: HEIGHT rows of WIDTH, of the picture as it was brought to that
+     * size. Not for several threads at once.
+     */
+    fun segment(bitmap: Bitmap): IntArray {
+        run(bitmap)
+        return IntArray(HEIGHT * WIDTH) {
+            var best = 0
+            var highest = Float.NEGATIVE_INFINITY
+            for (label in LABELS.indices) {
+                val score = $read
+                if (score > highest) {
+                    best = label
+                    highest = score
+                }
+            }
+            best
+        }
+    }
+""")
 _RESIZE = """\
     private fun fitted(bitmap: Bitmap): Bitmap = Bitmap.createScaledBitmap(bitmap, WIDTH, HEIGHT, true)
 """
@@ -147,15 +177,18 @@ def kotlin_snippet(file: str, sha256: str, contents: FlatModel, preprocessing: P
     scale, offset = preprocessing.pixel_scale
     probabilities = answers(contents) == PROBABILITIES
     labels = (f"            {_text(label)}," for label in preprocessing.labels)
+    segments = bool(preprocessing.label_shape)
+    ask = {"read": _read(answer), "answer": "answer" if probabilities else "softmax(answer)"}
     return _TEMPLATE.substitute(
+        does="Finds the class of each pixel of pictures" if segments else "Classifies pictures",
+        answers="HEIGHT * WIDTH * LABELS.size" if segments else "LABELS.size",
+        ask=(_SEGMENT if segments else _CLASSIFY).substitute(ask),
         file=file,
         sha256=sha256,
         name=class_name(file),
         input_bytes=_BYTES.get(source.dtype, 4),
         output_bytes=_BYTES.get(answer.dtype, 4),
-        read=_read(answer),
-        answer="answer" if probabilities else "softmax(answer)",
-        softmax="" if probabilities else _SOFTMAX,
+        softmax="" if probabilities or segments else _SOFTMAX,
         channels_of_pixel=_GREY if preprocessing.channels == 1 else _RGB,
         scaling=f"The network was trained on pixel * {scale:.8g} + {offset:.8g}.",
         scaled=_scaled(scale, offset),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfmeta.export.preprocessing import Preprocessing
+from tfmeta.tasks import Task
 
 _Z = 1.96  # of a 95 % interval
 
@@ -18,37 +19,39 @@ def model_card(manifest: Mapping[str, Any], preprocessing: Preprocessing) -> str
         manifest: what `tfmeta.export.bundle.write_bundle` writes.
         preprocessing: what an app must do before and after.
     """
-    origin = manifest["origin"]
+    origin, task = manifest["origin"], preprocessing.task
     sections = [
-        _front(origin),
-        f"# {origin['name']}\n\nAn image classifier of {len(preprocessing.labels)} classes for TFLite (LiteRT): "
+        _front(origin, task),
+        f"# {origin['name']}\n\n{task.about.format(classes=len(preprocessing.labels))} for TFLite (LiteRT): "
         f"{origin['network']}, channels pruned to {origin['budget']}, trained on {origin['data_set']}.",
-        "## Files\n\n" + _table(manifest),
+        "## Files\n\n" + _table(manifest, task),
         "## Before and after\n\n" + _use(preprocessing),
         "## In an app\n\n" + _app(manifest),
-        "## Evidence\n\n" + _evidence(manifest),
+        "## Evidence\n\n" + _evidence(manifest, " of the pixels" if preprocessing.label_shape else ""),
         "## How it was made\n\n" + _made(manifest),
-        "## Limits\n\nAccuracy is that on the test split of the data set named above and says nothing of other "
-        "pictures. Latency is that of the device named above. No check for bias between groups was made.",
+        f"## Limits\n\n{task.title} ({task.definition}) is that on the test split of the data set named above and says "
+        "nothing of other pictures. Latency is that of the device named above. No check for bias between groups was "
+        "made.",
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _front(origin: Mapping[str, Any]) -> str:
-    lines = ["library_name: tflite", "pipeline_tag: image-classification", "tags: [tflite, litert, pruned, tfmeta]"]
-    return "\n".join(["---", *lines, f"datasets: [{_yaml(origin['data_set'])}]", "metrics: [accuracy]", "---"])
+def _front(origin: Mapping[str, Any], task: Task) -> str:
+    tags = [f"pipeline_tag: image-{task.name}", "tags: [tflite, litert, pruned, tfmeta]"]
+    metrics = f"metrics: [{task.metric.lower().replace(' ', '_')}]"
+    return "\n".join(["---", "library_name: tflite", *tags, f"datasets: [{_yaml(origin['data_set'])}]", metrics, "---"])
 
 
-def _table(manifest: Mapping[str, Any]) -> str:
+def _table(manifest: Mapping[str, Any], task: Task) -> str:
     lines = [
-        "| file | scheme | test accuracy | size | latency p50 / p90 | runtime from | SHA-256 |",
+        f"| file | scheme | test {task.metric} | size | latency p50 / p90 | runtime from | SHA-256 |",
         "|---|---|---|---|---|---|---|",
     ]
     for file in manifest["files"]:
         cells = (
             f"`{file['file']}`",
             file["scheme"],
-            _accuracy(file),
+            _accuracy(file, task),
             f"{file['size_bytes'] / 1024:,.1f} KiB",
             _latency(file["latency"]),
             file["minimum_runtime"]["version"] or "unknown",
@@ -59,11 +62,11 @@ def _table(manifest: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _accuracy(file: Mapping[str, Any]) -> str:
+def _accuracy(file: Mapping[str, Any], task: Task) -> str:
     accuracy, images = file["test_accuracy"], file["test_images"]
     if accuracy is None:
         return "not measured"
-    margin = f" ± {100 * _Z * math.sqrt(accuracy * (1 - accuracy) / images):.2f}" if images else ""
+    margin = f" ± {100 * _Z * math.sqrt(accuracy * (1 - accuracy) / images):.2f}" if images and task.binomial else ""
     return f"{100 * accuracy:.2f}{margin} %"
 
 
@@ -82,6 +85,8 @@ def _use(preprocessing: Preprocessing) -> str:
     else:
         scale, offset = preprocessing.pixel_scale
         scaled = f"The network reads pixel × {scale:.8g} + {offset:.8g}, of a pixel from 0 to 255."
+    if preprocessing.label_shape:
+        scaled += " For each pixel of the image it answers with a score for each class; the highest is the answer."
     labels = ", ".join(preprocessing.labels[:20]) + (" …" if len(preprocessing.labels) > 20 else "")
     return (
         f"Images of {size}, {how}. {scaled} The same is in `preprocessing.json`, and inside each file as metadata "
@@ -111,7 +116,7 @@ def _end(name: str, tensor: Mapping[str, Any]) -> str:
     return f"{text}, scale {scale:.6g}, zero point {zero_point}"
 
 
-def _evidence(manifest: Mapping[str, Any]) -> str:
+def _evidence(manifest: Mapping[str, Any], of: str) -> str:
     lines = [
         "Every file was run against its Keras model before it got its name.",
         "",
@@ -120,7 +125,7 @@ def _evidence(manifest: Mapping[str, Any]) -> str:
     ]
     for file in manifest["files"]:
         found = file["agreement"]
-        same = "no classes" if found["top1_agreement"] is None else f"{found['top1_agreement']:.1%}"
+        same = "no classes" if found["class_agreement"] is None else f"{found['class_agreement']:.1%}{of}"
         errors = f"{found['max_abs_error']:.3g} | {found['mean_abs_error']:.3g} | {found['num_samples']} images"
         lines.append(f"| `{file['file']}` | {same} | {errors} |")
     devices = {text: None for file in manifest["files"] if (text := _device(file["latency"]))}

@@ -7,6 +7,7 @@ labels at the end of the file. ``tfmeta`` holds the same as JSON, for everyone w
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import zipfile
@@ -73,9 +74,13 @@ def _standard(preprocessing: Preprocessing, contents: FlatModel, name: str) -> b
     text = f"Image, {preprocessing.color}"
     inputs = [table.tensor(end, text, _IMAGE, image, units, None) for end in contents.inputs]
     labels = table.made({0: table.text(LABELS_FILE), 2: table.byte(_AXIS_LABELS)})
-    feature = table.made({})
     text = f"{answers(contents)} of the classes".capitalize()
-    outputs = [table.tensor(end, text, _FEATURE, feature, [], labels) for end in contents.outputs]
+    if preprocessing.label_shape:  # what an image segmenter is: a grey picture for each class, in axes 1 and 2
+        kind, content, axes = _IMAGE, table.made({0: table.byte(_COLOR_SPACE[1])}), table.made(table.numbers(1, 2))
+        text += ", for each pixel"
+    else:
+        kind, content, axes = _FEATURE, table.made({}), None
+    outputs = [table.tensor(end, text, kind, content, [], labels, axes) for end in contents.outputs]
     graph = table.made({2: table.vector(inputs), 3: table.vector(outputs)})
     model = {0: table.text(name), 3: table.vector([graph]), 7: table.text(_PARSER_VERSION)}
     table.builder.Finish(table.made(model), file_identifier=_IDENTIFIER)
@@ -98,8 +103,18 @@ class _Tables:
                 self.builder.PrependUOffsetTRelativeSlot(slot, value, 0)
         return int(self.builder.EndObject())
 
-    def tensor(self, name: str, text: str, kind: int, properties: int, units: list[int], labels: int | None) -> int:
-        content = self.made({0: self.byte(kind), 1: properties})
+    def tensor(
+        self,
+        name: str,
+        text: str,
+        kind: int,
+        properties: int,
+        units: list[int],
+        labels: int | None,
+        axes: int | None = None,
+    ) -> int:
+        parts: dict[int, int | Callable[[int], None]] = {0: self.byte(kind), 1: properties}
+        content = self.made(parts if axes is None else {**parts, 2: axes})
         fields: dict[int, int | Callable[[int], None]] = {0: self.text(name), 1: self.text(text), 3: content}
         if units:
             fields[4] = self.vector(units)
@@ -109,6 +124,13 @@ class _Tables:
 
     def byte(self, value: int) -> Callable[[int], None]:
         return lambda slot: self.builder.PrependUint8Slot(slot, value, 0)
+
+    def numbers(self, *values: int) -> dict[int, int | Callable[[int], None]]:
+        """Returns int32 fields."""
+        return {slot: functools.partial(self._number, value) for slot, value in enumerate(values)}
+
+    def _number(self, value: int, slot: int) -> None:
+        self.builder.PrependInt32Slot(slot, value, 0)
 
     def text(self, value: str) -> int:
         return int(self.builder.CreateString(value))

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tfmeta import tasks
 from tfmeta.errors import ExportError
 from tfmeta.export.flatbuffer import FlatModel
 
 if TYPE_CHECKING:
     from tfmeta.data.splits import Splits
+    from tfmeta.tasks import Task
 
 PROBABILITIES, LOGITS = "probabilities", "logits"
 _BETWEEN_TYPES = ("QUANTIZE", "DEQUANTIZE")
@@ -29,6 +31,8 @@ class Preprocessing:
         pixel_scale: (scale, offset): what the network reads is pixel * scale + offset, of a pixel from 0 to 255. None
             where it was trained on numbers of the user's own.
         labels: names of the classes, in the order of the outputs.
+        label_shape: () where the network answers with a score for each class, (H, W) where it does so for each pixel
+            of the image.
 
     Raises:
         ExportError: no labels, or some that cannot stand on a line of their own.
@@ -40,6 +44,7 @@ class Preprocessing:
     fit: str
     pixel_scale: tuple[float, float] | None
     labels: tuple[str, ...]
+    label_shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         bad = [label for label in self.labels if not label.strip() or "\n" in label]
@@ -51,7 +56,13 @@ class Preprocessing:
     def of(cls, splits: Splits) -> Preprocessing:
         """Returns what was done to the images that the networks of ``splits`` were trained on."""
         height, width, channels = splits.image_shape
-        return cls(height, width, channels, splits.fit, splits.train.pixel_scale, splits.class_names)
+        scale = splits.train.pixel_scale
+        return cls(height, width, channels, splits.fit, scale, splits.class_names, splits.label_shape)
+
+    @property
+    def task(self) -> Task:
+        """What the network does."""
+        return tasks.of(self.label_shape)
 
     @property
     def color(self) -> str:
@@ -67,10 +78,12 @@ class Preprocessing:
         image = (self.height, self.width, self.channels)
         if tuple(inputs) != image:
             raise ExportError(f"Expected a network that takes images of {list(image)}. Received: {list(inputs)}.")
-        if tuple(outputs) != (len(self.labels),):
+        if tuple(outputs) != (*self.label_shape, len(self.labels)):
+            per_pixel = f" for each of {list(self.label_shape)} pixels" if self.label_shape else ""
             raise ExportError(
                 f"Expected one label for each class: the network answers {list(outputs)}. Received: "
-                f"{len(self.labels)} labels ({', '.join(self.labels[:3])} …). Give those that it was trained with."
+                f"{len(self.labels)} labels ({', '.join(self.labels[:3])} …){per_pixel}. Give those that it was "
+                "trained with."
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -81,11 +94,13 @@ class Preprocessing:
             "image": {"height": self.height, "width": self.width, "channels": self.channels, "color": self.color},
             "fit": self.fit,
             "normalization": scaled,
+            "task": self.task.name,
+            "output": {"shape": [1, *self.label_shape, len(self.labels)], "answer": "argmax of the last axis"},
             "labels": list(self.labels),
         }
 
 
 def answers(contents: FlatModel) -> str:
-    """Returns whether a classifier's file answers with "probabilities" or with "logits"."""
+    """Returns whether a file answers with "probabilities" of the classes or with "logits"."""
     last = [operator.op for operator in contents.operators if operator.op not in _BETWEEN_TYPES][-1:]
     return PROBABILITIES if last == ["SOFTMAX"] else LOGITS

@@ -8,11 +8,11 @@ from tfmeta.export.flatbuffer import FlatModel
 from tfmeta.export.preprocessing import PROBABILITIES, Preprocessing, answers
 
 _TEMPLATE = Template('''\
-"""Classifies pictures with $file. Needs numpy, ai-edge-litert and, for pictures in files, pillow.
+"""$does with $file. Needs numpy, ai-edge-litert and, for pictures in files, pillow.
 
     python $module.py picture.png ...
 
-In a program: ``$module.Classifier().classify(pixels)``.
+In a program: ``$module.$class_name().$verb(pixels)``.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ LABELS = $labels
 HEIGHT, WIDTH, CHANNELS = $height, $width, $channels
 
 
-class Classifier:
+class $class_name:
     """The file in an interpreter. Not for use in several threads at once."""
 
     def __init__(self, path=MODEL, num_threads=1):
@@ -40,17 +40,9 @@ class Classifier:
         (self._input,) = self._interpreter.get_input_details()
         (self._output,) = self._interpreter.get_output_details()
 
-    def classify(self, pixels, count=5):
-        """Returns the ``count`` likeliest classes of one picture as (label, probability), the likeliest first.
-
-        Args:
-            pixels: $pixels.
-        """
-        probabilities = self.probabilities(pixels)
-        return [(LABELS[i], float(probabilities[i])) for i in np.argsort(-probabilities)[:count]]
-
+$ask
     def probabilities(self, pixels):
-        """Returns the probability of each class."""
+        """Returns the probability of each class$for_each."""
         self._interpreter.set_tensor(self._input["index"], self._stored(prepared(pixels)[np.newaxis]))
         self._interpreter.invoke()
         answer = self._interpreter.get_tensor(self._output["index"])[0]
@@ -84,9 +76,9 @@ $fit
 
 $softmax
 def main(paths):
-    classifier = Classifier()
+    network = $class_name()
     for path in paths:
-        told = ", ".join(f"{label} {probability:.1%}" for label, probability in classifier.classify(read_picture(path)))
+        $tell
         print(f"{path}: {told}")
 
 
@@ -94,6 +86,30 @@ if __name__ == "__main__":
     main(sys.argv[1:])
 ''')
 
+_CLASSIFY = '''\
+    def classify(self, pixels, count=5):
+        """Returns the ``count`` likeliest classes of one picture as (label, probability), the likeliest first.
+
+        Args:
+            pixels: $pixels.
+        """
+        probabilities = self.probabilities(pixels)
+        return [(LABELS[i], float(probabilities[i])) for i in np.argsort(-probabilities)[:count]]
+'''
+_SEGMENT = '''\
+    def segment(self, pixels):
+        """Returns the class of each pixel of one picture, [$height, $width] numbers into LABELS.
+
+        Args:
+            pixels: $pixels.
+        """
+        return np.argmax(self.probabilities(pixels), axis=-1)
+'''
+_TELL_CLASSES = """\
+told = ", ".join(f"{label} {probability:.1%}" for label, probability in network.classify(read_picture(path)))"""
+_TELL_SHARES = """\
+shares = np.bincount(network.segment(read_picture(path)).reshape(-1), minlength=len(LABELS)) / (HEIGHT * WIDTH)
+        told = ", ".join(f"{LABELS[i]} {shares[i]:.1%}" for i in np.argsort(-shares) if shares[i])"""
 _RESIZE = """\
     shrinks = image.width >= WIDTH and image.height >= HEIGHT
     image = image.resize((WIDTH, HEIGHT), Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR)
@@ -109,8 +125,8 @@ _PAD = """\
 _SOFTMAX = '''
 def softmax(logits):
     """Returns the probabilities of logits."""
-    powers = np.exp(logits - np.max(logits))
-    return powers / np.sum(powers)
+    powers = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
+    return powers / np.sum(powers, axis=-1, keepdims=True)
 
 '''
 
@@ -133,16 +149,22 @@ def python_snippet(file: str, sha256: str, contents: FlatModel, preprocessing: P
     scaled = preprocessing.pixel_scale
     kind = f"uint8 {shape}, {preprocessing.color}" if scaled else f"float32 {shape}, prepared as in training"
     probabilities = answers(contents) == PROBABILITIES
+    size = {"pixels": kind, "height": preprocessing.height, "width": preprocessing.width}
+    segments = bool(preprocessing.label_shape)
     return _TEMPLATE.substitute(
+        size,
+        does="Finds the class of each pixel of pictures" if segments else "Classifies pictures",
+        class_name="Segmenter" if segments else "Classifier",
+        verb="segment" if segments else "classify",
+        ask=Template(_SEGMENT if segments else _CLASSIFY).substitute(size),
+        for_each=f" for each pixel, [{preprocessing.height}, {preprocessing.width}, classes]" if segments else "",
+        tell=_TELL_SHARES if segments else _TELL_CLASSES,
         file=file,
         file_text=repr(file).replace("'", '"'),
         module=module_name(file),
         sha256=sha256,
         labels=repr(list(preprocessing.labels)),
-        height=preprocessing.height,
-        width=preprocessing.width,
         channels=preprocessing.channels,
-        pixels=kind,
         and_type=" or pixels.dtype != np.uint8" if scaled else "",
         prepared=_scaled(scaled),
         answer="answer" if probabilities else "softmax(answer)",

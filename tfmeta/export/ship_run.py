@@ -69,7 +69,7 @@ def agreement(
     reference: str | os.PathLike[str],
     samples: np.ndarray | None,
     *,
-    min_top1_agreement: float,
+    min_class_agreement: float,
 ) -> Finding:
     """Returns whether the file names the classes that the float file ``reference`` names.
 
@@ -77,7 +77,7 @@ def agreement(
         path: the file to ship.
         reference: a float .tflite file of the same network.
         samples: images `[N, H, W, C]` float32, prepared for the network; None draws random ones.
-        min_top1_agreement: share of them that must get the same class, 0 to 1.
+        min_class_agreement: share of them that must get the same class, 0 to 1.
     """
     try:
         contents = flatbuffer.read(path)
@@ -90,13 +90,13 @@ def agreement(
     if samples is None:
         what = f"{len(images)} random images from {images.min():.3g} to {images.max():.3g} (give samples for real ones)"
     text = f"largest difference {found.max_abs_error:.3g}, mean {found.mean_abs_error:.3g}, on {what}"
-    if found.top1_agreement is None:
+    if found.class_agreement is None:
         return Finding("agreement", INFO, text)
-    text = f"same class as the float file on {found.top1_agreement:.1%}, {text}"
-    if found.top1_agreement >= min_top1_agreement:
+    text = f"same class as the float file on {found.class_agreement:.1%}, {text}"
+    if found.class_agreement >= min_class_agreement:
         return Finding("agreement", OK, text)
     advice = "Check the calibration images, or keep more of the network in float."
-    return Finding("agreement", FAIL, f"{text}; at least {min_top1_agreement:.1%} is asked for. {advice}")
+    return Finding("agreement", FAIL, f"{text}; at least {min_class_agreement:.1%} is asked for. {advice}")
 
 
 def read_samples(path: str | os.PathLike[str]) -> np.ndarray:

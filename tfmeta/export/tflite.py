@@ -23,7 +23,7 @@ from tfmeta.lazy import keras
 from tfmeta.registry import resolve
 
 # Below the former, or with a larger error where there are no classes, one wants to know which layers it is.
-_CLEAR_TOP1 = 0.97
+_CLEAR_CLASSES = 0.97
 _CLEAR = 0.05
 
 
@@ -61,7 +61,7 @@ def export_tflite(
     calibration: np.ndarray | None = None,
     reference_samples: np.ndarray | None = None,
     *,
-    min_top1_agreement: float | None = None,
+    min_class_agreement: float | None = None,
     max_relative_error: float | None = None,
     min_calibration_images: int = calibration_images.MIN_IMAGES,
     preprocessing: Preprocessing | None = None,
@@ -82,12 +82,12 @@ def export_tflite(
             a quantizer the ranges. Schemes without quantized activations need none.
         reference_samples: `[M, H, W, C]` float32 to compare file and model on; the calibration
             images by default.
-        min_top1_agreement: the part of samples, 0 to 1, that both must name the same class for; the
-            scheme's by default.
+        min_class_agreement: the part of answers, 0 to 1, that must be the same class; the scheme's by default.
         max_relative_error: the largest difference of an output, as a part of the largest output;
             the scheme's by default.
         min_calibration_images: the least number of calibration images that is enough.
-        preprocessing: labels and normalisation, written into the file as metadata.
+        preprocessing: labels and normalisation, written into the file as metadata. It also tells whether a map of
+            outputs is one of classes; without it, a map is compared by its error alone.
 
     Raises:
         ExportError: the model has operators that TFLite has no builtin for (the text names the
@@ -100,7 +100,7 @@ def export_tflite(
     if preprocessing is not None:
         preprocessing.require_fit(model.inputs[0].shape[1:], model.outputs[0].shape[1:])
     calibration, samples = _images(model, chosen, calibration, reference_samples, min_calibration_images)
-    tolerance = _tolerance(chosen, min_top1_agreement, max_relative_error)
+    tolerance = _tolerance(chosen, min_class_agreement, max_relative_error)
     data = chosen.convert(named, calibration)
     if preprocessing is not None:
         data = embedded(data, preprocessing, str(model.name))
@@ -108,7 +108,7 @@ def export_tflite(
     _require_shippable(contents)
     with files.replacing(path) as temporary:
         temporary.write_bytes(data)
-        agreement = verify.compare(temporary, model, samples)
+        agreement = verify.compare(temporary, model, samples, preprocessing.label_shape if preprocessing else ())
         layers = _doubtful(agreement, temporary, model, samples)
         verify.require(agreement, tolerance, chosen.name, lambda: layer_errors.worst(layers))
     return ExportResult(
@@ -130,8 +130,8 @@ def _doubtful(
     """The error of each layer where the agreement is low, which is when one wants to know; else nothing."""
     if not isinstance(model, keras.Model):
         return ()  # of tf_keras, whose layers are wrapped
-    top1 = agreement.top1_agreement
-    if agreement.max_relative_error <= _CLEAR if top1 is None else top1 >= _CLEAR_TOP1:
+    same = agreement.class_agreement
+    if agreement.max_relative_error <= _CLEAR if same is None else same >= _CLEAR_CLASSES:
         return ()
     return layer_errors.layer_errors(path, model, samples)
 
@@ -175,10 +175,10 @@ def _images(
     return calibration, samples
 
 
-def _tolerance(scheme: Scheme, min_top1: float | None, max_error: float | None) -> Tolerance:
+def _tolerance(scheme: Scheme, min_agreement: float | None, max_error: float | None) -> Tolerance:
     default = scheme.tolerance
     return Tolerance(
-        min_top1_agreement=default.min_top1_agreement if min_top1 is None else min_top1,
+        min_class_agreement=default.min_class_agreement if min_agreement is None else min_agreement,
         max_relative_error=default.max_relative_error if max_error is None else max_error,
     )
 

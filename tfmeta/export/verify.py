@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from tfmeta import tasks
 from tfmeta.errors import ExportError
 from tfmeta.export import SCHEMES, litert
 from tfmeta.export.interface import Tolerance
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _CHUNK = 256
-# Where no top-1 exists (one output, or a map), a quantized file is judged by its error alone.
+# Where there are no classes (one output, or a map that is none of classes), a quantized file is judged by its error.
 _RELATIVE_ERROR_WITHOUT_CLASSES = 0.2
 # Scheme → what to try when it loses too much, the smallest file first.
 _FINER = {
@@ -38,8 +39,8 @@ class Agreement:
 
     Attributes:
         num_samples: on how many samples.
-        top1_agreement: part of them on which both name the same class; None where the output is no
-            row of classes.
+        class_agreement: part of the answers that are the same class, an answer a sample or, for maps of classes, a
+            pixel; None where the output is neither a row nor a map of classes.
         max_abs_error: the largest difference of one output.
         mean_abs_error: the mean difference of one output.
         max_relative_error: ``max_abs_error`` divided by the largest absolute output of the Keras
@@ -47,21 +48,21 @@ class Agreement:
     """
 
     num_samples: int
-    top1_agreement: float | None
+    class_agreement: float | None
     max_abs_error: float
     mean_abs_error: float
     max_relative_error: float
 
 
 class LabelledSplit(Protocol):
-    """The part of a data split that is needed to tell an accuracy."""
+    """The part of a data split that is needed to judge a file."""
 
     @property
     def size(self) -> int:
         """Returns the number of images."""
 
     def batches(self, batch_size: int) -> tf.data.Dataset:
-        """Returns (images `[B, H, W, C]`, labels `[B]`) in a fixed order."""
+        """Returns (images `[B, H, W, C]`, labels `[B]`, or `[B, H, W]` for each pixel) in a fixed order."""
 
 
 def outputs(path: str | os.PathLike[str], images: np.ndarray, *, workers: int | None = None) -> np.ndarray:
@@ -75,7 +76,7 @@ def outputs(path: str | os.PathLike[str], images: np.ndarray, *, workers: int | 
             default. The answers do not depend on it.
 
     Returns:
-        `[N, ...]` float32: for a classifier `[N, classes]`.
+        `[N, ...]` float32: for a classifier `[N, classes]`, for a segmenter `[N, H, W, classes]`.
 
     Raises:
         ExportError: LiteRT cannot load the file, or the images do not fit it.
@@ -90,12 +91,12 @@ def accuracy(
     *,
     workers: int | None = None,
 ) -> float:
-    """Returns the top-1 accuracy, 0 to 1, of the file at ``path`` itself.
+    """Returns the accuracy, 0 to 1, of the file at ``path`` itself, by the metric of the task of its labels.
 
     Args:
-        path: a .tflite classifier.
+        path: a .tflite classifier or segmenter.
         images: `[N, H, W, C]` float32, N above 0.
-        labels: `[N]` class numbers.
+        labels: `[N]` class numbers, or `[N, H, W]` for each pixel.
         workers: as for `outputs`.
 
     Raises:
@@ -104,14 +105,14 @@ def accuracy(
     """
     if len(images) != len(labels) or len(images) == 0:
         raise ExportError(f"Expected one label for each image. Received: {len(images)} images, {len(labels)} labels.")
-    return float(np.mean(_top1(outputs(path, images, workers=workers)) == np.asarray(labels)))
+    return tasks.score([(labels, outputs(path, images, workers=workers))])
 
 
 def split_accuracy(path: str | os.PathLike[str], split: LabelledSplit) -> float:
-    """Returns the top-1 accuracy, 0 to 1, of the file at ``path`` on all of ``split``.
+    """Returns the accuracy, 0 to 1, of the file at ``path`` on all of ``split``, as `accuracy`.
 
     Args:
-        path: a .tflite classifier.
+        path: a .tflite classifier or segmenter.
         split: a `tfmeta.data.Split`; a few of its images are in memory at a time.
 
     Raises:
@@ -121,24 +122,36 @@ def split_accuracy(path: str | os.PathLike[str], split: LabelledSplit) -> float:
         raise ExportError("Expected a split with images. Received: an empty one.")
     pool = litert.Pool(path, litert.num_cores())
     batches = split.batches(_CHUNK).as_numpy_iterator()
-    right = 0
-    for images, labels in bar(batches, f"Testing {Path(path).name}", total=-(-split.size // _CHUNK), unit="batch"):
-        right += int(np.sum(_top1(pool.run(images)) == labels))
-    return right / split.size
+    shown = bar(batches, f"Testing {Path(path).name}", total=-(-split.size // _CHUNK), unit="batch")
+    return tasks.score((labels, pool.run(images)) for images, labels in shown)
 
 
-def compare(path: str | os.PathLike[str], model: keras.Model, samples: np.ndarray) -> Agreement:
-    """Returns how near the file at ``path`` is to ``model`` on ``samples`` `[N, H, W, C]` float32.
+def compare(
+    path: str | os.PathLike[str], model: keras.Model, samples: np.ndarray, label_shape: Sequence[int] = ()
+) -> Agreement:
+    """Returns how near the file at ``path`` is to ``model``.
+
+    Args:
+        path: the file.
+        model: what it was made of.
+        samples: `[N, H, W, C]` float32.
+        label_shape: as for `agreement`.
 
     Raises:
         ExportError: LiteRT cannot run the file, or its output has another shape than the model's.
     """
     expected = np.concatenate([_numpy(model(part, training=False)) for part in _chunks(samples)])
-    return agreement(expected, outputs(path, samples))
+    return agreement(expected, outputs(path, samples), label_shape)
 
 
-def agreement(expected: np.ndarray, received: np.ndarray) -> Agreement:
+def agreement(expected: np.ndarray, received: np.ndarray, label_shape: Sequence[int] = ()) -> Agreement:
     """Returns how near ``received`` is to ``expected``, both `[N, classes]` (or `[N, ...]`).
+
+    Args:
+        expected: outputs of the model.
+        received: those of the file.
+        label_shape: () where a row of outputs is one of classes, (H, W) where a map `[N, H, W, classes]` is. Whether
+            the numbers of a map are scores of classes, the map does not tell.
 
     Raises:
         ExportError: the shapes differ.
@@ -149,11 +162,11 @@ def agreement(expected: np.ndarray, received: np.ndarray) -> Agreement:
             f"{list(received.shape)} of the .tflite file."
         )
     error = np.abs(expected.astype(np.float64) - received)
-    classes = expected.ndim == 2 and expected.shape[1] > 1
+    classes = expected.ndim == 2 + len(label_shape) and expected.shape[-1] > 1
     largest = float(np.max(np.abs(expected)))
     return Agreement(
         num_samples=len(expected),
-        top1_agreement=float(np.mean(_top1(expected) == _top1(received))) if classes else None,
+        class_agreement=float(np.mean(np.argmax(expected, -1) == np.argmax(received, -1))) if classes else None,
         max_abs_error=float(error.max()),
         mean_abs_error=float(error.mean()),
         max_relative_error=float(error.max()) / largest if largest > 0 else float(error.max()),
@@ -174,11 +187,12 @@ def require(agreement: Agreement, tolerance: Tolerance, scheme: str, explain: Ca
     """
     problems = []
     bound = tolerance.max_relative_error
-    if agreement.top1_agreement is None:
+    if agreement.class_agreement is None:
         bound = bound or _RELATIVE_ERROR_WITHOUT_CLASSES
-    elif agreement.top1_agreement < tolerance.min_top1_agreement:
+    elif agreement.class_agreement < tolerance.min_class_agreement:
         problems.append(
-            f"the same class on {agreement.top1_agreement:.1%} of them (at least {tolerance.min_top1_agreement:.1%})"
+            f"the same class in {agreement.class_agreement:.1%} of the answers (at least "
+            f"{tolerance.min_class_agreement:.1%})"
         )
     # Written so that an error that is not a number fails too.
     if bound is not None and not agreement.max_relative_error <= bound:
@@ -191,7 +205,7 @@ def require(agreement: Agreement, tolerance: Tolerance, scheme: str, explain: Ca
             f"error {agreement.max_abs_error:.3g}, mean {agreement.mean_abs_error:.3g}. "
             f"{where + ' ' if where else ''}Try {_finer(scheme)}more calibration images from the training split, "
             "samples that are prepared as in training, a model that is trained longer (one that guesses has no clear "
-            "classes), or allow more with min_top1_agreement."
+            "classes), or allow more with min_class_agreement."
         )
 
 
@@ -199,10 +213,6 @@ def _finer(scheme: str) -> str:
     """What is nearer to floats than ``scheme``, as the beginning of a list."""
     nearer = [f'scheme="{name}"' for name in _FINER.get(scheme, ("fp32",)) if name in SCHEMES and name != scheme]
     return f"{' or '.join(nearer)}, " if nearer else ""
-
-
-def _top1(values: np.ndarray) -> np.ndarray:
-    return np.asarray(np.argmax(values, axis=-1))
 
 
 def _numpy(tensor: Any) -> np.ndarray:

@@ -19,7 +19,6 @@ import numpy as np
 import tflite_bench
 from tflite_bench.measure.jobs import run_jobs
 from tflite_bench.messages import tell
-from tfmeta import files
 from tfmeta.errors import UserError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.structure import Structure
@@ -27,7 +26,7 @@ from tfmeta.latency.ahead import Ahead
 from tfmeta.latency.conversion import converter_versions
 from tfmeta.latency.features import Work
 from tfmeta.latency.measure import measure_pair, opened
-from tfmeta.latency.model_files import ModelFiles
+from tfmeta.latency.model_files import ModelFiles, sha256_of_reference
 from tfmeta.latency.options import LatencyOptions
 from tfmeta.latency.twin import Twins
 from tfmeta.store import Store
@@ -106,7 +105,7 @@ class Latency:
         full = Structure(tuple(group.size for group in graph.searchable))
         self._full, self._reference_key = full, self._key(full)
         if self._given is not None:
-            self._reference_key = _hash_of_file(self._given)
+            self._reference_key = sha256_of_reference(self._given)
         self.verdicts: collections.Counter[str] = collections.Counter()
         self._added: set[str] = set()  # keys of what this object measured
         self._warned = False
@@ -313,10 +312,3 @@ class Latency:
 
 def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _hash_of_file(path: Path) -> str:
-    try:
-        return files.sha256(path)
-    except OSError as error:
-        raise UserError(f"Cannot read the reference model {path}: {error.strerror}. Give a .tflite file.") from error

@@ -104,3 +104,17 @@ def classifier(x: Any, classes: int) -> Any:
     x = keras.layers.AveragePooling2D(tuple(x.shape[1:3]), name="pool")(x)
     x = keras.layers.Flatten(name="flatten")(x)
     return keras.layers.Dense(classes, name="logits")(x)
+
+
+def require_halving(input_shape: Sequence[int], times: int, network: str) -> None:
+    """Raises unless maps of these images can be halved so often without a rest, so that they fit when they grow again.
+
+    Raises:
+        UserError: they cannot.
+    """
+    height, width = input_shape[:2]
+    if times < 1 or height % 2**times or width % 2**times:
+        raise UserError(
+            f"{network} that halves its maps {times} times takes images whose sides are multiples of "
+            f"{2 ** max(times, 1)}, received {height}x{width}. Set --image_size, or halve less often (once at least)."
+        )

@@ -1,4 +1,4 @@
-"""Accuracy of structures under the generated weights of a PruningNet."""
+"""Accuracy of structures, as their task has it, under the generated weights of a PruningNet."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ _KEEP_BYTES = 2 * 1024**3
 
 
 class Accuracy:
-    """Share of right top answers on the search split, after batch-norm statistics were taken on training images.
+    """How good structures are on the search split, after batch-norm statistics were taken on training images.
+
+    The share of right top answers, or the metric of another task: its name is in `unit`.
 
     Args:
         net: the trained PruningNet.
         splits: the search split judges, the training split calibrates; the test split is not touched.
-        calibration_images: number of training images, balanced by class, for the statistics.
+        calibration_images: number of training images for the statistics, balanced by class where an image has one.
         batch_size: images a batch.
         seed: which training images calibrate.
     """
 
     name = "accuracy"
-    unit = "top-1"
     minimize = False
     closed_form = False
 
@@ -37,6 +38,7 @@ class Accuracy:
         from tfmeta.supernet.evaluation import Evaluator
         from tfmeta.training import batches_of
 
+        self.unit = splits.task.unit
         self._evaluator = Evaluator(net)
         images, _ = splits.train.sample(calibration_images, seed)
         self._calibration = batches_of(images, batch_size)

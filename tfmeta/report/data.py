@@ -26,8 +26,8 @@ class Row:
         name: "searched", "random", "uniform", "full".
         macs: multiply-adds of one inference.
         params: number of weights.
-        search_accuracy: top-1 on the search split with generated weights, before retraining.
-        test_accuracy: top-1 on the test split after retraining.
+        search_accuracy: on the search split with generated weights, before retraining.
+        test_accuracy: on the test split after retraining.
         size_bytes: of the shipped file that `ReportData.file_label` names.
         latency: of that file.
         widths: its structure, a width for each of `ReportData.groups`.
@@ -60,8 +60,8 @@ class FileRow:
         model: which network it is: the name of a `Row`.
         scheme: how it is quantized.
         size_bytes: of the file.
-        test_accuracy: top-1 of the file itself on the test split, 0 to 1.
-        agreement: part of the samples on which it names the class that its Keras model names.
+        test_accuracy: of the file itself on the test split, 0 to 1.
+        agreement: part of the answers that are the class which its Keras model names.
         latency: of the file.
         minimum_runtime: the oldest TFLite runtime that can run it.
         path: where it lies, as a relative path from the report's folder; empty where it cannot be reached from there.
@@ -171,7 +171,8 @@ class ReportData:
         latency_label: where the latency was measured, "host CPU, 1 thread".
         search_images: size of the search split, or None when unknown.
         test_images: size of the test split, or None when unknown.
-        metric: what every accuracy here is called, within a sentence.
+        metric: what the networks are judged by, within a sentence; the fields named accuracy hold it.
+        binomial: whether it is a mean over independent images, so that the margin of chance is known.
     """
 
     network: str
@@ -198,6 +199,7 @@ class ReportData:
     search_images: int | None = None
     test_images: int | None = None
     metric: str = "accuracy"
+    binomial: bool = True
 
     @property
     def title(self) -> str:

@@ -27,7 +27,8 @@ def findings(data: ReportData) -> tuple[Finding, ...]:
     """Returns what the table says about the searched network, control by control.
 
     Accuracies after retraining are compared where both networks have one, on the search split with
-    generated weights otherwise. A lead counts only where it is larger than chance makes it.
+    generated weights otherwise. A lead counts only where it is larger than chance makes it; where
+    that is not known, it is told and counts neither way.
     """
     winner = data.row(data.winner)
     if winner is None:
@@ -58,6 +59,10 @@ def _against(winner: Row, control: Row, data: ReportData) -> Finding:
         names = f"{winner.name} ({wording.percent(ours)})"
         other = f"{control.name} ({wording.percent(theirs)}{_cost_note(winner, control)})"
         points = 100 * (ours - theirs)
+        if not data.binomial:
+            told = f"{abs(points):.1f} points {'above' if points > 0 else 'below'}" if points else "equal to"
+            sentence = f"{names} is {told} {other} {where}; how far chance moves a {data.metric} is not known."
+            return Finding(_capital(sentence), None)
         chance = _chance(ours, theirs, images)
         within = images is not None and abs(points) < chance
         note = f", within chance (±{chance:.1f} points on {images:,} images)" if within else ""

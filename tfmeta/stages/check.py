@@ -26,7 +26,7 @@ class CheckOptions:
         full_delegation: whether it fails when a delegate leaves operators out.
         reference: a float .tflite file that it must agree with; None compares with nothing.
         samples: an .npy file of images `[N, H, W, C]` float32 to compare on; None draws random ones.
-        min_top1_agreement: share of them that both files must give the same class, 0 to 1.
+        min_class_agreement: share of them that both files must give the same class, 0 to 1.
 
     Raises:
         UserError: an agreement out of its range.
@@ -38,11 +38,11 @@ class CheckOptions:
     full_delegation: bool = False
     reference: str | None = None
     samples: str | None = None
-    min_top1_agreement: float = 0.9
+    min_class_agreement: float = 0.9
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.min_top1_agreement <= 1.0:
-            raise UserError(f"Expected a top-1 agreement between 0 and 1. Received: {self.min_top1_agreement}.")
+        if not 0.0 <= self.min_class_agreement <= 1.0:
+            raise UserError(f"Expected an agreement of classes between 0 and 1. Received: {self.min_class_agreement}.")
 
 
 def check(path: str | os.PathLike[str], options: CheckOptions) -> ShipReport:
@@ -62,7 +62,8 @@ def check(path: str | os.PathLike[str], options: CheckOptions) -> ShipReport:
     elif options.place.device != NO_DEVICE:
         more += _timed(path, options)
     if options.reference is not None:
-        more.append(ship_run.agreement(path, options.reference, samples, min_top1_agreement=options.min_top1_agreement))
+        least = options.min_class_agreement
+        more.append(ship_run.agreement(path, options.reference, samples, min_class_agreement=least))
     return replace(report, findings=(*report.findings, *more))
 
 

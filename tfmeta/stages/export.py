@@ -37,9 +37,11 @@ class ExportOptions:
     Attributes:
         schemes: names in `tfmeta.export.ALL_SCHEMES`.
         init: which retrained networks.
-        calibration_images: training images, balanced by class, that quantization ranges are taken from.
+        calibration_images: training images, balanced by class where an image has one, that quantization ranges are
+            taken from.
         verify_images: images of the search split that file and model are compared on.
-        min_top1_agreement: share of them that both must give the same class, 0 to 1; the scheme's own by default.
+        min_class_agreement: share of them, or of their pixels, that both must give the same class, 0 to 1; the
+            scheme's own by default.
         place: where the files are timed.
         latency: how.
         tune: how schemes that train do it.
@@ -50,7 +52,7 @@ class ExportOptions:
     init: str = "scratch"
     calibration_images: int = 300
     verify_images: int = 300
-    min_top1_agreement: float | None = None
+    min_class_agreement: float | None = None
     place: Place = HOST
     latency: LatencyOptions = FINAL
     tune: TuneOptions = field(default_factory=TuneOptions)
@@ -164,7 +166,7 @@ def write_files(
                 scheme,
                 calibration,
                 samples,
-                min_top1_agreement=options.min_top1_agreement,
+                min_class_agreement=options.min_class_agreement,
                 min_calibration_images=min(MIN_IMAGES, len(calibration)),
                 preprocessing=preprocessing,
             )

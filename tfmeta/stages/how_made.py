@@ -95,11 +95,11 @@ def device_told(measured: Mapping[str, Any]) -> str:
 
 
 def _evaluations(project: Project, asked: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    images, seed = project.splits.search.size, project.options.seed
+    images, task = project.splits.search.size, project.splits.task
     yield (
-        "Accuracy with generated weights",
-        f"top-1 on the search split ({images:,} images carved from the training images, never trained on), batch-norm "
-        f"statistics recalibrated for each structure; seed of the PruningNet: {seed}",
+        f"{task.title} with generated weights",
+        f"{task.definition}, on the search split ({images:,} images carved from the training images, never trained "
+        f"on), batch-norm statistics recalibrated for each structure; seed of the PruningNet: {project.options.seed}",
     )
     seeded = f"; searcher {asked['searcher']}, seed {asked['seed']}" if asked else ""
     yield "Evaluations", f"{found['evaluations']} structures by the search, as many by the random control{seeded}"
@@ -122,14 +122,14 @@ def _searched_latency(asked: Mapping[str, Any], run: Mapping[str, Any]) -> Itera
 def _retraining(project: Project, retrained: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
     if not retrained:
         return
-    splits, train = project.splits, retrained["train"]
+    splits, train, task = project.splits, retrained["train"], project.splits.task
     taught = ", taught by the full network" if retrained["distill"] else ""
+    margins = " The margins of chance are those of the test images." if task.binomial else ""
     yield (
-        "Accuracy after retraining",
-        f"top-1 on the test split ({splits.test.size:,} images, read by export and report only); every network "
-        f"trained alike: {train['epochs']} epochs on {splits.train.size:,} images, init {retrained['init']}, "
-        f"seed {train['seed']}{taught}. The margins of chance are those of the test images; another seed of "
-        "training moves every accuracy as well",
+        f"{task.title} after retraining",
+        f"{task.definition}, on the test split ({splits.test.size:,} images, read by export and report only); every "
+        f"network trained alike: {train['epochs']} epochs on {splits.train.size:,} images, init {retrained['init']}, "
+        f"seed {train['seed']}{taught}.{margins} Another seed of training moves every {task.metric} as well",
     )
 
 

@@ -27,7 +27,7 @@ from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS
 from tfmeta.workdir import MAIN
 
-_TOLERANCE = Tolerance(min_top1_agreement=0.9)  # that of int8
+_TOLERANCE = Tolerance(min_class_agreement=0.9)  # that of int8
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class MixedOptions:
         init: of that network.
         kept: what the kept layers are in: "float" or "int16".
         max_kept: the largest number of kept layers that is tried.
-        max_loss: accuracy, 0 to 1, that a file may lose against float on the search split.
+        max_loss: accuracy (or what the task has), 0 to 1, that a file may lose against float on the search split.
         calibration_images: training images that ranges are taken from.
         judge_images: images of the search split that layers and files are judged on.
         place: where files are timed.
@@ -102,7 +102,7 @@ def mixed(project: Project, options: MixedOptions) -> dict[str, Any]:
             for kept, file, latency in zip((None, *range(len(tried))), [reference, *tried], latencies, strict=True)
         ]
         chosen = choose(rows, options.max_loss)
-        _write(tried[chosen], target, model, images)
+        _write(tried[chosen], target, model, images, project.splits.label_shape)
     found = {
         "options": options.to_json(),
         "sensitivity": [
@@ -158,8 +158,8 @@ def _row(
     }
 
 
-def _write(path: Path, target: Path, model: Any, images: np.ndarray) -> None:
+def _write(path: Path, target: Path, model: Any, images: np.ndarray, label_shape: Sequence[int]) -> None:
     """Gives the file its name, if it computes what the model computes."""
-    verify.require(verify.compare(path, model, images), _TOLERANCE, "mixed")
+    verify.require(verify.compare(path, model, images, label_shape), _TOLERANCE, "mixed")
     with files.replacing(target) as temporary:
         shutil.copyfile(path, temporary)

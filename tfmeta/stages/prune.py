@@ -139,12 +139,12 @@ def _latency(options: PruneOptions) -> LatencyOptions:
 
 def _check_fit(graph: ChannelGraph, splits: Splits) -> None:
     ends = [graph.nodes[value.node].shapes[value.output] for value in (*graph.inputs, *graph.outputs)]
-    classes = len(splits.class_names)
-    if ends != [tuple(splits.image_shape), (classes,)]:
+    if ends != [tuple(splits.image_shape), splits.output_shape]:
         raise UserError(
             f"The model maps {' and '.join(map(str, ends[: len(graph.inputs)]))} to "
             f"{' and '.join(map(str, ends[len(graph.inputs) :]))}, but the data set has images "
-            f"{tuple(splits.image_shape)} and {classes} classes. Set --image_size, or take a model for this data."
+            f"{tuple(splits.image_shape)} and {splits.num_classes} classes"
+            f"{' for each pixel' if splits.label_shape else ''}. Set --image_size, or take a model for this data."
         )
 
 

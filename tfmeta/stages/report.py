@@ -39,7 +39,6 @@ from tfmeta.workdir import MAIN
 
 _PREDICTED = predicted_name("latency", "ms")
 _LABELS = {
-    "accuracy": "accuracy, search split",
     "macs": "MACs",
     "params": "parameters",
     "size": "bytes of weights",
@@ -91,7 +90,7 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
         front=tuple(_file_row(file, _link(project, options, PARETO)) for file in front["files"]),
         mixed=tuple(row for made in mixed for row in _mixed_rows(made)),
         trials=trials,
-        axes=_axes(run, trials),
+        axes=_axes(run, trials, project.splits.task.metric),
         groups=_groups(project, chosen["searched"]),
         predictions=predictions(project, options.name, table),
         operators=() if table is None else operators(table, chosen["searched"]),
@@ -107,6 +106,8 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
         latency_label=latency_label(files),
         search_images=project.splits.search.size,
         test_images=project.splits.test.size,
+        metric=project.splits.task.metric,
+        binomial=project.splits.task.binomial,
     )
 
 
@@ -140,7 +141,7 @@ def _test_accuracy(project: Project, name: str, path: Path) -> float:
 
 
 def _file_row(file: Mapping[str, Any], folder: str) -> FileRow:
-    accuracy, agreement = file["test_accuracy"], file["agreement"]["top1_agreement"]
+    accuracy, agreement = file["test_accuracy"], file["agreement"]["class_agreement"]
     return FileRow(
         model=file["model"],
         scheme=file["scheme"],
@@ -206,12 +207,13 @@ def _mixed_rows(made: Mapping[str, Any]) -> list[MixedRow]:
     ]
 
 
-def _axes(run: Mapping[str, Any], trials: Sequence[TrialPoint]) -> tuple[Axis, ...]:
+def _axes(run: Mapping[str, Any], trials: Sequence[TrialPoint], metric: str) -> tuple[Axis, ...]:
     """The objectives of the search, as its run in the store has them, and the prediction that settled some of them."""
     found = {one["name"]: (one["unit"], one["minimize"]) for one in run.get("objectives", ())}
     if any(_PREDICTED in trial.values for trial in trials):
         found.setdefault(_PREDICTED, ("ms", True))
-    return tuple(Axis(name, _LABELS.get(name, name), *kind) for name, kind in found.items())
+    labels = {**_LABELS, "accuracy": f"{metric}, search split"}
+    return tuple(Axis(name, labels.get(name, name), *kind) for name, kind in found.items())
 
 
 def _trials(store: Store, name: str) -> tuple[TrialPoint, ...]:

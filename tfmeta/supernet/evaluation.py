@@ -1,4 +1,4 @@
-"""Judges one structure of a PruningNet: takes its batch-norm statistics, then counts right answers.
+"""Judges one structure of a PruningNet: takes its batch-norm statistics, then scores its answers.
 
 The weights are generated once a structure. After the statistics are known, each normalisation is folded into the
 convolution before it, so the images that count run through a network without batch normalisation.
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tfmeta import tasks
 from tfmeta.graph.channel_graph import Node
 from tfmeta.graph.keras_layer import weights as weights_of
 from tfmeta.graph.reader import layers_of
@@ -47,7 +48,7 @@ class Evaluator:
         self._outputs = _compiled(self._outputs_of, images, {**weights, **folded, **offsets})
 
     def accuracy(self, structure: Structure, calibration: Iterable[Any], batches: Iterable[tuple[Any, Any]]) -> float:
-        """Returns the share of images whose top answer is right, 0 to 1.
+        """Returns how good a structure is, 0 to 1, by the metric of the task that the labels are of.
 
         Args:
             structure: the structure to judge.
@@ -55,12 +56,7 @@ class Evaluator:
             batches: batches of (images, labels) to judge on.
         """
         network = self.network(structure, calibration)
-        right = total = 0
-        for images, labels in batches:
-            answers = np.argmax(network(images).numpy(), -1)
-            right += int((answers == np.asarray(labels)).sum())
-            total += len(answers)
-        return right / total
+        return tasks.score((labels, network(images)) for images, labels in batches)
 
     def network(self, structure: Structure, calibration: Iterable[Any]) -> Callable[[Any], Any]:
         """Returns a structure with exact statistics as a function: images `[B, H, W, C]` to outputs."""

@@ -40,7 +40,7 @@ def scheme(name: str, description: str, steps: tuple[str, ...]) -> Scheme:
         name=name,
         description=description,
         needs_calibration=QAT not in steps,  # that finds the ranges in training
-        tolerance=Tolerance(min_top1_agreement=0.9),
+        tolerance=Tolerance(min_class_agreement=0.9),
         convert=_convert_quantized if QAT in steps else _convert,
         train=train,
     )

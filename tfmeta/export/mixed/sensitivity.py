@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfmeta import tasks
 from tfmeta.export import verify
 from tfmeta.export.mixed.bits import INT8, Bits, BitWidths
 from tfmeta.export.mixed.quantizer import Layer, MixedQuantizer
@@ -23,7 +24,7 @@ class Sensitivity:
     Attributes:
         layer: the layer.
         loss: by how much the mean cross-entropy rises; below 0 where int8 happens to help.
-        accuracy: of the network with this layer in int8, 0 to 1.
+        accuracy: of the network with this layer in int8, 0 to 1, by the metric of its task.
     """
 
     layer: Layer
@@ -39,7 +40,7 @@ def sensitivities(
     Args:
         quantizer: of the network.
         images: `[N, H, W, C]` float32 that the network was not trained on; not those of the final test.
-        labels: `[N]` their classes.
+        labels: `[N]` their classes, or `[N, H, W]` those of their pixels.
         bits: what each layer is tried in.
     """
     float_loss, _ = judged(quantizer.float_data, images, labels)
@@ -51,15 +52,22 @@ def sensitivities(
 
 
 def judged(data: bytes, images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Returns mean cross-entropy and accuracy of a .tflite classifier."""
+    """Returns mean cross-entropy and accuracy of a .tflite classifier or segmenter."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(data)
-        answers = verify.outputs(path, images).astype(np.float64)
-    chosen = answers[np.arange(len(labels)), labels]
-    if np.all(answers >= 0) and np.allclose(answers.sum(1), 1, atol=0.05):  # probabilities, perhaps in steps of 1/256
-        losses = -np.log(np.maximum(chosen, _LEAST))
-    else:
-        highest = answers.max(1)
-        losses = highest + np.log(np.exp(answers - highest[:, np.newaxis]).sum(1)) - chosen
-    return float(losses.mean()), float(np.mean(answers.argmax(1) == labels))
+        answers = verify.outputs(path, images)
+    # Perhaps in steps of 1/256.
+    probabilities = bool(np.all(answers >= 0) and np.allclose(answers.sum(-1), 1, atol=0.05))
+    losses = [_cross_entropy(*pair, probabilities) for pair in zip(answers, labels, strict=True)]
+    return float(np.mean(losses)), tasks.score([(labels, answers)])
+
+
+def _cross_entropy(answer: np.ndarray, label: np.ndarray, probabilities: bool) -> float:
+    """That of one image, or the mean of its pixels."""
+    answer = answer.astype(np.float64)
+    chosen = np.take_along_axis(answer, np.asarray(label)[..., np.newaxis], -1)[..., 0]
+    if probabilities:
+        return float(np.mean(-np.log(np.maximum(chosen, _LEAST))))
+    highest = answer.max(-1)
+    return float(np.mean(highest + np.log(np.exp(answer - highest[..., np.newaxis]).sum(-1)) - chosen))

@@ -34,6 +34,6 @@ SCHEME = Scheme(
     name="dynamic_int8",
     description="8-bit weights, float activations, input and output",
     needs_calibration=False,
-    tolerance=Tolerance(min_top1_agreement=0.9),
+    tolerance=Tolerance(min_class_agreement=0.9),
     convert=_convert,
 )

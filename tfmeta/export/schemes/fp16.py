@@ -30,6 +30,6 @@ SCHEME = Scheme(
     description="16-bit float weights, 32-bit float activations, input and output",
     needs_calibration=False,
     # Each weight keeps 11 bits, 1 part in 2000; the roundings of deep networks add up.
-    tolerance=Tolerance(min_top1_agreement=0.98, max_relative_error=2e-2),
+    tolerance=Tolerance(min_class_agreement=0.98, max_relative_error=2e-2),
     convert=_convert,
 )

@@ -27,6 +27,6 @@ SCHEME = Scheme(
     name="int16x8",
     description="16-bit activations, 8-bit weights, float input and output",
     needs_calibration=True,
-    tolerance=Tolerance(min_top1_agreement=0.95),
+    tolerance=Tolerance(min_class_agreement=0.95),
     convert=_convert,
 )

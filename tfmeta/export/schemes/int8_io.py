@@ -26,6 +26,6 @@ SCHEME = Scheme(
     name="int8_io",
     description="8-bit weights and activations, 8-bit input and output",
     needs_calibration=True,
-    tolerance=Tolerance(min_top1_agreement=0.9),
+    tolerance=Tolerance(min_class_agreement=0.9),
     convert=_convert,
 )
