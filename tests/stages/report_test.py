@@ -114,4 +114,4 @@ def test_files_of_mixed_precision():
     made = {"options": {"row": "full", "kept": "int16"}, "files": files, "chosen": 0}
     rows = _mixed_rows(json.loads(json.dumps(made)))
     assert [(row.kept, row.chosen) for row in rows] == [(None, False), (0, True), (1, False)]
-    assert {row.network for row in rows} == {"full, int16"}
+    assert {(row.network, row.kind) for row in rows} == {("full", "int16")}

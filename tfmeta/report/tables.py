@@ -80,8 +80,7 @@ def front_files(data: ReportData) -> Table:
 def mixed_files(data: ReportData) -> Table:
     """Returns the table of files of mixed precision; marked is the one that was written."""
     headings = (
-        "Layers not in int8",
-        "How many",
+        "Network, layers not in int8",
         "Size",
         f"{data.title}, search split",
         f"{data.title}, test split",
@@ -166,8 +165,7 @@ def _file_cells(row: FileRow) -> tuple[Cell, ...]:
 
 def _mixed_cells(row: MixedRow) -> tuple[Cell, ...]:
     return (
-        Cell(row.network),
-        Cell("all" if row.kept is None else str(row.kept)),
+        Cell(f"{row.network}, " + ("all in float" if row.kept is None else f"{row.kept} in {row.kind}")),
         Cell(wording.size(row.size_bytes)),
         Cell(wording.percent(row.search_accuracy)),
         Cell(wording.percent(row.test_accuracy)),
