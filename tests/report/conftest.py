@@ -47,8 +47,8 @@ def data() -> ReportData:
             ),
         ),
         mixed=(
-            MixedRow("searched, float", None, 180_000, 0.81, 0.951, 1.0, 1.0, "OK", False),
-            MixedRow("searched, float", 2, 60_000, 0.805, 0.949, 0.5, 0.5, "OK", True),
+            MixedRow("searched", "int16", None, 180_000, 0.81, 0.951, 1.0, 1.0, "OK", False),
+            MixedRow("searched", "int16", 2, 60_000, 0.805, 0.949, 0.5, 0.5, "OK", True),
         ),
         trials=(
             making.trial(500_000, 0.6, "genetic", widths=(8, 16), latency=0.25),

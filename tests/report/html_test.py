@@ -174,7 +174,7 @@ def test_names_are_escaped(data):
         budget=EVIL,
         rows=(making.row(EVIL, 10, 10, 0.5, 0.5, widths=(8,)),),
         files=(FileRow(EVIL, EVIL, 1, path=f"export/{EVIL}", sha256=EVIL, operators=(OpTime(EVIL, 1, 1.0, 1.0),)),),
-        mixed=(MixedRow(EVIL, 1, 1, 0.5, 0.5, 1.0, 1.0, EVIL, True),),
+        mixed=(MixedRow(EVIL, EVIL, 1, 1, 0.5, 0.5, 1.0, 1.0, EVIL, True),),
         trials=(making.trial(10, 0.5, EVIL, widths=(8,)), making.trial(20, 0.6, EVIL, widths=(4,))),
         axes=tuple(dataclasses.replace(axis, label=EVIL) for axis in making.AXES),
         groups=(GroupWidth(EVIL, 8, 4),),

@@ -180,12 +180,16 @@ def test_nothing_is_asked_for_and_nothing_overflows(show, data, size):
         making.trial(1e6 + 1e3 * n, n % 97 / 97, "genetic", n % 3 > 0, n // 50, (8,) * 40) for n in range(3000)
     )
     rows = (making.row("searched", 2e6, 1000, 0.9, widths=(8,) * 40),)
-    page = show(report=dataclasses.replace(data, groups=groups, trials=many, rows=rows), size=size)
+    front = tuple(dataclasses.replace(data.files[1], model=f"front{n}", test_accuracy=n / 9) for n in range(3))
+    page = show(report=dataclasses.replace(data, groups=groups, trials=many, rows=rows, front=front), size=size)
     assert [address.rpartition("/")[2] for address in page.requests] == ["report.html"]
     assert page.complaints == []
     assert page.run("document.documentElement.scrollWidth") == size[0]
     texts = "[...document.querySelectorAll('main *')].filter(e => e.innerText)"
     assert page.run(f"Math.min(...{texts}.map(e => parseFloat(getComputedStyle(e).fontSize)))") >= 12
+    plots = "[...document.querySelectorAll('svg.plot')].filter(svg => svg.clientWidth)"
+    shrunk = page.run(f"{plots}.map(svg => svg.clientWidth / svg.viewBox.baseVal.width)")
+    assert len(shrunk) >= 5 and min(shrunk) > 0.95, "letters of a plot that is shrunk are too small"
     assert struct.unpack(">II", page.picture()[16:24]) == size
 
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tfmeta import tasks
 from tfmeta.latency import DeviceOptions
 from tfmeta.latency.options import Place
 from tfmeta.stages.export import ExportOptions
@@ -84,6 +85,7 @@ def test_the_report_names_device_and_options():
 
 class Splits:
     search = test = train = type("Split", (), {"size": 100})
+    task = tasks.of(())
 
 
 def how(config=None, manifest=None, front=None, mixed=(), run=None):

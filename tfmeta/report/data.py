@@ -201,6 +201,11 @@ class ReportData:
     metric: str = "accuracy"
     binomial: bool = True
 
+    @property
+    def title(self) -> str:
+        """The metric at the beginning of a column."""
+        return self.metric[:1].upper() + self.metric[1:]
+
     def __post_init__(self) -> None:
         names = [row.name for row in self.rows]
         if len(set(names)) != len(names):

@@ -39,7 +39,7 @@ def findings(data: ReportData) -> tuple[Finding, ...]:
         found.append(Finding("There is no control to compare the searched network with.", None))
     full = data.row(data.full)
     if full is not None:
-        found.append(_against_full(winner, full, data.metric))
+        found.append(_against_full(winner, full, data))
     return tuple(found)
 
 
@@ -62,7 +62,7 @@ def _against(winner: Row, control: Row, data: ReportData) -> Finding:
         if not data.binomial:
             told = f"{abs(points):.1f} points {'above' if points > 0 else 'below'}" if points else "equal to"
             sentence = f"{names} is {told} {other} {where}; how far chance moves a {data.metric} is not known."
-            return Finding(wording.capital(sentence), None)
+            return Finding(_capital(sentence), None)
         chance = _chance(ours, theirs, images)
         within = images is not None and abs(points) < chance
         note = f", within chance (±{chance:.1f} points on {images:,} images)" if within else ""
@@ -70,24 +70,24 @@ def _against(winner: Row, control: Row, data: ReportData) -> Finding:
         if points <= 0:
             lead = "equal" if points == 0 else f"{size} below it"
             sentence = f"{names} does not beat {other} {where}: {lead}{note}."
-            return Finding(wording.capital(sentence), False)
+            return Finding(_capital(sentence), False)
         verb = "is not clearly better than" if within else "beats"
-        return Finding(wording.capital(f"{names} {verb} {other} {where}: by {size}{note}."), not within)
+        return Finding(_capital(f"{names} {verb} {other} {where}: by {size}{note}."), not within)
     return Finding(
         f"{winner.name.capitalize()} and {control.name} have no {data.metric} in common to compare.",
         None,
     )
 
 
-def _against_full(winner: Row, full: Row, metric: str) -> Finding:
+def _against_full(winner: Row, full: Row, data: ReportData) -> Finding:
     share = winner.macs / full.macs if full.macs else math.nan
     sentence = f"{winner.name} needs {100 * share:.0f} % of the full network's MACs"
     ours, theirs = winner.test_accuracy, full.test_accuracy
     if not isinstance(ours, Missing) and not isinstance(theirs, Missing):
         points = 100 * (ours - theirs)
         change = f"{abs(points):.1f} points {'more' if points > 0 else 'less'}"
-        sentence += f" for {'the same' if points == 0 else change} test {metric}"
-    return Finding(wording.capital(sentence + "."), None)
+        sentence += f" for {'the same' if points == 0 else change} test {data.metric}"
+    return Finding(_capital(sentence + "."), None)
 
 
 def _cost_note(winner: Row, control: Row) -> str:
@@ -103,3 +103,7 @@ def _chance(first: float, second: float, images: int | None) -> float:
         return 0.0
     variance = (first * (1 - first) + second * (1 - second)) / images
     return 100 * _STANDARD_ERRORS * math.sqrt(variance)
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

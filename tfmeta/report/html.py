@@ -23,9 +23,9 @@ from tfmeta.report.progress_chart import progress_chart
 
 # Drawn twice, and the page shows the one that fits: letters of a scaled plot are too small on a
 # phone.
-_SIZES = {"wide": (720, 440), "narrow": (370, 380)}
-_LOW = {"wide": (1040, 320), "narrow": (370, 320)}
-_HALF = (500, 340)
+_SIZES = {"wide": (720, 440), "narrow": (340, 360)}
+_LOW = {"wide": (1040, 320), "narrow": (340, 300)}
+_HALF = {"wide": (500, 340), "narrow": (340, 300)}
 # More points than this are drawn smaller.
 _MANY = 2000
 
@@ -52,7 +52,6 @@ def to_html(data: ReportData) -> str:
         timed_files=[(tables.file_name(row), row) for row in data.files if not isinstance(row.operators, Missing)],
         front_known=any(trial.feasible for trial in data.trials),
         outside_known=any(not trial.feasible for trial in data.trials),
-        capital=wording.capital,
         shown=wording.objective,
         percent=wording.percent,
         milliseconds=wording.milliseconds,
@@ -86,14 +85,13 @@ def _tables(data: ReportData) -> dict[str, list[tables.Table]]:
 
 def _charts(data: ReportData) -> dict[str, Any]:
     """Kind of plot -> (size for which it is shown, plot), as far as there is something to plot."""
-    pareto = [(name, pareto_chart(data, *size)) for name, size in _SIZES.items()]
-    progress = [(name, progress_chart(data, *size)) for name, size in _LOW.items()]
-    return {
-        "pareto": [(name, chart) for name, chart in pareto if chart is not None],
-        "progress": [(name, chart) for name, chart in progress if chart is not None],
-        "files": files_charts(data, *_HALF),
-        "latency": latency_chart(data, *_HALF),
+    found = {
+        "pareto": [(name, pareto_chart(data, *size)) for name, size in _SIZES.items()],
+        "progress": [(name, progress_chart(data, *size)) for name, size in _LOW.items()],
+        "files": [(name, chart) for name, size in _HALF.items() for chart in files_charts(data, *size)],
+        "latency": [(name, latency_chart(data, *size)) for name, size in _HALF.items()],
     }
+    return {kind: [(name, chart) for name, chart in charts if chart is not None] for kind, charts in found.items()}
 
 
 def _resource(name: str) -> str:

@@ -59,7 +59,8 @@ class MixedRow:
     """One file of mixed precision that was tried.
 
     Attributes:
-        network: the name of a `Row`, and what the layers that are not int8 are in: "searched, float".
+        network: the name of a `Row`.
+        kind: what the layers that are not int8 are in: "float".
         kept: number of those layers, the most sensitive ones; None is the float file that all are compared with.
         size_bytes: of the file.
         search_accuracy: top-1 on images of the search split, 0 to 1, which the choice is made on.
@@ -71,6 +72,7 @@ class MixedRow:
     """
 
     network: str
+    kind: str
     kept: int | None
     size_bytes: int
     search_accuracy: float

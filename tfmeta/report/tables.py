@@ -51,8 +51,8 @@ def networks(data: ReportData) -> Table:
     """Returns the table of networks: accuracies, costs, size and latency."""
     headings = (
         "Network",
-        f"{wording.capital(data.metric)}, test split",
-        f"{wording.capital(data.metric)}, search split (generated weights)",
+        f"{data.title}, test split",
+        f"{data.title}, search split (generated weights)",
         "MACs",
         "Params",
         f"Size ({data.file_label})",
@@ -80,11 +80,10 @@ def front_files(data: ReportData) -> Table:
 def mixed_files(data: ReportData) -> Table:
     """Returns the table of files of mixed precision; marked is the one that was written."""
     headings = (
-        "Layers not in int8",
-        "How many",
+        "Network, layers not in int8",
         "Size",
-        f"{wording.capital(data.metric)}, search split",
-        f"{wording.capital(data.metric)}, test split",
+        f"{data.title}, search split",
+        f"{data.title}, test split",
         "Latency p50",
         "Times the float file's",
         "Verdict",
@@ -118,7 +117,7 @@ def _file_headings(data: ReportData) -> tuple[str, ...]:
         "File",
         "Scheme",
         "Size",
-        f"{wording.capital(data.metric)} of the file, test split",
+        f"{data.title} of the file, test split",
         "Same class as Keras",
         "Latency p50",
         "Latency p90",
@@ -166,8 +165,7 @@ def _file_cells(row: FileRow) -> tuple[Cell, ...]:
 
 def _mixed_cells(row: MixedRow) -> tuple[Cell, ...]:
     return (
-        Cell(row.network),
-        Cell("all" if row.kept is None else str(row.kept)),
+        Cell(f"{row.network}, " + ("all in float" if row.kept is None else f"{row.kept} in {row.kind}")),
         Cell(wording.size(row.size_bytes)),
         Cell(wording.percent(row.search_accuracy)),
         Cell(wording.percent(row.test_accuracy)),

@@ -7,11 +7,6 @@ from collections.abc import Callable
 from tfmeta.report.data import Axis, Latency, Missing
 
 
-def capital(sentence: str) -> str:
-    """Returns "mean IoU" as "Mean IoU"."""
-    return sentence[:1].upper() + sentence[1:]
-
-
 def percent(value: float | Missing) -> str:
     """Returns 0.9123 as "91.2 %"."""
     return value.reason if isinstance(value, Missing) else f"{100 * value:.1f} %"

@@ -193,7 +193,8 @@ def _mixed_rows(made: Mapping[str, Any]) -> list[MixedRow]:
     asked = made["options"]
     return [
         MixedRow(
-            network=f"{asked['row']}, {asked['kept']}",
+            network=asked["row"],
+            kind=asked["kept"],
             kept=file["kept"],
             size_bytes=file["size_bytes"],
             search_accuracy=file["search_accuracy"],
