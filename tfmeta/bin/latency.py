@@ -31,7 +31,6 @@ _MEASUREMENTS = flags.DEFINE_integer(
 _HELD_OUT = flags.DEFINE_integer(
     "held_out", BuildOptions.held_out, "Structures that it is judged by and never sees.", flag_values=FLAGS
 )
-_SEED = flags.DEFINE_integer("seed", BuildOptions.seed, "Seed that structures are drawn by.", flag_values=FLAGS)
 _DEVICE = option_flags.device(FLAGS)
 _SCHEME = option_flags.latency_scheme(FLAGS)
 
@@ -47,8 +46,9 @@ def main(argv: Sequence[str]) -> None:
             if _BUILD.value:
                 place, latency = _DEVICE(LatencyOptions())
                 latency = dataclasses.replace(latency, scheme=_SCHEME.value)
-                counts = BuildOptions(_MEASUREMENTS.value, _HELD_OUT.value, _SEED.value)
-                table, path = build_table(Project(workdir), TableOptions(place, latency, counts, _OUTPUT.value))
+                project = Project(workdir)
+                counts = BuildOptions(_MEASUREMENTS.value, _HELD_OUT.value, project.options.seed)
+                table, path = build_table(project, TableOptions(place, latency, counts, _OUTPUT.value))
             else:
                 table, path = LatencyTable.load(workdir.latency_table), workdir.latency_table
     print("\n".join([*lines(table), f"Table: {path}"]))
