@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfmeta import files
+from tfmeta import files, tasks
 from tfmeta.errors import UserError
 from tfmeta.export import SCHEMES
 from tfmeta.graph import cost
@@ -138,7 +138,7 @@ def _recovered(small: Any, splits: Splits, options: PruneOptions) -> Any:
         return small
     images, _ = splits.train.sample(options.calibration_images, options.seed)
     net = plain_net(small)
-    return Evaluator(net).plain_model(net.space.full(), batches_of(images, 250))
+    return Evaluator(net).plain_model(net.space.full(), batches_of(images, tasks.at_a_time(splits.label_shape)))
 
 
 def _exported(small: Any, splits: Splits, options: PruneOptions, folder: Path) -> list[dict[str, Any]]:
