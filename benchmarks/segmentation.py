@@ -82,7 +82,6 @@ def _run(label: str, model: str, root: Path) -> dict[str, Any]:
         "network": label,
         "model": model,
         "budget": data.budget,
-        "latency": dict(data.how).get("Latency", ""),
         "rows": [_row(data, row.name) for row in data.rows],
     }
 
@@ -123,8 +122,10 @@ def _markdown(results: list[dict[str, Any]]) -> str:
         f"{size[2]:,} to test. PruningNet {TRAIN.epochs} epochs; every network in the table {RETRAIN.epochs} epochs "
         f"from scratch, same recipe, one seed. Search: {SEARCH.generations * SEARCH.population} structures, random: as "
         "many. Mean IoU in %, over all 11 classes with the background, on the test split; that of the search has "
-        "generated weights and is on the search split. Latency is the median on one core of a machine on which other "
-        "work ran at the same time; what is not OK has its verdict and is no measurement to go by.",
+        "generated weights and is on the search split. Latency is the median of LiteRT with one thread, on a "
+        "machine on which other work ran at the same time; what is not OK has its verdict and is no measurement to go "
+        "by. So few epochs train none of these networks to the end, and with one seed chance moves them as much as "
+        "widths do: the table shows that the pipeline works for maps, not which search is better.",
         "",
         "| Network | | MACs | Params | Mean IoU, search | Mean IoU | fp32 file | fp32 size | fp32 latency | int8 file "
         "| int8 size | int8 latency |",
@@ -143,7 +144,7 @@ def _markdown(results: list[dict[str, Any]]) -> str:
             ]
             lines.append(f"| {' | '.join(cells)} |")
     for result in results:
-        lines += ["", f"{result['network']} is `{result['model']}`, {result['budget']}. {result['latency']}."]
+        lines += ["", f"{result['network']} is `{result['model']}`; budget: {result['budget']}."]
     return "\n".join(lines) + "\n"
 
 

@@ -171,7 +171,7 @@ def batches_of(images: np.ndarray, batch_size: int) -> list[np.ndarray]:
     return [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
 
 
-def evaluate(model: Any, split: Split, batch_size: int = 250, description: str = "Testing") -> float:
+def evaluate(model: Any, split: Split, batch_size: int | None = None, description: str = "Testing") -> float:
     """Returns how good a plain Keras model is on ``split``, 0 to 1, by the metric of its task."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)], autograph=False)
@@ -180,7 +180,7 @@ def evaluate(model: Any, split: Split, batch_size: int = 250, description: str =
 
     # The concrete function is taken at once: TensorFlow warns of retracing when many models are tested in one process.
     outputs = forward.get_concrete_function()
-    batches = bar(split.batches(batch_size), description, unit="batch")
+    batches = bar(split.batches(batch_size or tasks.at_a_time(split.label_shape)), description, unit="batch")
     return tasks.score((labels, outputs(images)) for images, labels in batches)
 
 

@@ -34,6 +34,7 @@ def test_accuracy_is_the_mean_of_right_answers(int8_file, digits):
 def test_split_accuracy_is_accuracy_in_batches(int8_file, digits):
     class Split:
         size = len(digits[3])
+        label_shape = ()
 
         def batches(self, batch_size):
             del batch_size  # a small one, so that there are several

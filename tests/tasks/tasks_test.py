@@ -62,6 +62,10 @@ def test_what_training_shows_is_the_score(name):
     assert metric.name == task.metric.lower().replace(" ", "_")
 
 
+def test_fewer_images_at_a_time_where_their_maps_are_large():
+    assert [tasks.at_a_time(shape) for shape in ((), (64, 64), (512, 512), (4096, 4096))] == [250, 250, 4, 1]
+
+
 def test_mean_iou_by_hand():
     # Two images of 1x4 pixels, four classes of which the last neither occurs nor is answered.
     labels = np.array([[[0, 0, 0, 1]], [[1, 1, 0, 2]]])

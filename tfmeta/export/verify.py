@@ -20,7 +20,6 @@ from tfmeta.progress import bar
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_CHUNK = 256
 # Where there are no classes (one output, or a map that is none of classes), a quantized file is judged by its error.
 _RELATIVE_ERROR_WITHOUT_CLASSES = 0.2
 # Scheme → what to try when it loses too much, the smallest file first.
@@ -60,6 +59,10 @@ class LabelledSplit(Protocol):
     @property
     def size(self) -> int:
         """Returns the number of images."""
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Returns () where a label is a class, (H, W) where it is a map of classes."""
 
     def batches(self, batch_size: int) -> tf.data.Dataset:
         """Returns (images `[B, H, W, C]`, labels `[B]`, or `[B, H, W]` for each pixel) in a fixed order."""
@@ -121,8 +124,9 @@ def split_accuracy(path: str | os.PathLike[str], split: LabelledSplit) -> float:
     if split.size == 0:
         raise ExportError("Expected a split with images. Received: an empty one.")
     pool = litert.Pool(path, litert.num_cores())
-    batches = split.batches(_CHUNK).as_numpy_iterator()
-    shown = bar(batches, f"Testing {Path(path).name}", total=-(-split.size // _CHUNK), unit="batch")
+    count = tasks.at_a_time(split.label_shape)
+    batches = split.batches(count).as_numpy_iterator()
+    shown = bar(batches, f"Testing {Path(path).name}", total=-(-split.size // count), unit="batch")
     return tasks.score((labels, pool.run(images)) for images, labels in shown)
 
 
@@ -140,7 +144,9 @@ def compare(
     Raises:
         ExportError: LiteRT cannot run the file, or its output has another shape than the model's.
     """
-    expected = np.concatenate([_numpy(model(part, training=False)) for part in _chunks(samples)])
+    expected = np.concatenate(
+        [_numpy(model(part, training=False)) for part in _chunks(samples, tasks.at_a_time(label_shape))]
+    )
     return agreement(expected, outputs(path, samples), label_shape)
 
 
@@ -161,14 +167,14 @@ def agreement(expected: np.ndarray, received: np.ndarray, label_shape: Sequence[
             f"Expected outputs {list(expected.shape)} as of the Keras model. Received: "
             f"{list(received.shape)} of the .tflite file."
         )
-    error = np.abs(expected.astype(np.float64) - received)
+    error = np.abs(expected - received)
     classes = expected.ndim == 2 + len(label_shape) and expected.shape[-1] > 1
     largest = float(np.max(np.abs(expected)))
     return Agreement(
         num_samples=len(expected),
         class_agreement=float(np.mean(np.argmax(expected, -1) == np.argmax(received, -1))) if classes else None,
         max_abs_error=float(error.max()),
-        mean_abs_error=float(error.mean()),
+        mean_abs_error=float(error.mean(dtype=np.float64)),
         max_relative_error=float(error.max()) / largest if largest > 0 else float(error.max()),
     )
 
@@ -219,6 +225,6 @@ def _numpy(tensor: Any) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
-def _chunks(images: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(images), _CHUNK):
-        yield images[start : start + _CHUNK]
+def _chunks(images: np.ndarray, count: int) -> Iterator[np.ndarray]:
+    for start in range(0, len(images), count):
+        yield images[start : start + count]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tfmeta import tasks
 from tfmeta.graph.structure import Structure
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Accuracy:
         net: the trained PruningNet.
         splits: the search split judges, the training split calibrates; the test split is not touched.
         calibration_images: number of training images for the statistics, balanced by class where an image has one.
-        batch_size: images a batch.
+        batch_size: images a batch; by default as many as go well together.
         seed: which training images calibrate.
     """
 
@@ -33,12 +34,19 @@ class Accuracy:
     closed_form = False
 
     def __init__(
-        self, net: PruningNet, splits: Splits, *, calibration_images: int = 2000, batch_size: int = 250, seed: int = 0
+        self,
+        net: PruningNet,
+        splits: Splits,
+        *,
+        calibration_images: int = 2000,
+        batch_size: int | None = None,
+        seed: int = 0,
     ) -> None:
         from tfmeta.supernet.evaluation import Evaluator
         from tfmeta.training import batches_of
 
         self.unit = splits.task.unit
+        batch_size = batch_size or tasks.at_a_time(splits.label_shape)
         self._evaluator = Evaluator(net)
         images, _ = splits.train.sample(calibration_images, seed)
         self._calibration = batches_of(images, batch_size)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfmeta import files
+from tfmeta import files, tasks
 from tfmeta.errors import UserError
 from tfmeta.export import SCHEMES
 from tfmeta.graph import cost
@@ -162,7 +162,7 @@ def _recovered(small: Any, splits: Splits, options: PruneOptions) -> Any:
         return small
     images, _ = splits.train.sample(options.calibration_images, options.seed)
     net = plain_net(small)
-    return Evaluator(net).plain_model(net.space.full(), batches_of(images, 250))
+    return Evaluator(net).plain_model(net.space.full(), batches_of(images, tasks.at_a_time(splits.label_shape)))
 
 
 def _exported(small: Any, splits: Splits, options: PruneOptions, folder: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ every task alike. What differs is how answers make a number, and what that numbe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,7 +18,9 @@ from tfmeta.errors import UserError
 from tfmeta.registry import resolve
 from tfmeta.tasks.interface import Task
 
-__all__ = ["TASKS", "Task", "of", "score"]
+__all__ = ["TASKS", "Task", "at_a_time", "of", "score"]
+
+_IMAGES, _PIXELS = 250, 2**20
 
 TASKS = {
     "classification": "tfmeta.tasks.classification:CLASSIFICATION",
@@ -37,6 +40,11 @@ def of(label_shape: Sequence[int | None]) -> Task:
             return task
     known = ", ".join(f"{task.label_axes} ({task.name})" for task in tasks)
     raise UserError(f"Expected labels with as many axes as one of: {known}. Received: {list(label_shape)}.")
+
+
+def at_a_time(label_shape: Sequence[int]) -> int:
+    """Returns how many images to judge at once: fewer where each has a large map of answers."""
+    return max(1, min(_IMAGES, _PIXELS // math.prod(label_shape)))
 
 
 def score(batches: Iterable[tuple[Any, Any]]) -> float:
