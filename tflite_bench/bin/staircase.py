@@ -64,14 +64,14 @@ def _print(found: Staircase) -> None:
     columns: screen.Columns = [("layer", [sweep.name for sweep in sweeps])]
     for place, channels in ((0, FIRST), (-1, LAST)):
         medians = [sweep.points[place].median_ms for sweep in sweeps]
-        columns.append((f"{channels} channels ms", screen.decimals(medians)))
+        columns.append((f"at {channels} ms", screen.decimals(medians)))
     columns.append(("runs", [str(sum(point.num_runs for point in sweep.points)) for sweep in sweeps]))
     for step in STEPS:
         shares = [f"{sweep.step.within[step].share:.0%}" if sweep.step.within else "-" for sweep in sweeps]
-        columns.append((f"saved in {step}", shares))
+        columns.append((f"in {step}", shares))
     columns.append(("step", [str(sweep.step.step or "none found") for sweep in sweeps]))
     print(screen.table(columns))
-    print(f"\nsaved in N: by widths between multiples of N, of the rise from {FIRST} to {LAST} channels\n")
+    print(f"\nin N: what widths between multiples of N save, of the rise from {FIRST} to {LAST} channels\n")
     print("\n".join(f"{sweep.name}: {sweep.step.reason}" for sweep in sweeps))
     print(f"\n{found.sentence}")
     for what, path in (("File", _OUTPUT.value), ("Plot", _PLOT.value)):

@@ -149,7 +149,7 @@ def _objectives(project: Project, options: SearchOptions, closed: Mapping[str, A
 
 def _latency(project: Project, options: SearchOptions, store: Store) -> Any:
     kind = resolve(OBJECTIVES, "latency", "objective")
-    return kind(
+    latency = kind(
         project.graph,
         options.place.device,
         options.latency,
@@ -157,6 +157,15 @@ def _latency(project: Project, options: SearchOptions, store: Store) -> Any:
         store,
         device_options=options.place.options,
     )
+    expected, received = project.options.step_device, latency.identity["device"]
+    if expected not in (None, received):
+        latency.close()
+        raise UserError(
+            f"The widths of this project are multiples of the step of another device. Expected: {expected}. Received: "
+            f"{received}. Take the phone, the executable and the modes of tflite-bench staircase, or begin a new "
+            "--workdir."
+        )
+    return latency
 
 
 def _claimed(options: SearchOptions, begun: Any, *, finished: bool) -> dict[str, Any]:

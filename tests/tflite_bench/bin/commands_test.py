@@ -117,11 +117,7 @@ def test_more_threads_than_cores_are_noted(models: Models, capsys: Captured) -> 
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (
-            ["measure"],
-            2,
-            "Expected a verb among: compare, devices, fetch, profile, run, staircase. Received: 'measure'",
-        ),
+        (["measure"], 2, "among: compare, devices, fetch, profile, run, staircase. Received: 'measure'"),
         (["rum"], 2, "Did you mean 'run'?"),
         (["--threads=2"], 2, "Expected a verb before the flags"),
         (["run"], 2, "at least one .tflite file"),
