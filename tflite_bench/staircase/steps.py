@@ -56,8 +56,8 @@ class Step:
     """What was found.
 
     Attributes:
-        step: the largest of `STEPS` such that widths between its multiples save nothing, 1 where there is none, or
-            None where that cannot be told.
+        step: the largest of `STEPS` such that widths between its multiples save at most `MAX_WITHIN`, 1 where there is
+            none, or None where that cannot be told.
         within: the evidence for each of `STEPS`; empty where latency does not rise.
         reason: in one sentence.
     """
