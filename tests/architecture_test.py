@@ -46,7 +46,7 @@ ROOMS = (
 )
 
 # The folders of tflite_bench, likewise. Modules beside them are the vocabulary of all.
-BENCH_FOLDERS = ("statistics", "host", "benchmark_model", "adb", "measure", "phone", "bin")
+BENCH_FOLDERS = ("statistics", "host", "benchmark_model", "adb", "measure", "phone", "staircase", "bin")
 
 MAX_MODULE_LINES = 320
 MAX_FUNCTION_LINES = 60

@@ -31,6 +31,7 @@ class ProjectOptions:
         dataset: name of the data set, see `tfmeta.data`.
         data: how it is found, split and shaped.
         multiple_of: widths are multiples of this.
+        step_device: fingerprint of the device that `multiple_of` is the step of, None where it is no device's.
         min_ratio: smallest width as a share of the full one.
         hidden: hidden units of the weight generators; None takes the default, or the paper's in a preset.
         sampler: how structures are drawn in training; None takes the default, or the paper's in a preset.
@@ -44,6 +45,7 @@ class ProjectOptions:
     dataset: str = "digits"
     data: DataOptions = field(default_factory=DataOptions)
     multiple_of: int = 8
+    step_device: str | None = None
     min_ratio: float = 0.1
     hidden: int | None = None
     sampler: str | None = None

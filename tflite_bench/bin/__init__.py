@@ -7,6 +7,7 @@ VERBS = {
     "run": "Measure the latency of models.",
     "compare": "Time two models in turns and tell which is faster.",
     "profile": "Time each operator of a model.",
+    "staircase": "Find the multiples of channels at which layers become faster.",
     "devices": "List what can be measured on, and why something cannot.",
     "fetch": "Download the official benchmark_model for a phone.",
 }

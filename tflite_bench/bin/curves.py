@@ -1,4 +1,4 @@
-"""Draws latency over time: as lines of text, or as a picture."""
+"""Draws latency over time, as lines of text or as a picture, and over channels."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import numpy as np
 
 from tflite_bench.errors import OptionsError
 from tflite_bench.measure.sustained import Point, Sustained, clock
+from tflite_bench.staircase.sweep import Staircase
 
 PICTURES = (".png", ".svg", ".pdf")
 
 _LINES = 20
 _BAR = 40
+_ACROSS = 3
 _SECS_PER_MINUTE = 60
 
 
@@ -83,6 +85,40 @@ def write_picture(runs: Sequence[Sustained], labels: Sequence[str], path: str | 
     axes[-1].set_xlabel("minutes")
     for part in axes:
         part.grid(alpha=0.3)
+    figure.savefig(path)
+
+
+def write_staircase(found: Staircase, path: str | os.PathLike[str]) -> None:
+    """Writes latency over channels with its 95 % interval, one axis a layer, and the multiples of the step.
+
+    Args:
+        found: what to draw.
+        path: ends in one of `PICTURES`, which decides the format.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    across = min(len(found.sweeps), _ACROSS)
+    down = -(-len(found.sweeps) // across)
+    figure = Figure(figsize=(4.5 * across, 3 * down), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(down, across, squeeze=False).ravel()
+    for axes, sweep in zip(grid, found.sweeps, strict=False):
+        points = sweep.points
+        channels = [point.channels for point in points]
+        medians = [point.median_ms for point in points]
+        spread = [[one.median_ms - one.low_ms for one in points], [one.high_ms - one.median_ms for one in points]]
+        axes.errorbar(channels, medians, yerr=spread, fmt=".-", linewidth=1)
+        if sweep.step.step is not None and sweep.step.step > 1:
+            for edge in range(channels[0], channels[-1] + 1, sweep.step.step):
+                axes.axvline(edge, color="grey", linestyle=":", linewidth=1)
+        axes.set_title(f"{sweep.name}: step {sweep.step.step or 'not found'}", loc="left", fontsize="medium")
+        axes.set_xlabel("channels")
+        axes.set_ylabel("latency, ms")
+        axes.set_ylim(bottom=0)
+    for axes in grid[len(found.sweeps) :]:
+        axes.set_visible(False)
+    figure.suptitle(f"{found.sweeps[0].device.name}, {found.options.threads} threads", x=0, ha="left")
     figure.savefig(path)
 
 

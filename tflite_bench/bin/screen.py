@@ -47,7 +47,7 @@ def print_reference_run(labels: Sequence[str], run: ReferenceRun, as_json: bool)
         print_json({"measurements": models, "references": [one.to_json() for one in run.references]})
         return
     print_measurements(labels, measured, drifts)
-    medians = zip(_decimals([one.median_ms for one in run.references]), run.references, strict=True)
+    medians = zip(decimals([one.median_ms for one in run.references]), run.references, strict=True)
     told = ", ".join(f"{median} {one.verdict.value}" for median, one in medians)
     runs = sum(one.num_runs for one in run.references)
     print(f"\nreference {visible(run.references[0].model_name)}, median ms in turn ({runs} runs): {told}")
@@ -55,7 +55,7 @@ def print_reference_run(labels: Sequence[str], run: ReferenceRun, as_json: bool)
 
 def print_sustained(label: str, run: Sustained) -> None:
     """Prints latency over time as a chart, and when and how far it slowed down."""
-    print(f"{_where(run.device, run.options)}\n\n{label}: {run.num_runs} runs\n{curves.text_curve(run)}")
+    print(f"{where(run.device, run.options)}\n\n{label}: {run.num_runs} runs\n{curves.text_curve(run)}")
     print(f"{run.sentence}\n")
 
 
@@ -69,16 +69,16 @@ def print_measurements(
         measured: at least one, all of one kind of device and one set of options.
         drifts: for each row how much slower the reference was beside it than at the start, as a ratio.
     """
-    print(f"{_where(measured[0].device, measured[0].options)}\n")
+    print(f"{where(measured[0].device, measured[0].options)}\n")
     # Two tables, as one would be wider than a terminal.
     times: Columns = [
         ("model", list(labels)),
-        ("median ms", _decimals([one.median_ms for one in measured])),
+        ("median ms", decimals([one.median_ms for one in measured])),
         ("±", [f"{_half_width(one):.1%}" for one in measured]),
-        (_p90_head(measured), _decimals([one.p90_ms for one in measured])),
-        ("min ms", _decimals([one.min_ms for one in measured])),
-        ("max ms", _decimals([one.max_ms for one in measured])),
-        ("std ms", _decimals([one.std_ms for one in measured], [one.median_ms for one in measured])),
+        (_p90_head(measured), decimals([one.p90_ms for one in measured])),
+        ("min ms", decimals([one.min_ms for one in measured])),
+        ("max ms", decimals([one.max_ms for one in measured])),
+        ("std ms", decimals([one.std_ms for one in measured], [one.median_ms for one in measured])),
         ("runs", [str(one.num_runs) for one in measured]),
         *([("drift", [f"{drift - 1:+.1%}" for drift in drifts])] if drifts is not None else []),
         ("verdict", [_verdict(one) for one in measured]),
@@ -86,8 +86,8 @@ def print_measurements(
     around: Columns = [
         ("model", list(labels)),
         ("size KB", [f"{one.model_size_bytes / _KB:.1f}" for one in measured]),
-        ("init ms", _decimals([one.init_ms for one in measured])),
-        ("first ms", _decimals([one.first_inference_ms for one in measured])),
+        ("init ms", decimals([one.init_ms for one in measured])),
+        ("first ms", decimals([one.first_inference_ms for one in measured])),
         ("memory MB", [_memory(one.peak_memory_mb) for one in measured]),
         ("starts", [str(one.num_startups) for one in measured]),
         *_told_by_some(measured),
@@ -147,7 +147,8 @@ def _p90_head(measured: Sequence[Measurement]) -> str:
     return "p90 ~ ms" if any(one.p90_estimated for one in measured) else "p90 ms"
 
 
-def _where(device: DeviceInfo, options: BenchOptions) -> str:
+def where(device: DeviceInfo, options: BenchOptions) -> str:
+    """Returns a line that tells on what, and how, something was measured."""
     parts = [f"threads: {options.threads}"]
     if options.pin != "none":
         parts.append(f"cores: {options.pin}")
@@ -204,7 +205,7 @@ def _verdict(one: Measurement) -> str:
     return f"{one.verdict.value} (attempt {len(one.attempts) + 1})"
 
 
-def _decimals(values: Sequence[float], like: Sequence[float] | None = None) -> list[str]:
+def decimals(values: Sequence[float], like: Sequence[float] | None = None) -> list[str]:
     """Returns ``values`` with as many decimals as give the smallest of them, or of ``like``, 4 significant digits."""
     least = min((value for value in like or values if value > 0), default=1.0)
     places = min(max(_SIGNIFICANT - 1 - math.floor(math.log10(least)), 0), 6)

@@ -14,10 +14,12 @@ from absl import flags
 
 from tfmeta.bin import data_flags, shared_flags
 from tfmeta.data import DATASETS
+from tfmeta.errors import UserError
 from tfmeta.export import SCHEMES
 from tfmeta.importance import CRITERIA
 from tfmeta.latency import flags as device_flags
 from tfmeta.latency.options import SOURCES, LatencyOptions, LatencySource, Place
+from tfmeta.latency.staircase import read_staircase
 from tfmeta.networks import NETWORKS
 from tfmeta.project import ProjectOptions
 from tfmeta.search import SEARCHERS
@@ -52,6 +54,8 @@ def project(values: flags.FlagValues, trains_net: bool = True) -> Callable[[], P
     multiple_of = flags.DEFINE_integer(
         "multiple_of", ProjectOptions.multiple_of, "Widths are multiples of this.", flag_values=values
     )
+    text = "File of `tflite-bench staircase --output`: widths are multiples of that device's step."
+    staircase = flags.DEFINE_string("staircase", None, text, flag_values=values)
     min_ratio = flags.DEFINE_float(
         "min_ratio", ProjectOptions.min_ratio, "Smallest width as a share of the full one.", flag_values=values
     )
@@ -59,12 +63,16 @@ def project(values: flags.FlagValues, trains_net: bool = True) -> Callable[[], P
     seed = flags.DEFINE_integer("seed", ProjectOptions.seed, "Seed of everything random.", flag_values=values)
 
     def options() -> ProjectOptions:
+        if staircase.value is not None and values["multiple_of"].present:
+            raise UserError("Expected either --multiple_of or --staircase. Received both.")
+        step = None if staircase.value is None else read_staircase(staircase.value)
         return ProjectOptions(
             model=model.value,
             allow_custom_objects=tuple(allowed.value),
             dataset=dataset.value,
             data=data(seed.value),
-            multiple_of=multiple_of.value,
+            multiple_of=multiple_of.value if step is None else step.multiple_of,
+            step_device=None if step is None else step.device,
             min_ratio=min_ratio.value,
             seed=seed.value,
             **net(),

@@ -55,10 +55,12 @@ class Opened:
 
     Attributes:
         objective: to evaluate; a limit on latency is a limit on it.
+        device: fingerprint of the device that its values are of.
         about: where its values come from, as plain data.
     """
 
     objective: Latency | Hybrid | PredictedLatency
+    device: str
     about: dict[str, Any]
 
     @property
@@ -96,7 +98,8 @@ def open_source(source: LatencySource, asked: Asked) -> Iterator[Opened]:
         else:
             with opened(asked.place.device, asked.place.options) as device:
                 _check_device(table, different=table.different(device.info(), asked.options), allowed=False)
-        yield Opened(PredictedLatency(table, files.sha256(_place(source, asked))), about)
+        predicted = PredictedLatency(table, files.sha256(_place(source, asked)))
+        yield Opened(predicted, table.device.fingerprint, about)
         return
     with Latency(
         asked.graph,
@@ -107,13 +110,13 @@ def open_source(source: LatencySource, asked: Asked) -> Iterator[Opened]:
         device_options=asked.place.options,
     ) as latency:
         if source.how == "measured":
-            yield Opened(latency, about)
+            yield Opened(latency, latency.info.fingerprint, about)
             return
         if table is not None:
             different = table.different(latency.info, asked.options)
             _check_device(table, different, allowed=source.allow_other_device)
             about |= {"other_device": different} if different else {}
-        yield Opened(_hybrid(source, asked, latency, table), about)
+        yield Opened(_hybrid(source, asked, latency, table), latency.info.fingerprint, about)
 
 
 def _hybrid(source: LatencySource, asked: Asked, latency: Latency, table: LatencyTable | None) -> Hybrid:

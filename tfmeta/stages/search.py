@@ -100,6 +100,7 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
         latency = None
         if any(limit.objective == "latency" for limit in limits):
             latency = stack.enter_context(open_source(options.source, _asked(project, options, store)))
+            _check_step(project, latency.device)
             objectives.append(latency.objective)
         answer = search_package.search(
             net,
@@ -166,6 +167,15 @@ def _asked(project: Project, options: SearchOptions, store: Store) -> Asked:
         own_table=project.workdir.latency_table,
         seed=project.options.seed,
     )
+
+
+def _check_step(project: Project, device: str) -> None:
+    expected = project.options.step_device
+    if expected not in (None, device):
+        raise UserError(
+            f"The widths of this project are multiples of the step of another device. Expected: {expected}. Received: "
+            f"{device}. Take the phone, executable and modes of tflite-bench staircase, or begin a new --workdir."
+        )
 
 
 def _on(limit: Constraint, latency: Opened | None) -> Constraint:

@@ -117,7 +117,7 @@ def test_more_threads_than_cores_are_noted(models: Models, capsys: Captured) -> 
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["measure"], 2, "Expected a verb among: compare, devices, fetch, profile, run. Received: 'measure'"),
+        (["measure"], 2, "among: compare, devices, fetch, profile, run, staircase. Received: 'measure'"),
         (["rum"], 2, "Did you mean 'run'?"),
         (["--threads=2"], 2, "Expected a verb before the flags"),
         (["run"], 2, "at least one .tflite file"),
@@ -177,7 +177,7 @@ def test_help_shows_every_flag_with_its_default(verb: str, capsys: Captured) -> 
     assert "None" not in out
 
 
-@pytest.mark.parametrize("verb", ["run", "compare", "profile"])
+@pytest.mark.parametrize("verb", ["run", "compare", "profile", "staircase"])
 def test_every_option_has_a_flag_that_reaches_it(verb: str) -> None:
     values = importlib.import_module(f"tflite_bench.bin.{verb}").FLAGS
     changed = {bool: "true", int: "3", float: "4.5", tuple: "/a/b", str: "little", type(None): "/a/b"}

@@ -24,6 +24,7 @@ SCREENS = {
     "run over time": ["run", "SMALL", "--device=fake", "--sustained=1s"],
     "compare": ["compare", "SMALL", "LARGE", *SHORT],
     "profile": ["profile", "NET", "--device=binary:PROGRAM"],
+    "staircase": ["staircase", *SHORT, "--layer=conv", "--dtype=int8"],
     "devices": ["devices", "--adb=/bin/false"],
 }
 NO_NUMBERS = {"fetch"}
@@ -33,7 +34,8 @@ UNITS = r"ms|s|%|°C|K?i?B|[KMG]B|MHz|times"
 # What measurements are made of: a unit at the end, or a name that is a count, a share or a ratio.
 WITH_UNIT = re.compile(r".*_(?:ms|secs|mb|bytes|kb|mhz|c|percent)")
 COUNTS = {"num_runs", "count", "num_startups", "calls"}
-WITHOUT = {"ratio", "low", "high", "drift", "share", "thermal_status", "cores", "threads", "warmup_runs", "seed"}
+WITHOUT = {"ratio", "low", "high", "drift", "share", "step", "channels"}
+WITHOUT |= {"thermal_status", "cores", "threads", "warmup_runs", "seed"}
 
 
 @pytest.fixture

@@ -1,0 +1,127 @@
+"""Measures layers over their channels and finds the device's step."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tflite_bench.bench_options import BenchOptions
+from tflite_bench.device import Device
+from tflite_bench.measure.repeat import RETRIES, until_ok
+from tflite_bench.staircase.layers import Layer, layer_file
+from tflite_bench.staircase.steps import Point, Step, counts, find_step
+from tflite_bench.types import DeviceInfo, Measurement, Verdict
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """One kind of layer over its channels.
+
+    Attributes:
+        kind, dtype: as of `Layer`.
+        points: the latencies, by channels.
+        step: what they tell.
+        device: where they were measured.
+    """
+
+    kind: str
+    dtype: str
+    points: tuple[Point, ...]
+    step: Step
+    device: DeviceInfo
+
+    @property
+    def name(self) -> str:
+        """For a person."""
+        return f"{self.kind} {self.dtype}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the sweep as plain data."""
+        return {
+            "kind": self.kind,
+            "dtype": self.dtype,
+            "step": self.step.step,
+            "reason": self.step.reason,
+            "within": {str(step): dataclasses.asdict(share) for step, share in self.step.within.items()},
+            "points": [dataclasses.asdict(point) for point in self.points],
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Staircase:
+    """All sweeps on one device, at least one."""
+
+    sweeps: tuple[Sweep, ...]
+    options: BenchOptions
+
+    @property
+    def step(self) -> int | None:
+        """The largest step that was found, which is a multiple of the others; None where none could be told."""
+        return max((sweep.step.step for sweep in self.sweeps if sweep.step.step is not None), default=None)
+
+    @property
+    def sentence(self) -> str:
+        """The step, for a person."""
+        if self.step is None:
+            return "No step was found."
+        if self.step == 1:
+            return "Every channel counts on this device: it has no step."
+        return f"Widths that are multiples of {self.step} waste nothing on this device."
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns all of it as plain data."""
+        device = self.sweeps[0].device
+        return {
+            "step": self.step,
+            "device": {**device.to_json(), "fingerprint": device.fingerprint},
+            "options": self.options.to_json(),
+            "layers": [sweep.to_json() for sweep in self.sweeps],
+        }
+
+
+def sweep(
+    device: Device,
+    kind: str,
+    dtype: str,
+    options: BenchOptions,
+    rounds: int,
+    retries: int = RETRIES,
+    *,
+    on_block: Callable[[int, int], None] | None = None,
+) -> Sweep:
+    """Returns how the latency of a layer follows its channels, all numbers of them measured in turns.
+
+    Args:
+        device: where to measure.
+        kind, dtype: as of `Layer`.
+        options: how.
+        rounds: blocks a number of channels.
+        retries: how often to measure again where a verdict is not OK.
+        on_block: see `interleave`.
+
+    Raises:
+        OptionsError: no such layer, or options that the device cannot follow.
+        DeviceError: the device fails.
+    """
+    layers = [Layer(kind, channels, dtype) for channels in counts()]
+    with tempfile.TemporaryDirectory(prefix="tflite_bench-") as folder:
+        paths = [pathlib.Path(folder, f"{layer.name}.tflite") for layer in layers]
+        for path, layer in zip(paths, layers, strict=True):
+            path.write_bytes(layer_file(layer))
+        measured = until_ok(device, paths, options, rounds, retries, on_block=on_block)[-1]
+    points = tuple(
+        Point(layer.channels, one.median_ms, one.median_low_ms, one.median_high_ms, one.num_runs)
+        for layer, one in zip(layers, measured, strict=True)
+    )
+    return Sweep(kind, dtype, points, _step(points, measured), measured[0].device)
+
+
+def _step(points: Sequence[Point], measured: Sequence[Measurement]) -> Step:
+    # Noise is in the intervals. A device that slows down, or another file, is not.
+    for one in measured:
+        if one.verdict in (Verdict.THROTTLED, Verdict.STALE):
+            return Step(None, {}, f"{one.model_name} was {one.verdict.value}: {one.reason}")
+    return find_step(points)
