@@ -124,6 +124,8 @@ def test_a_table_of_another_device_only_where_that_is_said(work, limit, tmp_path
         assert "The table is of another device" in (work / f"reports/x{how}/report.md").read_text()
     told = mistake("search", f"--workdir={work}", "--name=y", table, limit, *LIMIT)
     assert told.endswith("Where every latency is measured, no table is used. Set --latency=predicted or hybrid.")
+    told = mistake("search", f"--workdir={work}", "--name=y", "--latency=hybrid", "--max_macs=0.5x", *LIMIT)
+    assert told == "tfmeta search: --latency=hybrid needs a limit on latency, for example --max_latency_ms=12."
 
 
 def test_a_hybrid_search_that_was_killed_is_the_one_that_the_same_measurements_give(work, limit, tmp_path):

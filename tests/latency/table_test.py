@@ -14,7 +14,7 @@ from tfmeta.graph.space import SearchSpace
 from tfmeta.latency import Latency, LatencyOptions
 from tfmeta.latency.building import BuildOptions, build, drawn
 from tfmeta.latency.features import Work
-from tfmeta.latency.table import FIXED, Error, LatencyTable, Point, kendall_tau
+from tfmeta.latency.table import _PLAIN, FIXED, Error, LatencyTable, Point, kendall_tau
 from tfmeta.latency.table_text import lines
 from tfmeta.latency.template import Template
 from tfmeta.store import Store
@@ -124,6 +124,21 @@ def test_a_file_that_is_no_table(path, change, text):
     with pytest.raises(UserError) as raised:
         LatencyTable.load(path)
     assert text in str(raised.value) and str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize("key", sorted({"device", "options", "points", "work", "predictor", *_PLAIN}))
+def test_a_file_of_which_a_part_is_missing_or_something_else(path, key):
+    whole = json.loads(path.read_text())
+    for bad in (None, 3, "text", [[]]):
+        values = {**whole, key: bad}
+        if bad is None:
+            del values[key]
+        elif type(bad) is type(whole[key]) or (bad == 3 and isinstance(whole[key], float)):
+            continue
+        path.write_text(json.dumps(values))
+        with pytest.raises(UserError) as raised:
+            LatencyTable.load(path)
+        assert "Received: a damaged file" in str(raised.value)
 
 
 def test_there_is_no_file(tmp_path):

@@ -85,9 +85,10 @@ class Predictor:
         expected = columns @ rates
         relative = latencies_ms / expected - 1
         features = _features(work.kinds, amounts, rates, expected)
+        gram = features @ features.T
         spread, noise = max(
             itertools.product(_DEVIATIONS, _NOISES),
-            key=lambda pair: _evidence(features * pair[0], relative, pair[1]),
+            key=lambda pair: _evidence(pair[0] ** 2 * gram, relative, pair[1]),
         )
         return cls._posterior(work, widths, latencies_ms, rates, spread, noise)
 
@@ -169,8 +170,8 @@ def _relative_nnls(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray(form.coef_ / scale)
 
 
-def _evidence(features: np.ndarray, values: np.ndarray, noise: float) -> float:
-    """Log of the marginal likelihood, up to a constant."""
-    root = np.linalg.cholesky(features @ features.T + noise**2 * np.eye(len(values)))
+def _evidence(gram: np.ndarray, values: np.ndarray, noise: float) -> float:
+    """Log of the marginal likelihood, up to a constant; ``gram`` is the covariance of the values without noise."""
+    root = np.linalg.cholesky(gram + noise**2 * np.eye(len(values)))
     white = np.linalg.solve(root, values)
     return float(-0.5 * white @ white - np.log(np.diag(root)).sum())

@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import functools
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -236,29 +237,32 @@ class LatencyTable:
         """
         try:
             values = json.loads(Path(path).read_text("utf-8"))
-            if not isinstance(values, dict) or values.get("kind") != _KIND:
-                raise UserError(f"Expected a latency table at {path}. Received: another file. {_AGAIN}")
-            if values.get("format") != _FORMAT:
-                raise UserError(
-                    f"{path} is a latency table of format {values.get('format')}, this tfmeta reads format {_FORMAT}. "
-                    "Use the tfmeta that wrote it, or build the table anew."
-                )
-            return cls._from_json(values)
         except FileNotFoundError as error:
             raise UserError(f"There is no latency table at {path}. {_AGAIN}") from error
-        except UserError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        except (OSError, ValueError) as error:
+            raise _damaged(path, error) from error
+        if not isinstance(values, dict) or values.get("kind") != _KIND:
+            raise UserError(f"Expected a latency table at {path}. Received: another file. {_AGAIN}")
+        if values.get("format") != _FORMAT:
             raise UserError(
-                f"Expected a latency table at {path}. Received: a damaged file ({reason}). {_AGAIN}"
-            ) from error
+                f"{path} is a latency table of format {values.get('format')}, this tfmeta reads format {_FORMAT}. Use "
+                "the tfmeta that wrote it, or build the table anew."
+            )
+        try:
+            return cls._from_json(values)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise _damaged(path, error) from error
 
     @classmethod
     def _from_json(cls, values: Mapping[str, Any]) -> Self:
         device = {name: value for name, value in values["device"].items() if name != "fingerprint"}
         points = tuple(Point(**{**one, "widths": tuple(one["widths"])}) for one in values["points"])
         work, baseline_ms = Work.from_json(values["work"]), float(values["baseline_ms"])
+        kinds = {"seed": int, **dict.fromkeys(("network", "fingerprint", "converter", "created"), str)}
+        if not all(isinstance(values[name], kind) for name, kind in kinds.items()):
+            raise ValueError(f"one of {', '.join(kinds)} is something else")
+        if not (baseline_ms > 0 and all(0 < one.ratio < math.inf for one in points)):
+            raise ValueError("a latency is not above 0")
         seen = _columns([one for one in points if not one.held_out], baseline_ms)
         return cls(
             **{
@@ -275,6 +279,11 @@ class LatencyTable:
 
 
 _PLAIN = ("network", "fingerprint", "groups", "converter", "baseline_ms", "seed", "created")
+
+
+def _damaged(path: str | os.PathLike[str], error: Exception) -> UserError:
+    reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    return UserError(f"Expected a latency table at {path}. Received: a damaged file ({reason}). {_AGAIN}")
 
 
 def _columns(points: Sequence[Point], baseline_ms: float) -> tuple[np.ndarray, np.ndarray]:

@@ -91,6 +91,8 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
     limits = constraints(options.limits, {name: float(objective([full])[0]) for name, objective in closed.items()})
     if not limits:
         raise UserError("A search needs a budget, for example --max_macs=0.5x or --max_latency_ms=12.")
+    if options.source != MEASURED and not any(limit.objective == "latency" for limit in limits):
+        raise UserError(f"--latency={options.source.how} needs a limit on latency, for example --max_latency_ms=12.")
     project.space.check_reachable([c.bound(closed[c.objective]) for c in limits if c.objective in closed])
     net = project.net
     with contextlib.ExitStack() as stack:
