@@ -6,15 +6,11 @@ import types
 import pytest
 from absl import flags
 
-import tflite_bench
 from tfmeta.bin import option_flags
 from tfmeta.errors import UserError
-from tfmeta.latency import LatencyOptions
-from tfmeta.latency.options import Place
 from tfmeta.latency.staircase import DeviceStep, read_staircase
 from tfmeta.project import ProjectOptions
 from tfmeta.stages import search
-from tfmeta.store import Store
 
 
 @pytest.fixture
@@ -64,18 +60,8 @@ def test_other_files_are_refused(tmp_path, content, text):
         read_staircase(path)
 
 
-def test_a_search_on_another_device_is_refused(graph, tmp_path, written):
-    with tflite_bench.open_device("host") as host:
-        own = host.info().fingerprint
-
-    def latency(fingerprint, store):
-        options = ProjectOptions(step_device=fingerprint)
-        project = types.SimpleNamespace(graph=graph, options=options, workdir=types.SimpleNamespace(path=tmp_path))
-        asked = types.SimpleNamespace(place=Place(), latency=LatencyOptions())
-        return search._latency(project, asked, store)
-
-    with Store() as store:
-        for fingerprint in (None, own):
-            latency(fingerprint, store).close()
-        with pytest.raises(UserError, match=f"of another device. Expected: adb-1234. Received: {own}"):
-            latency("adb-1234", store)
+def test_a_search_on_another_device_is_refused():
+    for step_device in (None, "host-1"):
+        search._check_step(types.SimpleNamespace(options=ProjectOptions(step_device=step_device)), "host-1")
+    with pytest.raises(UserError, match="of another device. Expected: adb-1234. Received: host-1"):
+        search._check_step(types.SimpleNamespace(options=ProjectOptions(step_device="adb-1234")), "host-1")
