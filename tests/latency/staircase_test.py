@@ -63,5 +63,5 @@ def test_other_files_are_refused(tmp_path, content, text):
 def test_a_search_on_another_device_is_refused():
     for step_device in (None, "host-1"):
         search._check_step(types.SimpleNamespace(options=ProjectOptions(step_device=step_device)), "host-1")
-    with pytest.raises(UserError, match="of another device. Expected: adb-1234. Received: host-1"):
+    with pytest.raises(UserError, match=r"of another device\. Expected: adb-1234\. Received: host-1"):
         search._check_step(types.SimpleNamespace(options=ProjectOptions(step_device="adb-1234")), "host-1")
