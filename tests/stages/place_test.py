@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tfmeta import tasks
 from tfmeta.latency import DeviceOptions
 from tfmeta.latency.options import Place
 from tfmeta.stages.export import ExportOptions
@@ -78,6 +79,7 @@ def test_the_report_names_device_and_options():
 def test_the_report_gives_the_reason_of_every_verdict_that_is_not_ok():
     class Splits:
         search = type("Split", (), {"size": 100})
+        task = tasks.of(())
 
     project = type("Project", (), {"splits": Splits})
     found = {"evaluations": 4, "missing": {}, "note": ""}
