@@ -142,11 +142,19 @@ def _recovered(small: Any, splits: Splits, options: PruneOptions) -> Any:
 
 
 def _exported(small: Any, splits: Splits, options: PruneOptions, folder: Path) -> list[dict[str, Any]]:
+    from tfmeta.export.preprocessing import Preprocessing
     from tfmeta.export.tflite import export_tflite
 
     images, _ = splits.train.sample(min(500, max(1, options.calibration_images)), options.seed)
     found = []
     for scheme in options.schemes:
-        result = export_tflite(small, folder / f"pruned-{scheme}.tflite", scheme, images, min_calibration_images=1)
+        result = export_tflite(
+            small,
+            folder / f"pruned-{scheme}.tflite",
+            scheme,
+            images,
+            min_calibration_images=1,
+            preprocessing=Preprocessing.of(splits),
+        )
         found.append({"file": result.path.name, "scheme": scheme, "size_bytes": result.size_bytes})
     return found
