@@ -8,6 +8,8 @@ QUICKSTART ?= --workdir=runs/quickstart --dataset=digits --search_fraction=0.2 \
 	'--model=mobilenet_v1?width=0.25&blocks=8' --train_epochs=12 --train_batch_size=64 \
 	--retrain_epochs=10 --retrain_batch_size=64 --generations=6 --population=20
 TESTS ?= tests
+# Tests of one file share what is slow to make, so a file stays in one process. Each process takes up to 3 GiB.
+WORKERS ?= 2
 
 .PHONY: quickstart test lint format coverage clean
 
@@ -15,7 +17,7 @@ quickstart: $(INSTALLED)  ## The whole pipeline on embedded data, ending with th
 	$(VENV)/bin/tfmeta run $(QUICKSTART)
 
 test: $(INSTALLED)  ## The test suite, or a part: make test TESTS=tests/graph
-	$(VENV)/bin/python -m pytest $(TESTS)
+	$(VENV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile $(TESTS)
 
 lint: $(INSTALLED)  ## Style, format, and types of the core that needs no TensorFlow.
 	$(VENV)/bin/ruff check .

@@ -29,9 +29,9 @@ import tflite_bench
 from tests.phone import AdbServer, Bench, Hardware, Phone, write_benchmark_model
 from tflite_bench import BenchOptions, Device
 from tflite_bench.device_options import DeviceOptions
-from tflite_bench.jobs import run_jobs
-from tflite_bench.repeat import until_ok
-from tflite_bench.runtime import ONE_RELU, interpreter_class
+from tflite_bench.host.runtime import ONE_RELU, interpreter_class
+from tflite_bench.measure.jobs import run_jobs
+from tflite_bench.measure.repeat import until_ok
 from tfmeta import files
 from tfmeta.export.bundle import installed_versions
 from tfmeta.export.tflite import export_tflite

@@ -29,7 +29,6 @@ from tfmeta.graph.space import SearchSpace
 from tfmeta.latency.features import Work
 from tfmeta.latency.predictor import Predictor
 from tfmeta.latency.template import Template
-from tfmeta.latency.ties import tie
 from tfmeta.networks.spec import build
 
 _NETWORK = flags.DEFINE_string("network", "mobilenet_v2@96", "A --model text, then @ and the side of the images.")
@@ -61,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
         passes = np.stack([_timed(template, structures, rng) for _ in range(_PASSES.value)])
         times = np.median(passes, 0)
         noises[scheme] = float(np.median(np.abs(passes / times - 1)))
-        work = Work(template.lengths, tie(template.lengths, template.structures, template.contents))
+        work = Work.of_template(template)
         rows += [{"scheme": scheme, **row} for row in _compared(graph, work, widths, times)]
     here = Path(__file__).parent
     found = {"network": _NETWORK.value, "noise": noises, "rows": rows, "versions": installed_versions()}

@@ -45,6 +45,9 @@ ROOMS = (
     "__main__",
 )
 
+# The folders of tflite_bench, likewise. Modules beside them are the vocabulary of all.
+BENCH_FOLDERS = ("statistics", "host", "benchmark_model", "adb", "measure", "phone", "bin")
+
 MAX_MODULE_LINES = 320
 MAX_FUNCTION_LINES = 60
 MAX_PUBLIC_NAMES = 25
@@ -147,6 +150,15 @@ def test_imports_go_one_way(path):
         f"{path} is in room {room!r}, which comes before what it imports: {back}. Pass the "
         "thing in as an argument, name it in a registry, or move the code to the later room."
     )
+
+
+@pytest.mark.parametrize("path", [path for path in BENCH if path.count("/") > 1])
+def test_folders_of_tflite_bench_import_one_way(path):
+    folder = _room(_module_name(path))
+    assert folder in BENCH_FOLDERS, f"{folder!r} is a new folder of tflite_bench: give it a place in BENCH_FOLDERS."
+    later = BENCH_FOLDERS[BENCH_FOLDERS.index(folder) + 1 :]
+    back = sorted(name for name in _imports(path) if name.startswith("tflite_bench.") and _room(name) in later)
+    assert not back, f"{path} is in {folder!r}, which comes before what it imports: {back}."
 
 
 @pytest.mark.parametrize("path", BENCH)

@@ -321,3 +321,13 @@ def test_the_toolchain_is_the_python_of_the_project():
     (toolchain,) = _module_calls("use_extension.toolchain")
     (hub,) = _module_calls("use_extension.parse")
     assert toolchain["python_version"] == hub["python_version"] == "3.11"
+
+
+def test_files_beside_the_sources_are_the_data_of_a_rule():
+    build = (ROOT / "BUILD").read_text(encoding="utf-8")
+    packages = [ROOT / package for package in ("tfmeta", "tflite_bench", "tests")]
+    found = [path.relative_to(ROOT) for package in packages for path in package.rglob("*.*") if path.is_file()]
+    patterns = {f"{path.parent}/*{path.suffix}" for path in found if path.suffix not in ("", ".py", ".pyc")}
+    assert "tfmeta/report/*.html" in patterns
+    missing = sorted(pattern for pattern in patterns if f'"{pattern}"' not in build)
+    assert not missing, f"BUILD lacks these in the data of the rule whose code reads them: {', '.join(missing)}."

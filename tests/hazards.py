@@ -132,6 +132,25 @@ def up_sampling(image):
 
 
 @hazard(stem=4, after=5)
+def adaptive_pooling(image):
+    x = keras.layers.AdaptiveAveragePooling2D((5, 4), name="average")(conv(image, 4, "stem"))
+    return conv(keras.layers.AdaptiveMaxPooling2D(3, name="maximum")(x), 5, "after")
+
+
+@hazard(stem=4, up=3, after=5)
+def three_dimensions(image):
+    layers = keras.layers
+    x = layers.Reshape((4, 4, 4, 3), name="volume")(image)
+    x = layers.SpatialDropout3D(0.0, name="drop")(layers.Conv3D(4, 2, activation="elu", name="stem")(x))
+    x = layers.BatchNormalization(name="bn")(layers.ZeroPadding3D(1, name="pad")(x))
+    x = layers.Conv3DTranspose(3, 2, activation="elu", name="up")(layers.MaxPooling3D(2, 1, name="pool3")(x))
+    x = layers.UpSampling3D(2, name="larger")(layers.Cropping3D(1, name="crop")(x))
+    x = layers.Conv3D(5, 2, activation="elu", name="after")(layers.AveragePooling3D(2, name="mean3")(x))
+    x = layers.GlobalAveragePooling3D(name="mean")(layers.AdaptiveMaxPooling3D(2, name="adapted")(x))
+    return keras.Model(image, layers.Dense(CLASSES, name="logits")(x), name="three_dimensions")
+
+
+@hazard(stem=4, after=5)
 def prelu(image):
     x = keras.layers.PReLU(shared_axes=[1, 2], name="shared")(conv(image, 4, "stem", activation=None))
     x = keras.layers.PReLU(shared_axes=[1, 2, 3], name="one")(keras.layers.PReLU(name="each")(x))
@@ -230,6 +249,30 @@ def unet(image):
     return keras.Model(image, conv(x, CLASSES, "labels", 1, activation=None), name="unet")
 
 
+@hazard(down=4, deep=6, coarse=4, fine=4)
+def fcn(image):
+    down = conv(image, 4, "down", strides=2)
+    deep = conv(down, 6, "deep", strides=2)
+    coarse, fine = conv(deep, CLASSES, "coarse", 1), conv(down, CLASSES, "fine", 1)
+    up = {"strides": 2, "padding": "same"}
+    x = keras.layers.Add(name="skip")([fine, keras.layers.Conv2DTranspose(CLASSES, 4, **up, name="twice")(coarse)])
+    return keras.Model(image, keras.layers.Conv2DTranspose(CLASSES, 4, **up, name="labels")(x), name="fcn")
+
+
+@hazard(stem=4, coarse=6, head=5)
+def detection_heads(image):
+    stem = conv(image, 4, "stem")
+    half = keras.layers.MaxPooling2D(2, name="half")(stem)
+    head = keras.layers.Conv2D(5, 3, padding="same", activation="elu", name="head")
+    boxes, scores = (keras.layers.Conv2D(2 * size, 1, name=name) for size, name in ((4, "boxes"), (CLASSES, "scores")))
+    found = []
+    for features in (conv(stem, 6, "fine"), conv(half, 6, "coarse")):  # the same heads read both, with two anchors each
+        x = head(features)
+        parts = [keras.layers.Reshape((-1, 4))(boxes(x)), keras.layers.Reshape((-1, CLASSES))(scores(x))]
+        found.append(keras.layers.Concatenate()([parts[0], keras.layers.Softmax()(parts[1])]))
+    return keras.Model(image, keras.layers.Concatenate(axis=1, name="anchors")(found), name="detection_heads")
+
+
 @hazard(stem=4, after=5)
 def scalars_and_constants(image):
     x = conv(image, 4, "stem")
@@ -266,6 +309,14 @@ def channel_mean(image):
 def attention_layer(image):
     x = keras.layers.Reshape((64, 6), name="row")(conv(image, 6, "stem"))
     y = keras.layers.MultiHeadAttention(2, 3, name="block")(x, x)
+    y = keras.layers.Concatenate(name="join")([keras.layers.LayerNormalization(name="norm")(y), x])
+    return conv(keras.layers.Reshape((8, 8, 12), name="map")(y), 5, "after")
+
+
+@hazard(stem=6, after=5)
+def grouped_attention(image):
+    x = keras.layers.Reshape((64, 6), name="row")(conv(image, 6, "stem"))
+    y = keras.layers.GroupQueryAttention(3, 4, 2, name="block")(x, x)
     y = keras.layers.Concatenate(name="join")([keras.layers.LayerNormalization(name="norm")(y), x])
     return conv(keras.layers.Reshape((8, 8, 12), name="map")(y), 5, "after")
 

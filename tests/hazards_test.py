@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from tests import nets, reference
+from tests import hazards, nets, reference
 from tests.hazards import HAZARDS
 from tests.supernet import making
 from tfmeta import ChannelGraph, SearchSpace, Selection, cost, prune, rules
@@ -74,7 +74,7 @@ def test_cost_equals_a_count_over_the_pruned_model(name):
         small = prune(model, choice)
         structure = choice.structure if isinstance(choice, Selection) else choice
         assert cost.params(graph, structure) == small.count_params()
-        if name != "attention_layer":
+        if name not in ("attention_layer", "grouped_attention"):
             calls = [(layer, *shapes) for layer in small.layers for shapes in reference.calls(layer)]
             assert cost.macs(graph, structure) == sum(reference.count_macs(*call) for call in calls)
 
@@ -100,6 +100,23 @@ def test_half_precision(policy):
     assert [layer.compute_dtype for layer in small.layers] == [
         layer.compute_dtype for layer in model.layers if layer.name in {la.name for la in small.layers}
     ]
+
+
+def test_augmentations_inside_a_network():
+    layers, image = keras.layers, keras.Input(nets.IMAGE, name="image")
+    x = hazards.conv(image, 6, "stem")
+    for layer in (
+        layers.RandomPerspective(),
+        layers.RandomElasticTransform(),
+        layers.RandomGaussianBlur(),
+        layers.RandomCrop(4, 4),
+    ):
+        x = layer(x)
+    x = layers.GlobalMaxPooling2D(name="pool")(hazards.conv(x, 5, "after"))
+    model = keras.Model(image, layers.Dense(nets.CLASSES, name="logits")(x))
+    nets.randomise(model, np.random.default_rng(1))
+    images = np.random.default_rng(0).uniform(-1, 1, (3, *nets.IMAGE)).astype("float32")
+    check_pruned_equals_zeroed(model, images)
 
 
 # Layers of one's own

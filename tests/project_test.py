@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from tests import projects
@@ -51,6 +52,21 @@ def test_the_same_options_give_the_same_network(workdir, options):
     first, second = (Project(workdir, options).new_net() for _ in range(2))
     for one, other in zip(first.weights, second.weights, strict=True):
         assert (one.numpy() == other.numpy()).all()
+
+
+def test_a_warm_start_begins_with_the_models_own_weights(workdir, options):
+    project = Project(workdir, dataclasses.replace(options, warm_start="l1"))
+    images = project.splits.train.sample(64, seed=0)[0]
+    expected = project.built.model(images, training=True)
+    np.testing.assert_allclose(project.first_net()(images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["mobilenet_v1?width=0.25&blocks=8", "keras.applications:MobileNet?alpha=0.25"])
+def test_a_warm_start_needs_weights(workdir, options, model):
+    data = DataOptions(image_size=32)
+    project = Project(workdir, dataclasses.replace(options, model=model, data=data, warm_start="l1"))
+    with pytest.raises(UserError, match="Expected a model that brings trained weights"):
+        project.first_net()
 
 
 def test_an_untrained_net_names_the_stage(workdir, options):

@@ -88,3 +88,8 @@ def contents(folder: Path, but: Sequence[str] = ()) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.name.startswith(tuple(but))
     }
+
+
+def write(path: Path, value: Any) -> None:
+    """Writes ``value`` as JSON."""
+    path.write_text(json.dumps(value), "utf-8")

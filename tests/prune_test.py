@@ -11,7 +11,6 @@ from tests import nets, reference
 from tfmeta import ChannelGraph, Selection, Structure, prune
 from tfmeta.errors import GraphError, SpaceError
 from tfmeta.lazy import keras
-from tfmeta.prune import l1_scores
 
 
 # The first of the central laws, over every network and random structures and selections.
@@ -76,18 +75,6 @@ def test_frozen_layers_stay_frozen():
     model = nets.TINY["plain"]()
     model.get_layer("conv1").trainable = False
     assert not prune(model, Structure((2, 3, 4))).get_layer("conv1").trainable
-
-
-def test_l1_scores_are_sums_over_the_producers():
-    model = nets.TINY["residual"]()
-    graph = ChannelGraph.from_model(model)
-    rng = np.random.default_rng(5)
-    nets.randomise(model, rng)
-    scores = l1_scores(graph, model)
-    assert [len(score) for score in scores] == [6, 5, 7, 8]
-    # The group b2 is made by b2 and by b_short, each of which counts alike: by its mean.
-    norms = [np.abs(np.asarray(model.get_layer(name).kernel)).sum((0, 1, 2)) for name in ("b2", "b_short")]
-    np.testing.assert_allclose(scores[3], sum(norm / norm.mean() for norm in norms), rtol=1e-5)
 
 
 def test_choices_that_do_not_fit_are_refused():

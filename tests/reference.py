@@ -57,7 +57,7 @@ def _zeroed_kernels(graph, node, layer, labels, reads):
         yield layer.kernel, np.where(reads[:, None], 0, np.array(layer.kernel))
     elif node.op.startswith("SeparableConv"):
         yield layer.depthwise_kernel, np.where(reads[:, None], 0, np.array(layer.depthwise_kernel))
-    elif node.op == "MultiHeadAttention":
+    elif node.op in ("MultiHeadAttention", "GroupedQueryAttention"):
         for role, dense in (("in", layer._query_dense), ("key", layer._key_dense), ("value", layer._value_dense)):
             read = np.array([label in labels for label in graph.axes[node.roles[role]].tolist()])
             yield dense.kernel, np.where(read[:, None, None], 0, np.array(dense.kernel))

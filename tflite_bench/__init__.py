@@ -23,10 +23,10 @@ from tflite_bench.errors import (
     ModelFileError,
     OptionsError,
 )
-from tflite_bench.interleave import ROUNDS, interleave
-from tflite_bench.pool import Pool
-from tflite_bench.repeat import until_ok
-from tflite_bench.stats import Comparison, compare
+from tflite_bench.measure.interleave import ROUNDS, interleave
+from tflite_bench.measure.pool import Pool
+from tflite_bench.measure.repeat import until_ok
+from tflite_bench.statistics.bootstrap import Comparison, compare
 from tflite_bench.types import DeviceInfo, Measurement, Startup, Verdict
 
 __all__ = [

@@ -13,13 +13,13 @@ from types import TracebackType
 from typing import Self, TypeVar, cast
 
 from tflite_bench.bench_options import BenchOptions
-from tflite_bench.block import Block
+from tflite_bench.benchmark_model.op_profile import OpProfile
 from tflite_bench.conditions import Conditions
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import OptionsError
 from tflite_bench.limits import Limits
 from tflite_bench.model_file import ModelFile
-from tflite_bench.op_profile import OpProfile
+from tflite_bench.statistics.block import Block
 from tflite_bench.types import Delegation, DeviceInfo, Measurement, Startup
 
 T = TypeVar("T")
@@ -27,9 +27,9 @@ T = TypeVar("T")
 # First word of a device string -> "module:function"; the function gets the text after the colon and
 # the `DeviceOptions`.
 DEVICES = {
-    "adb": "tflite_bench.adb_open:open_adb",
-    "binary": "tflite_bench.binary:open_binary",
-    "host": "tflite_bench.host:open_host",
+    "adb": "tflite_bench.phone.open:open_adb",
+    "binary": "tflite_bench.benchmark_model.device:open_binary",
+    "host": "tflite_bench.host.device:open_host",
 }
 
 
@@ -111,7 +111,7 @@ class Device(abc.ABC):
             ModelFileError: the file is no model, or the runtime cannot run it.
             DeviceError: the device fails.
         """
-        from tflite_bench.interleave import interleave  # which imports this module
+        from tflite_bench.measure.interleave import interleave  # which imports this module
 
         return interleave(self, [model], options, rounds)[0]
 

@@ -7,16 +7,20 @@ import dataclasses
 import shlex
 from typing import Any
 
-from tflite_bench import adb_text, phone_claim, phone_identity, phone_lock, phone_state
-from tflite_bench.adb import attached, find_client, start_server
-from tflite_bench.adb_phone import Adb
-from tflite_bench.adb_text import Attached
-from tflite_bench.benchmark_binaries import executable_for, named_executables
+from tflite_bench.adb import texts
+from tflite_bench.adb.client import attached, find_client, start_server
+from tflite_bench.adb.connection import Adb
+from tflite_bench.adb.texts import Attached
+from tflite_bench.benchmark_model.binaries import executable_for, named_executables
 from tflite_bench.conditions import Conditions
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import BenchError, DeviceError, DeviceLostError
-from tflite_bench.host_info import host_info
-from tflite_bench.phone_files import ROOT, free_mb, require_tools
+from tflite_bench.host.info import host_info
+from tflite_bench.phone import claim as phone_claim
+from tflite_bench.phone import identity as phone_identity
+from tflite_bench.phone import lock
+from tflite_bench.phone import state as phone_state
+from tflite_bench.phone.files import ROOT, free_mb, require_tools
 
 _MAX_PHONES = 32  # looked at together; silent ones take until their deadline
 
@@ -92,11 +96,11 @@ def phone_entries(options: DeviceOptions) -> list[Entry]:
 def _phone_entry(client: str, phone: Attached, options: DeviceOptions) -> Entry:
     device = f"adb:{phone.serial}"
     if not phone.usable:
-        return Entry(device, phone.state, adb_text.advice(phone.state))
+        return Entry(device, phone.state, texts.advice(phone.state))
     try:
         return _known_entry(Adb(client, phone.serial), device, options)
     except DeviceLostError as error:
-        return Entry(device, "silent", f"{error} {adb_text.advice('offline')}")
+        return Entry(device, "silent", f"{error} {texts.advice('offline')}")
 
 
 def _known_entry(adb: Adb, device: str, options: DeviceOptions) -> Entry:
@@ -111,7 +115,7 @@ def _known_entry(adb: Adb, device: str, options: DeviceOptions) -> Entry:
         cores=identity.cores.count,
         core_groups=str(identity.cores),
     )
-    holder = phone_lock.holder(identity.serial or adb.serial) or phone_claim.holder(told["claim"])
+    holder = lock.holder(identity.serial or adb.serial) or phone_claim.holder(told["claim"])
     if holder:
         return dataclasses.replace(entry, state=IN_USE, reason=f"By {holder}.")
     answers = adb.sections({**phone_state.COMMANDS, "space": f"df -k {shlex.quote(ROOT)}"})

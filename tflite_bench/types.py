@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tflite_bench.bench_options import BenchOptions
-from tflite_bench.block import Block
 from tflite_bench.conditions import Conditions
 from tflite_bench.errors import BenchError
 from tflite_bench.fields import fields_of
+from tflite_bench.statistics.block import Block
 
 
 class Verdict(enum.StrEnum):

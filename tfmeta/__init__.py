@@ -13,9 +13,10 @@ from tfmeta.graph import cost, rules
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Selection, Structure
+from tfmeta.importance.l1 import l1_scores
 from tfmeta.networks.spec import build_network
 from tfmeta.objectives import Constraint
-from tfmeta.prune import l1_scores, prune
+from tfmeta.prune import prune
 from tfmeta.training import TrainOptions, fit, train_plain
 
 if TYPE_CHECKING:

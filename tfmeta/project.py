@@ -27,22 +27,27 @@ class ProjectOptions:
 
     Attributes:
         model: the network to prune, see `tfmeta.networks.spec`.
+        allow_custom_objects: modules whose layers a saved model may be made of.
         dataset: name of the data set, see `tfmeta.data`.
         data: how it is found, split and shaped.
         multiple_of: widths are multiples of this.
         min_ratio: smallest width as a share of the full one.
         hidden: hidden units of the weight generators; None takes the default, or the paper's in a preset.
         sampler: how structures are drawn in training; None takes the default, or the paper's in a preset.
+        warm_start: criterion of importance by which the channels of the model's own weights are sorted for the
+            PruningNet to begin with, a name in `tfmeta.importance.CRITERIA`; None begins with random weights.
         seed: of initial weights and drawn structures.
     """
 
     model: str = "mobilenet_v1?width=0.25"
+    allow_custom_objects: tuple[str, ...] = ()
     dataset: str = "digits"
     data: DataOptions = field(default_factory=DataOptions)
     multiple_of: int = 8
     min_ratio: float = 0.1
     hidden: int | None = None
     sampler: str | None = None
+    warm_start: str | None = None
     seed: int = 0
 
     @classmethod
@@ -53,7 +58,8 @@ class ProjectOptions:
             WorkdirError: they are not.
         """
         try:
-            return cls(**{**values, "data": DataOptions(**values["data"])})
+            allowed = tuple(values.get("allow_custom_objects", ()))
+            return cls(**{**values, "data": DataOptions(**values["data"]), "allow_custom_objects": allowed})
         except (KeyError, TypeError) as error:
             raise WorkdirError(
                 f"The options of the project in config.json cannot be read ({error}). They are of another version of "
@@ -91,7 +97,13 @@ class Project:
         from tfmeta.training import set_seed
 
         set_seed(self.options.seed)
-        return spec.build(self.options.model, self.splits.image_shape, len(self.splits.class_names))
+        options, splits = self.options, self.splits
+        return spec.build(options.model, splits.image_shape, len(splits.class_names), options.allow_custom_objects)
+
+    @functools.cached_property
+    def custom_objects(self) -> dict[str, Any]:
+        """Classes and functions by name, besides those of Keras, that the project's saved models may be made of."""
+        return spec.custom_objects(self.options.model, self.options.allow_custom_objects)
 
     @functools.cached_property
     def graph(self) -> ChannelGraph:
@@ -153,8 +165,25 @@ class Project:
             files.write_json(path, {"graph": self.graph.to_json(), "space": space.to_json()})
         return space
 
+    def first_net(self) -> PruningNet:
+        """Returns the PruningNet as training begins with it.
+
+        Raises:
+            UserError: it is to begin with the model's weights, and the model has none, or the criterion cannot answer.
+        """
+        net, criterion = self.new_net(), self.options.warm_start
+        if criterion is not None:
+            from tfmeta.importance import score
+            from tfmeta.importance.sorting import sort_channels
+
+            self.built.check_trained(self.options.model)
+            model = self.built.model
+            scores = score(criterion, model, self.graph, self.splits, seed=self.options.seed)
+            net.warm_start(sort_channels(model, scores))
+        return net
+
     def new_net(self) -> PruningNet:
-        """Returns an untrained PruningNet."""
+        """Returns an untrained PruningNet with random weights."""
         from tfmeta.supernet.pruning_net import PruningNet
         from tfmeta.training import set_seed
 

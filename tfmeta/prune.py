@@ -47,23 +47,6 @@ def copy_weights(graph: ChannelGraph, source: Any, target: Any, choice: Structur
             weight.assign(graph.cropped(node, name, np.asarray(old), mask))
 
 
-def l1_scores(graph: ChannelGraph, model: Any) -> list[np.ndarray]:
-    """Returns how large each channel's filters are: one array `[size]` a searchable group, for `Selection.largest`.
-
-    The score of a channel is the sum of the absolute kernel weights that produce it, over all producers of its group,
-    each scaled to a mean of 1 so that no layer outweighs the others (Li et al., Pruning Filters for Efficient ConvNets,
-    https://arxiv.org/abs/1608.08710).
-    """
-    totals = np.zeros(graph.num_channels)
-    for node in graph.nodes:
-        if "out" not in (node.rule.weights.get("kernel", ()) if node.weights else ()):
-            continue
-        kernel = np.abs(np.asarray(source_kernel(model, node.layer), np.float64))
-        norms = kernel.sum(tuple(range(kernel.ndim - 1)))
-        np.add.at(totals, graph.axes[node.roles["out"]], norms / max(norms.mean(), 1e-12))
-    return [totals[group.offset : group.offset + group.size] for group in graph.searchable]
-
-
 def source_kernel(model: Any, layer: str) -> Any:
     """Returns the kernel of a layer of ``model``."""
     return next(weight for weight in layers_of(model)[layer].weights if weight.name == "kernel")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,15 @@ class Store:
         """
         row = (run, trial.generation, trial.position, dump(trial.to_json()))
         self._database.write(("INSERT INTO trials VALUES (?, ?, ?, ?)", row))
+
+    def revise(self, run: str, generation: int, trials: Sequence[Trial], state: Mapping[str, Any]) -> None:
+        """Stores other values of trials before ``generation`` with the searcher's state then; drops later trials."""
+        update = "UPDATE trials SET trial = ? WHERE run = ? AND generation = ? AND position = ?"
+        self._database.write(
+            ("DELETE FROM trials WHERE run = ? AND generation >= ?", (run, generation)),
+            *((update, (dump(one.to_json()), run, one.generation, one.position)) for one in trials),
+            ("UPDATE states SET state = ? WHERE run = ?", (dump(state), run)),
+        )
 
     def trials(self, run: str) -> list[Trial]:
         """Returns all trials of ``run``, probes included, in the order of their evaluation."""

@@ -25,6 +25,8 @@ class Trial:
             feasible.
         failed: an objective gave no finite number; `note` says which.
         note: why values are missing.
+        estimated: a value that decides about the constraints was estimated and not evaluated, so that this trial may
+            breed but not win. `values` holds the estimate under another name (`tfmeta.objectives.Estimate`).
     """
 
     structure: Structure
@@ -35,6 +37,7 @@ class Trial:
     violation: float = 0.0
     failed: bool = False
     note: str = ""
+    estimated: bool = False
 
     @property
     def feasible(self) -> bool:
@@ -43,8 +46,8 @@ class Trial:
 
     @property
     def eligible(self) -> bool:
-        """Whether this trial may win: feasible, evaluated and not failed."""
-        return self.feasible and not self.failed and self.fitness is not None
+        """Whether this trial may win: feasible, evaluated, not failed, and nothing about it only estimated."""
+        return self.feasible and not self.failed and not self.estimated and self.fitness is not None
 
     def to_json(self) -> dict[str, Any]:
         """Returns this trial as JSON-able data, the inverse of `from_json`."""
@@ -57,6 +60,7 @@ class Trial:
             "violation": self.violation,
             "failed": self.failed,
             "note": self.note,
+            **({"estimated": True} if self.estimated else {}),
         }
 
     @classmethod

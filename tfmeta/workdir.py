@@ -6,6 +6,7 @@
 | `space.json` | channel groups and search space |
 | `checkpoints/` | training in progress, and the trained PruningNet |
 | `store.sqlite` | every trial and measurement |
+| `latency_table.json` | what was measured of random structures, and the predictor of their latency |
 | `searches/NAME.json` | the structures that a search found, with their controls |
 | `models/NAME/` | retrained plain Keras models |
 | `export/NAME/` | `.tflite` files and their manifest |
@@ -172,6 +173,11 @@ class Workdir:
     def logs(self, name: str) -> Path:
         """Returns the TensorBoard folder of a training."""
         return self.path / "logs" / name
+
+    @property
+    def latency_table(self) -> Path:
+        """The latency table, unless it was written elsewhere."""
+        return self.path / "latency_table.json"
 
     def search(self, name: str) -> Path:
         """Returns the file of a search's result."""

@@ -128,7 +128,7 @@ def flipped(path):
     ("write", "text"),
     [
         (subclassed, "it needs 'Own', which is no part of Keras"),
-        (with_own_layer, "it needs 'Doubled', which is no part of Keras"),
+        (with_own_layer, "its layer 'doubled' needs 'Doubled', which is no part of Keras"),
         (unbuilt, "is not built. Add keras.Input(shape) as its first layer"),
         (lambda path: functional(path, shape=(None, None, 1)), "has the input shape (None, None, 1). Expected fixed"),
         (lambda path: functional(path, shape=(32, 32, 3)), "images (16, 16, 1) and 10 classes. Set --image_size"),
@@ -198,7 +198,7 @@ def test_an_image_folder_with_a_broken_picture(tmp_path, mistake):
 @pytest.mark.parametrize(
     ("flag", "text"),
     [
-        ("--model=mobilnet", "Unknown network 'mobilnet'. Expected one of: mobilenet_v1"),
+        ("--model=mobilnet", "Unknown network 'mobilnet'. Expected one of: fcn, mobilenet_v1"),
         ("--model=mobilenet_v1?widht=1", "has no argument 'widht'. Expected one of: width"),
         ("--dataset=digit", "Unknown data set 'digit'. Expected one of: digits"),
         ("--epochs=0", "Expected epochs above 0, received 0."),

@@ -9,8 +9,8 @@ import types
 import pytest
 from absl import flags
 
-import tflite_bench.ending
 import tflite_bench.errors
+import tflite_bench.signals
 from tfmeta import __main__ as program
 from tfmeta.bin import VERBS, app, shared_flags
 from tfmeta.errors import BudgetError
@@ -136,7 +136,7 @@ Flags:
         (tflite_bench.errors.OutputError("Garbage."), app.DEVICE_ERROR, "Garbage."),
         (tflite_bench.errors.OptionsError("No such core."), app.BAD_FLAGS, "No such core."),
         (tflite_bench.errors.ModelFileError("No model."), app.USER_ERROR, "No model."),
-        (tflite_bench.ending.Terminated(15), 143, "Stopped. Run the same command again to go on."),
+        (tflite_bench.signals.Terminated(15), 143, "Stopped. Run the same command again to go on."),
         (KeyboardInterrupt(), app.STOPPED, "Stopped. Run the same command again to go on."),
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/a/store.sqlite"),

@@ -37,6 +37,22 @@ def test_a_saved_model_is_pruned(saved, how, capsys):
     assert "test accuracy" in capsys.readouterr().out
 
 
+def test_a_limit_on_latency_is_measured(saved, capsys):
+    quick = ["--num_runs=10", "--min_secs=0", "--warmup_secs=0", "--rounds=2", "--retries=0"]
+    common = [f"--model={saved}/model.keras", "--dataset=digits", f"--output={saved}/out", "--calibration_images=100"]
+    # Whatever this machine does meanwhile, a third of the work does not take a thousand times as long.
+    assert main(["prune", *common, *quick, "--latency_ms=1000x", "--macs=0.3x", "--scheme=int8"]) == 0
+    told = json.loads((saved / "out" / "pruned.json").read_text())
+    assert told["macs"][1] < 0.3 * told["macs"][0]
+    found = told["latency"]
+    assert (found["file"], found["unit"], found["device"]) == ("pruned-int8.tflite", "ms", "host")
+    assert found["latency_ms"] == pytest.approx(found["ratio"] * found["full_ms"])
+    assert found["limit_ms"] == 1000 * found["full_ms"]
+    assert found["within"] and found["verdict"] and found["num_runs"] >= 10
+    assert list(told["widths"].values()) in [one["widths"] for one in found["search"]]
+    assert f"within the limit of {found['limit_ms']:.3f} ms: pruned-int8.tflite on host" in capsys.readouterr().out
+
+
 def test_a_model_for_other_images_is_refused(saved, capsys):
     common = [f"--model={saved}/model.keras", "--dataset=fashion_mnist", f"--output={saved}/out", "--ratio=0.5"]
     assert main(["prune", *common, "--dataset=digits", "--image_size=8"]) == 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests import nets
-from tfmeta import ChannelGraph, SearchSpace, Selection, prune
+from tfmeta import ChannelGraph, SearchSpace, Selection, l1_scores, prune
 from tfmeta.errors import UserError
 from tfmeta.importance import CRITERIA, NEED_DATA
 from tfmeta.importance.gates import Gates
@@ -51,6 +51,9 @@ def test_norms_are_summed_over_a_group_with_every_layer_alike():
         norms = [norm(_kernel(question, layer)) for layer in ("b2", "b_short")]
         expected = sum(each / each.mean() for each in norms)
         np.testing.assert_allclose(_scores(criterion, "residual")[3], expected, rtol=1e-9)
+    public = l1_scores(question.graph, question.model)
+    for one, other in zip(public, _scores("l1", "residual"), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_fpgm_is_the_sum_of_distances():

@@ -1,5 +1,7 @@
 """Widths from scores, by hand for two groups of equal size and one of another."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from tests import nets
 from tfmeta import ChannelGraph, SearchSpace, cost
 from tfmeta.errors import BudgetError, UserError
 from tfmeta.graph.structure import Bound
-from tfmeta.importance.ranking import RANKINGS, rank
+from tfmeta.importance.ranking import RANKINGS, ladder, rank
 
 GRAPH = ChannelGraph.from_model(nets.tiny("residual"))  # groups of 6, 5, 7, 8
 SPACE = SearchSpace.from_graph(GRAPH, multiple_of=1, min_ratio=0.01)
@@ -45,6 +47,16 @@ def test_the_largest_within_a_bound_is_taken(ranking):
     assert found[2] == SPACE.full()
     with pytest.raises(BudgetError, match="below the smallest structure"):
         rank(GRAPH, SPACE, SCORES, ranking=ranking, bounds=[_bound(10)])
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+def test_a_ladder_goes_from_the_smallest_to_the_full_structure(ranking):
+    rungs = ladder(GRAPH, SPACE, SCORES, ranking=ranking)
+    assert (rungs[0], rungs[-1]) == (SPACE.smallest(), SPACE.full())
+    for narrow, wide in itertools.pairwise(rungs):
+        assert narrow != wide and all(a <= b for a, b in zip(narrow.widths, wide.widths, strict=True))
+    within = ladder(GRAPH, SPACE, SCORES, ranking=ranking, bounds=[_bound(0.5 * cost.macs(GRAPH, SPACE.full()))])
+    assert within == rungs[: len(within)] and 0 < len(within) < len(rungs)
 
 
 def test_bad_questions_are_refused():

@@ -6,6 +6,7 @@ import pytest
 
 import tflite_bench
 from tests.latency.devices import Counting, Scripted
+from tests.tflite_bench.benchmark_model.stand_in import write_stand_in
 from tfmeta.latency import LatencyOptions, measure_files
 from tfmeta.latency.conversion import structure_file
 
@@ -27,6 +28,26 @@ def test_each_file_gets_its_own_times_and_its_ratio(paths, quick):
     assert data["median_ms"] == smallest.median_ms and data["ratio"] == smallest.ratio
     assert data["measurement"]["model_size_bytes"] == paths["smallest"].stat().st_size
     assert data["reference"]["model_size_bytes"] == paths["full"].stat().st_size
+
+
+def test_operators_are_timed_where_the_runtime_tells_them(paths, tmp_path):
+    program = write_stand_in(tmp_path / "benchmark_model")
+    options = LatencyOptions(rounds=1, num_runs=10, min_secs=0.0, warmup_secs=0.0, retries=0)
+    (found,) = measure_files(f"binary:{program}", [paths["smallest"]], paths["full"], options, operators=True)
+    by_type = found.to_json()["operators"]["by_type"]
+    assert [(one["type"], one["avg_ms"], one["share"]) for one in by_type] == [
+        ("Softmax (NC, F32)", 3.0, 0.75),
+        ("CONV_2D", 1.0, 0.25),
+    ]
+    assert found.median_ms == pytest.approx(4.0)  # of the run before, that tells no operators
+
+
+def test_a_runtime_that_tells_no_operators_is_the_reason(paths, quick):
+    (found,) = measure_files("host", [paths["smallest"]], paths["full"], quick, operators=True)
+    assert set(found.operators) == {"reason"}
+    assert "does not tell the times of single operators" in found.operators["reason"]
+    (found,) = measure_files("host", [paths["smallest"]], paths["full"], quick)
+    assert found.operators is None
 
 
 def test_times_are_those_of_the_last_attempt_and_ratios_those_of_the_rounds(paths):

@@ -252,7 +252,7 @@ def test_a_second_search_over_the_same_store_measures_nothing(graph, coarse, qui
 def test_an_impossible_budget_tells_the_smallest_latency(graph, coarse, quick, converted):
     with Store() as store, Latency(graph, "host", quick, converted, store) as latency:
         smallest = latency([coarse.smallest()])[0]
-        with pytest.raises(BudgetError, match=re.escape(f"the smallest structure measured {smallest:.6g} ms")):
+        with pytest.raises(BudgetError, match=re.escape(f"the smallest structure has {smallest:.6g} ms")):
             searched(graph, coarse, latency, store, None, upper=smallest / 10)
 
 
@@ -269,6 +269,22 @@ def test_a_throttled_reference_is_no_baseline(scripted, space, tmp_path):
     _, latency = scripted([THROTTLED, THROTTLED, *[STEADY] * 4])
     with latency:
         assert latency.baseline_ms == pytest.approx(1.005)
+
+
+def test_what_stayed_throttled_is_measured_again_when_a_search_is_resumed(graph, coarse, scripted):
+    cool, hot = [[0.5, 0.505], STEADY], [[0.8] * 8 + [1.6] * 1000, STEADY]
+    with Store() as store:
+        _, latency = scripted([*BASELINE, *cool, *cool], store)
+        undisturbed = searched(graph, coarse, latency, store, "a", upper=9.0).trials
+    with Store() as store:
+        _, latency = scripted([*BASELINE, *cool, *hot], store)
+        assert searched(graph, coarse, latency, store, "a", upper=9.0).trials != undisturbed
+        assert set(latency.verdicts) == {"OK", "THROTTLED"}
+        for loads, script in ((2, hot), (2, cool), (0, [])):  # once each time, until it is OK
+            device, latency = scripted(script, store)
+            trials = searched(graph, coarse, latency, store, "a", upper=9.0).trials
+            assert device.loads == loads
+        assert trials == undisturbed == tuple(t for t in store.trials("a") if t.generation >= 0)
 
 
 def test_a_reference_that_became_much_faster_is_told(scripted, space):

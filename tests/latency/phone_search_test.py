@@ -19,7 +19,8 @@ import pytest
 
 from tests import projects
 from tests.phone import AdbServer, Bench, Hardware, Phone, Throttle, write_benchmark_model
-from tflite_bench import adb_phone, phone_wait
+from tflite_bench.adb import connection
+from tflite_bench.phone import wait
 from tfmeta.__main__ import main
 
 OK, DEVICE, TERMINATED = 0, 3, 143
@@ -33,9 +34,9 @@ LIMITS = ("--lost_secs=20",)
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(adb_phone, "_RETURNS_ALONE_SECS", 4.0)  # adb's next attempt is after 3 s
-    monkeypatch.setattr(adb_phone, "_POLL_SECS", 0.02)
-    monkeypatch.setattr(phone_wait, "_LOST_POLL_SECS", 0.05)
+    monkeypatch.setattr(connection, "_RETURNS_ALONE_SECS", 4.0)  # adb's next attempt is after 3 s
+    monkeypatch.setattr(connection, "_POLL_SECS", 0.02)
+    monkeypatch.setattr(wait, "_LOST_POLL_SECS", 0.05)
 
 
 @contextlib.contextmanager
@@ -135,7 +136,7 @@ def test_the_same_search_again_measures_nothing(undisturbed: Path, program: Path
 
 
 def test_a_cable_that_is_out_for_a_while(work, undisturbed, program, adb_server, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(adb_phone, "_RETURNS_ALONE_SECS", 0.2)
+    monkeypatch.setattr(connection, "_RETURNS_ALONE_SECS", 0.2)
     with attached(adb_server, "S1") as (phone,):
         phone.at_benchmark(14, lambda: phone.cut(away_secs=1.5))
         phone.at_benchmark(30, lambda: phone.cut(reset=True))
@@ -199,3 +200,21 @@ def test_a_phone_that_throttles_is_measured_again(work, undisturbed, program, ad
     attempts = [one["attempts"] for one in measurements(work) if one["kind"] == "structure"]
     assert [[one["verdict"] for one in each] for each in attempts if len(each) > 1] == [["THROTTLED", "OK"]]
     assert_like(work, undisturbed)
+
+
+def test_prune_goes_on_until_a_phone_is_fast_enough(
+    trained: Path, tmp_path: Path, program: Path, adb_server: AdbServer
+) -> None:
+    model, limit = trained.parent / "model.keras", ("--latency_ms=0.6x", "--scheme=fp32", "--calibration_images=50")
+    with attached(adb_server, "S1") as (phone,):
+        device = f"adb:{phone.serial}"
+        where = (f"--device={device}", f"--benchmark_model=arm64-v8a={program}", *LIMITS)
+        project = (f"--model={model}", "--dataset=digits", "--train_size=300", f"--output={tmp_path}/out")
+        assert main(["prune", *project, *limit, *where, *QUICK]) == OK
+    found = json.loads((tmp_path / "out" / "pruned.json").read_text())["latency"]
+    size = (tmp_path / "out" / "pruned-fp32.tflite").stat().st_size
+    assert found["latency_ms"] == pytest.approx(size / 10_000, rel=0.01)
+    # Steps of 8 channels of this network are a few percent of its bytes.
+    assert found["within"] and found["verdict"] == "OK" and 0.7 < found["latency_ms"] / found["limit_ms"] <= 1
+    assert found["device"] == device and found["measurement"]["device"]["kind"] == "adb"
+    assert found["limit_ms"] == pytest.approx(0.6 * found["full_ms"])

@@ -1,5 +1,7 @@
 """Predictions of latencies that are known in closed form."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -9,16 +11,15 @@ from tfmeta.graph import cost
 from tfmeta.graph.space import SearchSpace
 from tfmeta.latency.features import Work
 from tfmeta.latency.predictor import Predictor
+from tfmeta.latency.probes import Lengths
 from tfmeta.latency.template import Template
-from tfmeta.latency.ties import tie
 
 _FULL_RATE = {"CONV_2D 3x3": 3.0, "CONV_2D 1x1": 1.0, "DEPTHWISE_CONV_2D 5x5": 20.0, "FULLY_CONNECTED": 5.0}
 
 
 @pytest.fixture(scope="module")
 def work():
-    template = Template.make(graph_of("mixed"), "fp32", Converting("mixed"))
-    return Work(template.lengths, tie(template.lengths, template.structures, template.contents))
+    return Work.of_template(Template.make(graph_of("mixed"), "fp32", Converting("mixed")))
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +33,10 @@ def test_the_work_of_all_operators_is_that_of_the_network(work, widths):
     found = work.of(widths)
     np.testing.assert_allclose(found[:, :, 0].sum(1), cost.macs(graph_of("mixed"), widths))
     assert (found[:, :, 1] >= found[:, :, 0]).all() and (found[:, :, 2] >= found[:, :, 1]).all()
-    full = operators(converted("mixed", work.lengths.full, "fp32"))
+    structure = Lengths.of(graph_of("mixed")).full
+    full = operators(converted("mixed", structure, "fp32"))
     assert [kind.split(" ")[0] for kind in work.kinds] == [one[0] for one in full]
-    at_full = work.of(np.array([work.lengths.full.widths]))[0]
+    at_full = work.of(np.array([structure.widths]))[0]
     np.testing.assert_array_equal(at_full[:, 3], [np.prod(one[3][-1][0]) for one in full])
     for kind, row, one in zip(work.kinds, at_full, full, strict=True):
         elements = [np.prod(tensor[0]) for tensor in one[3][:-1]]
@@ -71,3 +73,20 @@ def test_it_is_less_sure_with_fewer_measurements(work, widths, rng):
 def test_bad_measurements(work, widths, count, bad):
     with pytest.raises(UserError, match=r"Expected at least 10 structures with one latency above 0 each. Received"):
         Predictor.fit(work, widths[:count], np.full(count, bad))
+
+
+def test_it_is_the_same_when_it_was_written_and_read(work, widths, rng):
+    latencies = true_ms(work, widths[:60], rng)
+    predictor = Predictor.fit(work, widths[:60], latencies)
+    data = json.loads(json.dumps({"work": work.to_json(), "predictor": predictor.to_json()}))
+    again = Predictor.from_json(data["predictor"], Work.from_json(data["work"]), widths[:60], latencies)
+    for found, expected in zip(again.predict(widths), predictor.predict(widths), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_parts_of_a_latency_are_its_sum(work, widths, rng):
+    predictor = Predictor.fit(work, widths[:60], true_ms(work, widths[:60], rng))
+    parts = predictor.parts(widths)
+    assert parts.shape == (len(widths), len(work.kinds) + 1)
+    # What no operator explains deviates with none of them.
+    np.testing.assert_allclose(parts.sum(1), predictor.predict(widths)[0])

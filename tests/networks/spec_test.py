@@ -14,7 +14,7 @@ SHAPE = (32, 32, 3)
 def test_every_family_is_built_by_its_name(name):
     built = spec.build(name, SHAPE, 7)
     assert built.model.input_shape == (None, *SHAPE)
-    assert built.model.output_shape in ((None, 7), (None, *SHAPE[:2], 7))
+    assert built.model.output_shape[-1] == 7
     assert built.preset is None
 
 
@@ -28,7 +28,7 @@ def test_arguments_reach_the_family():
 def test_a_preset_is_the_papers():
     built = spec.build("metapruning:mobilenet_v1", SHAPE, 7)
     assert built.preset is not None
-    assert built.model.output_shape in ((None, 7), (None, *SHAPE[:2], 7))
+    assert built.model.output_shape == (None, 7)
 
 
 def test_a_saved_model_keeps_its_weights(tmp_path):
@@ -106,7 +106,7 @@ def test_layers_of_ones_own_are_loaded_from_named_modules_only(tmp_path):
     image = keras.Input((8, 8, 3))
     path = str(tmp_path / "model.keras")
     keras.Model(image, Twice()(image)).save(path)
-    with pytest.raises(UserError, match=r"it needs 'Twice'.*--allow_custom_objects"):
+    with pytest.raises(UserError, match=r"needs 'Twice'.*--allow_custom_objects"):
         spec.build(path, (8, 8, 3), 5)
     loaded = spec.build(path, (8, 8, 3), 5, ["tests.networks.spec_test"]).model
     assert type(loaded.layers[1]).__name__ == "Twice"

@@ -139,7 +139,7 @@ def _reap(jobs: dict[int, socket.socket]) -> None:
 def main(descriptor: int) -> None:
     """Forks for each job until the other end of the descriptor's socket is closed."""
     # Before the first fork: what all models need. One thread, as threads do not outlive a fork.
-    from tflite_bench.runtime import interpreter_class
+    from tflite_bench.host.runtime import interpreter_class
 
     interpreter_class()
     line_of_parent = socket.socket(fileno=descriptor)

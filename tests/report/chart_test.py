@@ -4,28 +4,48 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 
 import pytest
 
-from tfmeta.report.chart import front_points, nice_ticks, pareto_chart
-from tfmeta.report.data import ReportData, Row, TrialPoint
+from tests.report.making import trial
+from tfmeta.report.chart import front_points, pareto_chart
+from tfmeta.report.data import FileRow, Latency, Missing, ReportData, Row
+from tfmeta.report.files_chart import files_charts
+from tfmeta.report.frame import nice_ticks
+from tfmeta.report.latency_chart import latency_chart
+from tfmeta.report.progress_chart import progress, progress_chart
+
+
+def places(chart, kind, feasible=True):
+    """Where the points of one kind are."""
+    path = "".join(dots.path for dots in chart.trials if (dots.kind, dots.feasible) == (kind, feasible))
+    return [(float(x), float(y)) for x, y in re.findall(r"M(\S+) (\S+)h0", path)]
 
 
 @pytest.mark.parametrize("size", [(880, 440), (370, 380)])
 def test_everything_lies_inside(size, data):
     chart = pareto_chart(data, *size)
-    marks = [*chart.trials, *chart.rows]
-    assert all(chart.left <= mark.x <= chart.right for mark in marks)
-    assert all(chart.top <= mark.y <= chart.bottom for mark in marks)
-    assert all(chart.left <= tick.position <= chart.right for tick in chart.x_ticks)
+    frame = chart.frame
+    marks = [(mark.x, mark.y) for mark in chart.rows]
+    for kind, feasible in (("genetic", True), ("random", True), ("random", False)):
+        marks += places(chart, kind, feasible)
+    assert len(marks) == len(data.trials) + 3
+    assert all(frame.left <= x <= frame.right and frame.top <= y <= frame.bottom for x, y in marks)
+    assert all(frame.left <= tick.position <= frame.right for tick in frame.x_ticks)
     for label in chart.labels:
         end = label.x + (7 if label.anchor == "start" else -7) * len(label.text)
         assert min(label.x, end) >= 0 and max(label.x, end) <= size[0]
 
 
 def test_dearer_is_right_and_better_is_up(data):
-    cheap, _, good, _ = pareto_chart(data, 880, 440).trials
-    assert cheap.x < good.x and cheap.y > good.y
+    (x0, y0), (x1, y1) = places(pareto_chart(data, 880, 440), "genetic")
+    assert x0 < x1 and y0 > y1
+
+
+def test_points_at_one_place_are_drawn_once(data):
+    twice = dataclasses.replace(data, trials=data.trials * 2)
+    assert pareto_chart(twice, 880, 440).trials == pareto_chart(data, 880, 440).trials
 
 
 def test_front_holds_what_no_feasible_trial_beats(data):
@@ -39,8 +59,8 @@ def test_front_is_a_staircase(data):
 
 
 def test_equal_trials_are_one_point_of_the_front():
-    trial = TrialPoint(10, 0.5, "genetic")
-    assert front_points([trial, trial]) == [trial]
+    one = trial(10, 0.5, "genetic")
+    assert front_points([one, one]) == [one]
     assert front_points([]) == []
 
 
@@ -59,9 +79,10 @@ def test_labels_do_not_cover_each_other(data):
 
 
 def test_one_trial_is_drawn():
-    data = ReportData("net", "digits", "none", (), trials=(TrialPoint(5.0, 0.0, "random"),))
+    data = ReportData("net", "digits", "none", (), trials=(trial(5.0, 0.0, "random"),))
     chart = pareto_chart(data, 370, 380)
-    assert chart.left < chart.trials[0].x < chart.right
+    ((x, _),) = places(chart, "random")
+    assert chart.frame.left < x < chart.frame.right
     assert len(chart.front) == 1
 
 
@@ -80,3 +101,52 @@ def test_nothing_to_draw():
 )
 def test_nice_ticks(low, high, count, ticks):
     assert nice_ticks(low, high, count) == pytest.approx(ticks)
+
+
+def test_progress_of_a_search():
+    # Two generations of three and one that ended early; the second structure is outside the budget.
+    accuracies = [(0.4, 0), (0.9, 0), (0.5, 0), (0.3, 1), (0.7, 1), (0.6, 1), (0.65, 2)]
+    trials = tuple(trial(10, a, "search", a != 0.9, generation) for a, generation in accuracies)
+    control = trial(10, 0.2, "random", feasible=False)
+    found, other = progress(ReportData("net", "digits", "none", (), trials=(*trials, control)))
+    assert found.best == ((1, 0.4), (3, 0.4), (3, 0.5), (5, 0.5), (5, 0.7), (7, 0.7))
+    assert found.middle[0] == (3, pytest.approx(0.45), pytest.approx(0.5), pytest.approx(0.7))
+    assert [count for count, *_ in found.middle] == [3, 6, 7]
+    assert (other.searcher, other.best, other.middle) == ("random", (), ((1, 0.2, 0.2, 0.2),))
+
+
+def test_the_progress_lies_inside(data):
+    chart = progress_chart(data, 370, 320)
+    points = [point for curve in chart.curves for part in (curve.best, curve.median, curve.band) for point in part]
+    frame = chart.frame
+    assert len(points) > 8
+    assert all(frame.left <= x <= frame.right and frame.top <= y <= frame.bottom for x, y in points)
+    assert progress_chart(ReportData("net", "digits", "none", ()), 370, 320) is None
+
+
+def test_files_by_latency_and_by_size(data):
+    front = (
+        FileRow("front00", "int8", 10_000, 0.8, 0.99, Latency(0.10, 0.12)),
+        FileRow("front00", "fp32", 40_000, 0.79, 1.0, Latency(0.20, 0.21)),
+        FileRow("front01", "int8", 5_000, Missing("not measured"), 1.0, Latency(0.05, 0.05)),
+    )
+    by_latency, by_size = files_charts(dataclasses.replace(data, front=front), 430, 320)
+    assert [mark.best for mark in by_latency.marks] == [True, False]
+    assert by_size.marks[0].x < by_size.marks[1].x
+    assert by_latency.marks[0].title == "front00 int8: 80.0 %, 0.100 ms, 10.0 kB"
+    assert files_charts(data, 430, 320) == ()
+
+
+def test_predictions_lie_at_what_was_predicted_and_measured(data):
+    chart = latency_chart(data, 500, 340)
+    (low, high), frame = chart.marks, chart.frame
+    assert (low.kind, high.kind) == ("held out", "search")
+    assert low.x < high.x and low.y > high.y
+    # The first was slower than predicted, so it lies above the line: there y is that of x.
+    (x0, y0), (x1, y1) = chart.equal
+    assert (x0, y0) == (frame.x(0.32), frame.y(0.32)) and (x1, y1) == (frame.x(0.45), frame.y(0.45))
+    assert low.x < x0 and high.x > x1
+    assert chart.bars[1] == (frame.x(0.46), frame.x(0.54), high.y)
+    ends = [x for left, right, _ in chart.bars for x in (left, right)]
+    assert all(frame.left <= x <= frame.right for x in ends)
+    assert latency_chart(dataclasses.replace(data, predictions=()), 500, 340) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tfmeta.errors import UserError
-from tfmeta.report.data import FileRow, Latency, ReportData, Row, TrialPoint
+from tfmeta.report.data import FileRow, Latency, MixedRow, OpTime, ReportData, Row, TrialPoint
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,9 @@ from tfmeta.report.data import FileRow, Latency, ReportData, Row, TrialPoint
     [
         lambda value: Row("net", 1, 1, test_accuracy=value),
         lambda value: FileRow("net", "int8", 1, agreement=value),
-        lambda value: TrialPoint(1.0, value, "random"),
+        lambda value: TrialPoint({"macs": 1.0, "accuracy": value}, "random"),
+        lambda value: OpTime("CONV_2D", 1, 1.0, value),
+        lambda value: MixedRow("net", "float", 1, 1, value, 0.5, 1.0, 1.0, "OK", False),
     ],
 )
 @pytest.mark.parametrize("value", [91.2, -0.1, float("nan")])

@@ -29,9 +29,17 @@ Budget: at most 1 M MACs
 
 ## Files
 
-| File | Scheme | Size | Accuracy of the file, test split | Same class as Keras | Latency p50 | Latency p90 | Verdict | Oldest runtime |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| searched | int8 | 45.7 kB | 94.0 % | 99.0 % | not measured: no device | not measured: no device | not measured: no device | 1.14.0 |
+| File | Scheme | Size | Accuracy of the file, test split | Same class as Keras | Latency p50 | Latency p90 | Inferences timed | Verdict | Oldest runtime | SHA-256 |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| searched-int8.tflite | int8 | 45.7 kB | 94.0 % | 99.0 % | not measured: no device | not measured: no device | not measured: no device | not measured: no device | 1.14.0 | 0123456789ab |
+| full | fp32 | 200 kB | not measured | not measured | 1.25 ms | 1.50 ms | 12,345 | NOISY | not measured | not recorded |
+
+## Mixed precision
+
+| Network, layers not in int8 | Size | Accuracy, search split | Accuracy, test split | Latency p50 | Times the float file's | Verdict |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |
+| searched, all in float | 180 kB | 81.0 % | 95.1 % | 1.00 ms | 1.00 | OK |
+| searched, 2 in int16 | 60.0 kB | 80.5 % | 94.9 % | 0.500 ms | 0.50 | OK |
 
 ## Channels
 

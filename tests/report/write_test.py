@@ -7,10 +7,16 @@ import dataclasses
 import matplotlib.image
 import pytest
 
-from tfmeta.report.data import FileRow, GroupWidth, Latency, Missing, ReportData
+from tfmeta.report.data import FileRow, GroupWidth, Latency, LatencyPoint, Missing, OperatorShare, ReportData
 from tfmeta.report.html import to_html
 from tfmeta.report.markdown import to_markdown
-from tfmeta.report.plots import write_channels_png, write_files_png, write_pareto_png
+from tfmeta.report.plots import (
+    write_channels_png,
+    write_files_png,
+    write_latency_png,
+    write_operators_png,
+    write_pareto_png,
+)
 from tfmeta.report.tables import best_files, front_files
 from tfmeta.report.write import write_report
 
@@ -22,6 +28,8 @@ def test_all_files_are_written(data, tmp_path):
         "report.md",
         "pareto.png",
         "channels.png",
+        "latency.png",
+        "operators.png",
     ]
     assert sorted(tmp_path.iterdir()) == sorted(paths)  # no temporary file is left
     assert paths[0].read_text("utf-8") == to_html(data)
@@ -33,9 +41,20 @@ def test_report_without_trials_has_no_plots(tmp_path):
     assert [path.name for path in paths] == ["report.html", "report.md"]
 
 
-@pytest.mark.parametrize("write", [write_pareto_png, write_channels_png])
+PREDICTED = {
+    "predictions": (LatencyPoint(1.0, 0.05, 1.1, "held out"), LatencyPoint(2.0, 0.1, 1.9, "search")),
+    "operators": (OperatorShare("CONV_2D 1x1", 34, 0.7, 0.6), OperatorShare("ADD", 1, 0.3, 0.4)),
+}
+
+
+def test_latencies_that_were_predicted_have_plots(data, tmp_path):
+    paths = write_report(dataclasses.replace(data, **PREDICTED), tmp_path)
+    assert [path.name for path in paths][-2:] == ["latency.png", "operators.png"]
+
+
+@pytest.mark.parametrize("write", [write_pareto_png, write_channels_png, write_latency_png, write_operators_png])
 def test_png_has_something_drawn_on_it(write, data, tmp_path):
-    write(data, tmp_path / "plot.png")
+    write(dataclasses.replace(data, **PREDICTED), tmp_path / "plot.png")
     pixels = matplotlib.image.imread(tmp_path / "plot.png")
     assert pixels.shape[0] > 100 and pixels.shape[1] > 500
     assert pixels[..., :3].min() < 0.5 < pixels[..., :3].max()

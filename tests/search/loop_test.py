@@ -137,6 +137,45 @@ def test_interrupted_anywhere_and_called_again_it_gives_the_same(tmp_path, searc
     assert sum(counts.values()) == len(whole.trials) + 4
 
 
+@pytest.mark.parametrize("searcher", sorted(SEARCHERS))
+def test_values_that_an_objective_takes_back_are_evaluated_again(tmp_path, searcher):
+    class Hot(toy.Latency):
+        """Every third structure takes longer until ``left`` are evaluated; then it is told to end."""
+
+        left = 14
+
+        def __call__(self, structures):
+            Hot.left -= 1
+            if Hot.left == 0:
+                raise KeyboardInterrupt
+            return [ms * (1.5 if Hot.left > 0 and Hot.left % 3 == 0 else 1) for ms in super().__call__(structures)]
+
+        def outdated(self, structure, value):
+            return value != toy.Latency()([structure])[0]
+
+    options = SMALL if searcher == "genetic" else resolve(SEARCHERS, "random", "searcher").Options(8)
+    settings = {
+        "searcher": searcher,
+        "options": options,
+        "generations": 3,
+        "objectives": [toy.Accuracy(), toy.Macs(), Hot()],
+        "constraints": [Constraint("latency", upper=6.0)],
+        "store": tmp_path / "s.sqlite",
+        "run": "a",
+    }
+    with pytest.raises(KeyboardInterrupt):
+        small(**settings)
+    with Store(tmp_path / "s.sqlite") as store:
+        before = store.trials("a")
+    resumed = small(**settings)
+    assert len(resumed.trials) == 24
+    for found in (resumed.trials, small(**settings).trials):  # and stored
+        assert not any(Hot().outdated(trial.structure, trial.values["latency"]) for trial in found)
+        assert all(trial.feasible == (trial.values["latency"] <= 6) for trial in found)
+    assert sum(Hot().outdated(trial.structure, trial.values["latency"]) for trial in before) > 2
+    assert resumed.best in resumed.trials and resumed.best.values["latency"] <= 6
+
+
 def test_a_finished_search_is_answered_from_the_store(tmp_path):
     first = small(store=tmp_path / "s.sqlite")
     broken = toy.Given(lambda s: math.nan, name="accuracy")

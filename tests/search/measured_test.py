@@ -92,7 +92,7 @@ def test_an_impossible_measured_budget_tells_the_measured_extreme(constraint, te
     kind = "full" if measured else "smallest"
     asked = []
     objectives = [toy.Given(lambda s: asked.append(s) or 0.0), toy.Latency(), toy.Macs()]
-    with pytest.raises(BudgetError, match=f"{text}: the {kind} structure measured {value:.6g} ms"):
+    with pytest.raises(BudgetError, match=f"{text}: the {kind} structure has {value:.6g} ms"):
         small(constraints=[constraint], objectives=objectives)
     assert asked == []  # an impossible budget costs no accuracy evaluation
 

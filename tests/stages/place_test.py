@@ -10,7 +10,7 @@ from tfmeta import tasks
 from tfmeta.latency import DeviceOptions
 from tfmeta.latency.options import Place
 from tfmeta.stages.export import ExportOptions
-from tfmeta.stages.report import _device, _how, _latency_label
+from tfmeta.stages.how_made import device_told, how_made, latency_label, options_told
 from tfmeta.stages.search import SearchOptions, _claimed
 
 
@@ -50,7 +50,14 @@ def test_a_section_of_another_version_is_left_to_the_comparison(begun):
 
 def measured(verdict="OK", **device):
     info = {"kind": "adb", "name": "Pixel 8", "arch": "arm64-v8a", "os_version": "Android 15", "cores": 8}
-    info |= {"runtime": "benchmark_model", "runtime_version": "abc123", "mode": "", "serial": "S1", **device}
+    info |= {
+        "runtime": "benchmark_model",
+        "runtime_version": "abc123",
+        "mode": "",
+        "serial": "S1",
+        "fingerprint": "adb-1",
+        **device,
+    }
     options = {"threads": 2, "pin": "big", "delegate": "xnnpack"}
     return {
         "file": "searched-int8.tflite",
@@ -67,23 +74,83 @@ def measured(verdict="OK", **device):
 
 def test_the_report_names_device_and_options():
     file = measured(mode="fixed-performance")
-    assert _latency_label([{"latency": None}, file]) == "Pixel 8, 2 threads"
-    assert _latency_label([measured(kind="host", name="Some CPU")]) == "host, 2 threads"
-    assert _latency_label([{"latency": None}]) == "not measured"
-    assert _device(file["latency"]["measurement"]) == (
+    assert latency_label([{"latency": None}, file]) == "Pixel 8, 2 threads"
+    assert latency_label([measured(kind="host", name="Some CPU")]) == "host, 2 threads"
+    assert latency_label([{"latency": None}]) == "not measured"
+    assert device_told(file["latency"]["measurement"]) == (
         "Pixel 8 (arm64-v8a, 8 cores, Android 15), benchmark_model abc123, 2 threads, cores: big, delegate: xnnpack, "
-        "fixed-performance"
+        "fixed-performance, fingerprint adb-1"
     )
 
 
-def test_the_report_gives_the_reason_of_every_verdict_that_is_not_ok():
-    class Splits:
-        search = type("Split", (), {"size": 100})
-        task = tasks.of(())
+class Splits:
+    search = test = train = type("Split", (), {"size": 100})
+    task = tasks.of(())
 
-    project = type("Project", (), {"splits": Splits})
+
+def how(config=None, manifest=None, front=None, mixed=(), run=None):
+    """What a report of a search of 4 structures tells, what to how."""
+    nothing = {"files": [], "refused": []}
+    workdir = type("Workdir", (), {"config": config or {}})
+    options = type("Options", (), {"seed": 5})
+    project = type("Project", (), {"splits": Splits, "workdir": workdir, "options": options})
     found = {"evaluations": 4, "missing": {}, "note": ""}
-    manifest = {"files": [measured(), measured("THROTTLED", serial="S2"), {"latency": None}], "refused": []}
-    how = dict(_how(project, found, {}, manifest))
-    assert how["Latency"].endswith("on " + _device(measured()["latency"]["measurement"]))  # once: both are alike
-    assert how["Latency of searched-int8.tflite: THROTTLED"] == "The thermal status rose from none to light."
+    return dict(how_made(project, "main", "scratch", found, run or {}, manifest or nothing, front or nothing, mixed))
+
+
+def test_the_report_gives_the_reason_of_every_verdict_that_is_not_ok():
+    told = how(manifest={"files": [measured(), measured("THROTTLED"), {"latency": None}], "refused": []})
+    assert told["Latency"].endswith("on " + device_told(measured()["latency"]["measurement"]))  # once: both are alike
+    assert told["Latency of searched-int8.tflite: THROTTLED"] == "The thermal status rose from none to light."
+
+
+def test_the_report_tells_seeds_counts_options_and_commands():
+    config = {
+        "search main": {
+            "searcher": "genetic",
+            "seed": 3,
+            "place": {"device": "adb"},
+            "latency": {"scheme": "int8", "num_runs": 50, "min_secs": 0.3},
+        },
+        "search other": {"seed": 9},
+        "retrain main scratch": {"distill": False, "init": "scratch", "train": {"epochs": 2, "seed": 7}},
+        "pareto main": {"epochs": 4},
+    }
+    front = {"files": [measured()], "refused": [], "command": "tfmeta export --pareto"}
+    run = {"depends_on": {"latency": {"device": "adb-1"}}}
+    told = how(config, front=front, mixed=[{"options": {"judge_images": 1000}}], run=run)
+    assert told["Latency of a structure in the search"].endswith(
+        "on adb, fingerprint adb-1, at least 50 inferences and 0.3 s"
+    )
+    assert told["Evaluations"].endswith("searcher genetic, seed 3")
+    assert "2 epochs on 100 images, init scratch, seed 7." in told["Accuracy after retraining"]
+    assert told["Accuracy with generated weights"].endswith("seed of the PruningNet: 5")
+    assert told["Files of the front"].endswith("trained for 4 epochs from their generated weights")
+    assert told["Files of the front: written by"] == "tfmeta export --pareto"
+    assert "100 images of the search split" in told["Mixed precision"]
+    assert options_told(config, "main", "scratch")[0] == (
+        "search main",
+        "searcher genetic, seed 3, place.device adb, latency.scheme int8, latency.num_runs 50, latency.min_secs 0.3",
+    )
+    assert [stage for stage, _ in options_told(config, "main", "scratch")] == [
+        "search main",
+        "retrain main scratch",
+        "pareto main",
+    ]
+
+
+def test_the_report_tells_how_operators_were_timed_or_why_not():
+    def file(operators):
+        return {**measured(), "latency": {**measured()["latency"], "operators": operators}}
+
+    manifest = {
+        "files": [file({"num_runs": 50, "by_type": []}), file({"num_runs": 1200, "by_type": []})],
+        "refused": [],
+    }
+    assert "averages over 50 to 1,200 inferences" in how(manifest=manifest)["Time of each operator"]
+    manifest = {"files": [file({"reason": "It does not tell."})] * 2, "refused": []}
+    told = how(manifest=manifest)
+    assert told["No times of operators"] == "It does not tell." and "Time of each operator" not in told
+    assert not {"No times of operators", "Time of each operator"} & set(
+        how(manifest={"files": [measured()], "refused": []})
+    )

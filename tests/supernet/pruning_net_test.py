@@ -7,11 +7,12 @@ import tensorflow as tf
 
 from tests import nets
 from tests.supernet import making
-from tfmeta.errors import GraphError, SpaceError
+from tfmeta.errors import GraphError, SpaceError, UserError
 from tfmeta.graph import cost
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Structure
+from tfmeta.prune import prune
 from tfmeta.supernet import layer_functions
 from tfmeta.supernet.options import PruningNetOptions
 from tfmeta.supernet.pruning_net import PruningNet
@@ -26,6 +27,24 @@ def test_equals_a_plain_model_with_the_generated_and_cropped_kernels(name):
     for structure in making.structures(net):
         plain = making.plain_model(net, structure)
         making.assert_near(net(images, net.widths(structure)), plain(images, training=True), 1e-5)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_warm_start_begins_as_the_pruned_model_of_every_structure(name):
+    model = making.without_dropout(nets.tiny(name))
+    net = making.pruning_net(model)
+    net.warm_start(model)
+    images = nets.images(model, 16)
+    for structure in making.structures(net):
+        pruned = prune(model, structure)
+        making.assert_near(net(images, net.widths(structure)), pruned(images, training=True), 1e-5)
+
+
+def test_a_warm_start_needs_a_place_for_all_weights():
+    model = nets.tiny("plain")
+    net = PruningNet(ChannelGraph.from_model(model), options=PruningNetOptions(affine=False))
+    with pytest.raises(UserError, match="Expected a PruningNet whose batch normalisations have scale and offset"):
+        net.warm_start(model)
 
 
 def test_equals_a_plain_model_where_channels_of_the_image_are_joined_to_others():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tflite_bench.block import Block
+from tflite_bench.statistics.block import Block
 
 
 def told(times_ms: Sequence[float] | npt.NDArray[np.float64]) -> Block:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 
 from tests.tflite_bench.blocks import KINDS
 from tflite_bench.bench_options import BenchOptions
-from tflite_bench.block import Block
 from tflite_bench.conditions import Conditions
 from tflite_bench.device import Device, LoadedModel
 from tflite_bench.model_file import read_model_file
+from tflite_bench.statistics.block import Block
 from tflite_bench.types import Delegation, DeviceInfo, Startup
 
 

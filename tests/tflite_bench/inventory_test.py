@@ -8,14 +8,15 @@ import pathlib
 import pytest
 
 from tests.phone import AdbServer, Hardware, Phone, write_benchmark_model
-from tflite_bench import adb_phone, phone_claim
 from tflite_bench.__main__ import main
-from tflite_bench.adb import find_client
+from tflite_bench.adb import connection
+from tflite_bench.adb.client import find_client
 from tflite_bench.device_options import DeviceOptions
+from tflite_bench.host.runtime import ONE_RELU
 from tflite_bench.inventory import phone_entries
-from tflite_bench.phone_claim import PhoneClaim
-from tflite_bench.phone_lock import PhoneLock
-from tflite_bench.runtime import ONE_RELU
+from tflite_bench.phone import claim as phone_claim
+from tflite_bench.phone.claim import PhoneClaim
+from tflite_bench.phone.lock import PhoneLock
 
 Captured = pytest.CaptureFixture[str]
 
@@ -47,7 +48,7 @@ def test_a_phone_that_is_in_use_is_not_disturbed(phone: Phone, program: str) -> 
 def test_a_phone_that_another_computer_uses_is_in_use(
     phone: Phone, program: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim = PhoneClaim(adb_phone.Adb(find_client(), phone.serial), "x", 10.0)
+    claim = PhoneClaim(connection.Adb(find_client(), phone.serial), "x", 10.0)
     with monkeypatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path / "theirs"))
         patch.setattr(phone_claim, "_host", lambda: "desk pid:[1]")
@@ -76,7 +77,7 @@ def test_why_a_phone_cannot_be_used_is_told(phone: Phone) -> None:
 
 
 def test_a_silent_phone_holds_nobody_up(phone: Phone, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adb_phone.Adb.sections, "__defaults__", (0.5,))
+    monkeypatch.setattr(connection.Adb.sections, "__defaults__", (0.5,))
     phone.set(hang_at="")
     (entry,) = phone_entries(DeviceOptions(benchmark_model=(program,)))
     assert entry.state == "silent" and "did not answer within" in entry.reason

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from tflite_bench.bench_options import BenchOptions
-from tflite_bench.block import Block
 from tflite_bench.errors import BenchError, OptionsError
+from tflite_bench.statistics.block import Block
 from tflite_bench.types import DeviceInfo, Measurement, Verdict
 
 DEVICE = DeviceInfo("host", "Some CPU", "x86_64", "Linux 6.1", 2, "LiteRT", "2.3.0")

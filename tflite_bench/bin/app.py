@@ -21,14 +21,15 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from absl import flags
 
-from tflite_bench import ending
+from tflite_bench import signals
 from tflite_bench.errors import BenchError, DownloadError, ModelFileError, OptionsError
-from tflite_bench.notices import visible
+from tflite_bench.messages import visible
+from tflite_bench.types import Measurement, Verdict
 
 DONE = 0
 USER_ERROR = 1
@@ -68,10 +69,10 @@ def run(verb: Verb, name: str, arguments: Sequence[str], description: str) -> in
         if not HELP.isdisjoint(arguments):  # before parsing: it must work beside a bad flag
             print(_help_page(verb, name, description))
         else:
-            with ending.in_order():
+            with signals.in_order():
                 verb.main(_parse(verb.FLAGS, name, arguments))
         sys.stdout.flush()  # a closed pipe or a full disk shows here, not after the last line
-    except ending.Terminated as end:
+    except signals.Terminated as end:
         tell(name, "Stopped.")
         return end.exit_code
     except KeyboardInterrupt:
@@ -94,6 +95,17 @@ def run(verb: Verb, name: str, arguments: Sequence[str], description: str) -> in
         tell(name, f"Cannot write the result: {error.strerror or error}.")
         return USER_ERROR
     return DONE
+
+
+def require_ok(measured: Iterable[Measurement]) -> None:
+    """Ends with the exit code for it where not all are OK.
+
+    Raises:
+        NotOkError: some are not.
+    """
+    bad = sum(one.verdict is not Verdict.OK for one in measured)
+    if bad:
+        raise NotOkError(f"{bad} of the measurements cannot be relied on.")
 
 
 def tell(name: str, text: str) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from tflite_bench import stats
-from tflite_bench.bin import option_flags, screen
+from tflite_bench.bin import app, option_flags, screen
 from tflite_bench.device import open_device
-from tflite_bench.interleave import ROUNDS
+from tflite_bench.measure.interleave import ROUNDS
+from tflite_bench.measure.repeat import until_ok
 from tflite_bench.model_file import read_model_file
-from tflite_bench.repeat import until_ok
+from tflite_bench.statistics import bootstrap
 from tflite_bench.types import Verdict
 
 FLAGS = flags.FlagValues()
@@ -20,6 +20,7 @@ USAGE = "A.tflite B.tflite [--flag=value ...]"
 
 option_flags.define(FLAGS)
 option_flags.define_retries(FLAGS)
+option_flags.define_require_ok(FLAGS)
 _ROUNDS = flags.DEFINE_integer("rounds", ROUNDS, "Blocks of inferences a model, in turns.", flag_values=FLAGS)
 
 
@@ -28,9 +29,9 @@ def main(paths: Sequence[str]) -> None:
     if len(paths) != 2:
         raise flags.Error(f"Expected the paths of two .tflite files. Received {len(paths)}.")
     options, rounds = option_flags.options(FLAGS), _ROUNDS.value
-    if rounds < stats.MIN_BLOCKS:
+    if rounds < bootstrap.MIN_BLOCKS:
         raise flags.Error(
-            f"Expected at least {stats.MIN_BLOCKS} rounds, as fewer tell no difference. Received: {rounds} rounds."
+            f"Expected at least {bootstrap.MIN_BLOCKS} rounds, as fewer tell no difference. Received: {rounds} rounds."
         )
     device_options = option_flags.device_options(FLAGS)
     for path in paths:
@@ -42,7 +43,7 @@ def main(paths: Sequence[str]) -> None:
                 device, paths, options, rounds, FLAGS["retries"].value, on_block=lambda done, total: show(0, done)
             )
     a, b = attempts[-1]
-    comparison = stats.compare(a.blocks, b.blocks)
+    comparison = bootstrap.compare(a.blocks, b.blocks)
     if FLAGS["json"].value:
         screen.print_json(
             {
@@ -61,19 +62,19 @@ def main(paths: Sequence[str]) -> None:
         ]
         doubt = f"Not to be relied on: {' and '.join(doubts)}. " if doubts else ""
         print("\n" + doubt + _sentence(names, comparison))
+    if FLAGS["require_ok"].value:
+        app.require_ok((a, b))
 
 
-def _sentence(names: Sequence[str], comparison: stats.Comparison) -> str:
+def _sentence(names: Sequence[str], comparison: bootstrap.Comparison) -> str:
     a, b = names
     figures = (
         f"{b} takes {comparison.ratio:.3f} times as long as {a} "
         f"(95 % interval {comparison.low:.3f} to {comparison.high:.3f})"
     )
-    if comparison.conclusion == stats.TOO_FEW:
-        return f"Too few rounds to tell: {figures}; give --rounds={stats.MIN_BLOCKS} or more."
-    if comparison.conclusion == stats.TOO_FEW:
-        return f"Too few rounds to tell: {figures}."
-    if comparison.conclusion == stats.NO_DIFFERENCE:
-        least = f"a difference below {stats.MIN_EFFECT:.0%} is never counted as one"
+    if comparison.conclusion == bootstrap.TOO_FEW:
+        return f"Too few rounds to tell: {figures}; give --rounds={bootstrap.MIN_BLOCKS} or more."
+    if comparison.conclusion == bootstrap.NO_DIFFERENCE:
+        least = f"a difference below {bootstrap.MIN_EFFECT:.0%} is never counted as one"
         return f"No significant difference: {figures}; {least}."
     return f"{b} is {comparison.conclusion}: {figures}."

@@ -14,7 +14,7 @@ from tflite_bench.conditions import THERMAL_STATUS, Conditions
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import DeviceError
 from tflite_bench.inventory import IN_USE, Entry, host_entry, phone_entries
-from tflite_bench.notices import tell
+from tflite_bench.messages import tell
 
 FLAGS = flags.FlagValues()
 USAGE = "[--flag=value ...]"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from tflite_bench import fetch
+from tflite_bench.benchmark_model import fetch
 from tflite_bench.bin import screen
-from tflite_bench.notices import tell
+from tflite_bench.messages import tell
 
 FLAGS = flags.FlagValues()
 USAGE = "--abi=arm64-v8a [--flag=value ...]"

@@ -17,7 +17,7 @@ from absl import flags
 from tflite_bench.bench_options import DELEGATES, PINS, BenchOptions
 from tflite_bench.device import DEVICES, Device
 from tflite_bench.device_options import DeviceOptions
-from tflite_bench.repeat import RETRIES
+from tflite_bench.measure.repeat import RETRIES
 
 _DEVICE = {
     "adb": "Path of the adb client (that of the package adbutils, else the one on PATH).",
@@ -73,6 +73,11 @@ def define_retries(values: flags.FlagValues) -> None:
     """Adds ``--retries``."""
     text = "How often to measure again what is not OK."
     flags.DEFINE_integer("retries", RETRIES, text, lower_bound=0, flag_values=values)
+
+
+def define_require_ok(values: flags.FlagValues) -> None:
+    """Adds ``--require_ok``, for verbs whose measurements have a verdict; their ``main`` calls `app.require_ok`."""
+    flags.DEFINE_bool("require_ok", False, "Exit code 4 where a verdict is not OK.", flag_values=values)
 
 
 def device_options(values: flags.FlagValues) -> DeviceOptions:

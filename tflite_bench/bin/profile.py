@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from absl import flags
 
 from tflite_bench.bench_options import BenchOptions
+from tflite_bench.benchmark_model.op_profile import OpProfile
 from tflite_bench.bin import option_flags, screen
 from tflite_bench.device import open_device
-from tflite_bench.interleave import whole
+from tflite_bench.measure.interleave import whole
 from tflite_bench.model_file import read_model_file
-from tflite_bench.op_profile import OpProfile
 from tflite_bench.types import DeviceInfo
 
 FLAGS = flags.FlagValues()

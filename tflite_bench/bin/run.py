@@ -8,23 +8,23 @@ from collections.abc import Iterable, Sequence
 
 from absl import flags
 
-from tflite_bench import curves
 from tflite_bench.bench_options import BenchOptions
-from tflite_bench.bin import app, option_flags, screen
+from tflite_bench.bin import app, curves, option_flags, screen
 from tflite_bench.device import Device, open_device
-from tflite_bench.interleave import ROUNDS
-from tflite_bench.jobs import run_jobs
+from tflite_bench.measure.interleave import ROUNDS
+from tflite_bench.measure.jobs import run_jobs
+from tflite_bench.measure.reference import EVERY, ReferenceRun, measure_with_reference
+from tflite_bench.measure.repeat import until_ok
+from tflite_bench.measure.sustained import Sustained, sustain
 from tflite_bench.model_file import read_model_file
-from tflite_bench.reference import EVERY, ReferenceRun, measure_with_reference
-from tflite_bench.repeat import until_ok
-from tflite_bench.sustained import Sustained, sustain
-from tflite_bench.types import Measurement, Verdict
+from tflite_bench.types import Measurement
 
 FLAGS = flags.FlagValues()
 USAGE = "MODEL.tflite [MODEL.tflite ...] [--flag=value ...]"
 
 option_flags.define(FLAGS)
 option_flags.define_retries(FLAGS)
+option_flags.define_require_ok(FLAGS)
 _REFERENCE = flags.DEFINE_string(
     "reference", None, "A .tflite file that is measured in between, to see the device drift.", flag_values=FLAGS
 )
@@ -34,7 +34,6 @@ _EVERY = flags.DEFINE_integer(
 _SUSTAINED = flags.DEFINE(
     option_flags.Duration(), "sustained", None, "Run each model so long without a pause.", flag_values=FLAGS
 )
-flags.DEFINE_bool("require_ok", False, "Exit code 4 where a verdict is not OK.", flag_values=FLAGS)
 _PLOT = flags.DEFINE_string("plot", None, "Picture of --sustained to write: .png, .svg or .pdf.", flag_values=FLAGS)
 
 
@@ -88,7 +87,7 @@ def _measure(device: Device, paths: Sequence[str], options: BenchOptions) -> Non
         screen.print_results(
             [labels[place] for place in places], [found[place] for place in places], FLAGS["json"].value
         )
-    _require_ok(found.values())
+    _check(found.values())
 
 
 def _beside_reference(device: Device, paths: Sequence[str], options: BenchOptions, reference: str) -> None:
@@ -115,14 +114,12 @@ def _beside_reference(device: Device, paths: Sequence[str], options: BenchOption
     finally:
         if found.checked:
             screen.print_reference_run(screen.labels(paths)[: len(found.checked)], found, FLAGS["json"].value)
-    _require_ok([one.measurement for one in found.checked])
+    _check([one.measurement for one in found.checked])
 
 
-def _require_ok(measured: Iterable[Measurement]) -> None:
-    """Ends with the exit code for it where not all are OK and that was asked for."""
-    bad = sum(one.verdict is not Verdict.OK for one in measured)
-    if FLAGS["require_ok"].value and bad:
-        raise app.NotOkError(f"{bad} of the measurements cannot be relied on.")
+def _check(measured: Iterable[Measurement]) -> None:
+    if FLAGS["require_ok"].value:
+        app.require_ok(measured)
 
 
 def _sustain(device: Device, paths: Sequence[str], options: BenchOptions, duration_secs: float) -> None:

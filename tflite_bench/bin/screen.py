@@ -12,11 +12,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tflite_bench import curves
 from tflite_bench.bench_options import BenchOptions
-from tflite_bench.notices import visible
-from tflite_bench.reference import ReferenceRun
-from tflite_bench.sustained import Sustained
+from tflite_bench.bin import curves
+from tflite_bench.measure.reference import ReferenceRun
+from tflite_bench.measure.sustained import Sustained
+from tflite_bench.messages import visible
 from tflite_bench.types import DeviceInfo, Measurement, Verdict
 
 _KB = 1024

@@ -6,6 +6,7 @@ To add a verb, write ``tfmeta/bin/VERB.py`` with ``FLAGS`` and ``main`` and add 
 VERBS = {
     "describe": "Print a model's channel groups, its MACs and parameters.",
     "prune": "Prune a pretrained model in one shot, by the importance of its channels.",
+    "latency": "Measure structures on a device, and fit a predictor of latency to them.",
     "train": "Train the network that generates the weights of every structure.",
     "search": "Search structures by accuracy with generated weights, within a budget.",
     "retrain": "Train the best structure, and its controls, as plain Keras models.",

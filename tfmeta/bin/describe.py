@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from tfmeta.bin import shared_flags
+from tfmeta.errors import UserError
 from tfmeta.graph import cost
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
+from tfmeta.graph.structure import Structure
 from tfmeta.networks import NETWORKS, spec
 from tfmeta.project import ProjectOptions
 from tfmeta.supernet import memory
@@ -29,9 +32,13 @@ _CLASSES = flags.DEFINE_integer("classes", 10, "Number of classes, likewise.", f
 _MULTIPLE_OF = flags.DEFINE_integer(
     "multiple_of", ProjectOptions.multiple_of, "Widths are multiples of this.", flag_values=FLAGS
 )
-_ALLOWED = flags.DEFINE_multi_string(
-    "allow_custom_objects", [], "Module whose layers a saved model may be made of; repeat it.", flag_values=FLAGS
+_SCALE_IDS = flags.DEFINE_list(
+    "scale_ids",
+    None,
+    "With metapruning:NAME: a vector of the paper's scale ids (-1 to 30), whose structure is told, too.",
+    flag_values=FLAGS,
 )
+_ALLOWED = shared_flags.allow_custom_objects(FLAGS)
 flags.register_validator(
     "input_shape",
     lambda value: len(value) == 3 and all(size.isdigit() and int(size) > 0 for size in value),
@@ -46,15 +53,23 @@ def main(argv: Sequence[str]) -> None:
     built = spec.build(_MODEL.value, shape, _CLASSES.value, _ALLOWED.value)
     graph = ChannelGraph.from_model(built.model)
     space = built.preset.space(graph) if built.preset else SearchSpace.from_graph(graph, _MULTIPLE_OF.value)
+    structures = {"full": space.full(), "half width": space.uniform(0.5), "smallest": space.smallest()}
+    if _SCALE_IDS.value is not None:
+        structures["scale ids"] = _decoded(built, graph, _SCALE_IDS.value)
     print(graph)
     print()
     print(f"{'structure':<12}{'MACs':>16}{'params':>14}{'weights KiB':>13}{'activations KiB':>17}")
-    for name, structure in (("full", space.full()), ("half width", space.uniform(0.5)), ("smallest", space.smallest())):
+    for name, structure in structures.items():
         weights = cost.weight_bytes(graph, structure) / 1024
         peak = cost.peak_activation_bytes(graph, structure) / 1024
         macs, params = cost.macs(graph, structure), cost.params(graph, structure)
         print(f"{name:<12}{macs:>16,}{params:>14,}{weights:>13,.1f}{peak:>17,.1f}")
     print()
+    if "scale ids" in structures:
+        structure = structures["scale ids"]
+        counted = cost.macs(graph, structure, "metapruning") / 1e6
+        print(f"Widths of the scale ids: {dict(zip(space.names, structure.widths, strict=True))}")
+        print(f"MACs by the formula of the paper's repository: {counted:.3f} M")
     options = PruningNetOptions.from_preset(built.preset) if built.preset else PruningNetOptions()
     hidden = "the paper's" if built.preset else options.hidden
     needed, free = memory.demand(graph, options), memory.available_bytes()
@@ -64,3 +79,13 @@ def main(argv: Sequence[str]) -> None:
         f"{memory.largest_hidden(graph, options, free)} hidden units fit into {memory.gibibytes(free)} of free memory"
     )
     print(f"Search space: {space.num_genes} free choices, 10^{space.log10_size:.1f} structures")
+
+
+def _decoded(built: spec.Built, graph: ChannelGraph, typed: Sequence[str]) -> Structure:
+    if built.preset is None:
+        raise UserError("--scale_ids are of the paper's networks. Expected --model=metapruning:NAME.")
+    try:
+        ids = [int(scale) for scale in typed]
+    except ValueError as error:
+        raise UserError(f"Expected numbers for --scale_ids, received {','.join(typed)!r}.") from error
+    return built.preset.structure(graph, ids)

@@ -50,5 +50,6 @@ def _line(file: Mapping[str, Any], metric: str) -> str:
     return (
         f"{file['file']:<24} {file['size_bytes'] / 1024:>9.1f} KiB   "
         f"test {metric} {100 * file['test_accuracy']:.2f} %   "
-        f"{latency['median_ms']:.3f} ms (p90 {latency['p90_ms']:.3f}, {latency['verdict']})"
+        f"{latency['median_ms']:.3f} ms (p90 {latency['p90_ms']:.3f} ms, {latency['measurement']['num_runs']} runs, "
+        f"{latency['verdict']})"
     )

@@ -35,14 +35,14 @@ _MAX_LOSS = flags.DEFINE_float(
 
 def main(argv: Sequence[str]) -> None:
     """Tries every number of kept layers, then prints the layers and one line a file."""
-    device, latency = _DEVICE(FINAL)
+    place, latency = _DEVICE(FINAL)
     options = MixedOptions(
         row=_ROW.value,
         init=_INIT.value,
         kept=_KEPT.value,
         max_kept=_MAX_KEPT.value,
         max_loss=_MAX_LOSS.value,
-        device=device,
+        place=place,
         latency=latency,
         name=_NAME.value,
     )
@@ -58,6 +58,6 @@ def main(argv: Sequence[str]) -> None:
         mark = "  ← written" if row["kept"] == found["chosen"] else ""
         print(
             f"{what:<18} {row['size_bytes'] / 1024:>9.1f} KiB   test {metric} {100 * row['test_accuracy']:.2f} %   "
-            f"{row['median_ms']:.3f} ms ({row['verdict']}){mark}"
+            f"{row['median_ms']:.3f} ms ({row['num_runs']} runs, {row['verdict']}){mark}"
         )
     print(f"File: {workdir.mixed(options.name, options.init) / f'{options.row}-{options.kept}.tflite'}")

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from absl import flags
 
+from tfmeta.bin import data_flags, shared_flags
 from tfmeta.data import DATASETS
-from tfmeta.data.options import FITS, INPUT_RANGES, DataOptions
 from tfmeta.export import SCHEMES
+from tfmeta.importance import CRITERIA
 from tfmeta.latency import flags as device_flags
-from tfmeta.latency.options import LatencyOptions, Place
+from tfmeta.latency.options import SOURCES, LatencyOptions, LatencySource, Place
 from tfmeta.networks import NETWORKS
 from tfmeta.project import ProjectOptions
 from tfmeta.search import SEARCHERS
@@ -36,22 +38,42 @@ _LIMITED = (
 )
 
 
-def project(values: flags.FlagValues) -> Callable[[], ProjectOptions]:
-    """Defines what a project is about: model, data and space."""
+def project(values: flags.FlagValues, trains_net: bool = True) -> Callable[[], ProjectOptions]:
+    """Defines what a project is about: model, data and space, and the PruningNet where one is trained."""
     text = (
         f"Network to prune: {', '.join(sorted(NETWORKS))} (with arguments: 'mobilenet_v1?width=0.25&blocks=8'), "
         "metapruning:NAME for the paper's network and space, or the path of a .keras file."
     )
     model = flags.DEFINE_string("model", ProjectOptions.model, text, flag_values=values)
+    allowed = shared_flags.allow_custom_objects(values)
     names = f"{', '.join(sorted(DATASETS))}, image_folder:DIR, or module:function for your own."
     dataset = flags.DEFINE_string("dataset", ProjectOptions.dataset, f"Data set: {names}", flag_values=values)
-    data = _data(values)
+    data = data_flags.define(values)
     multiple_of = flags.DEFINE_integer(
         "multiple_of", ProjectOptions.multiple_of, "Widths are multiples of this.", flag_values=values
     )
     min_ratio = flags.DEFINE_float(
         "min_ratio", ProjectOptions.min_ratio, "Smallest width as a share of the full one.", flag_values=values
     )
+    net = _net(values) if trains_net else dict
+    seed = flags.DEFINE_integer("seed", ProjectOptions.seed, "Seed of everything random.", flag_values=values)
+
+    def options() -> ProjectOptions:
+        return ProjectOptions(
+            model=model.value,
+            allow_custom_objects=tuple(allowed.value),
+            dataset=dataset.value,
+            data=data(seed.value),
+            multiple_of=multiple_of.value,
+            min_ratio=min_ratio.value,
+            seed=seed.value,
+            **net(),
+        )
+
+    return options
+
+
+def _net(values: flags.FlagValues) -> Callable[[], dict[str, Any]]:
     hidden = flags.DEFINE_integer(
         "hidden",
         None,
@@ -65,76 +87,14 @@ def project(values: flags.FlagValues) -> Callable[[], ProjectOptions]:
         f"How structures are drawn in training ({PruningNetOptions.sampler}; uniform with metapruning:NAME).",
         flag_values=values,
     )
-    seed = flags.DEFINE_integer("seed", ProjectOptions.seed, "Seed of everything random.", flag_values=values)
-
-    def options() -> ProjectOptions:
-        return ProjectOptions(
-            model=model.value,
-            dataset=dataset.value,
-            data=data(seed.value),
-            multiple_of=multiple_of.value,
-            min_ratio=min_ratio.value,
-            hidden=hidden.value,
-            sampler=sampler.value,
-            seed=seed.value,
-        )
-
-    return options
-
-
-def _data(values: flags.FlagValues) -> Callable[[int], DataOptions]:
-    default = DataOptions
-    data_dir = flags.DEFINE_string("data_dir", None, "Folder that is looked in first for the data.", flag_values=values)
-    download = flags.DEFINE_bool(
-        "download", default.download, "Fetch data that is found nowhere locally.", flag_values=values
-    )
-    image_size = flags.DEFINE_integer(
-        "image_size", None, "Height and width that images get (the data set's own).", flag_values=values
-    )
-    fit = flags.DEFINE_enum("fit", default.fit, FITS, "How images get there.", flag_values=values)
-    input_range = flags.DEFINE_enum(
-        "input_range",
-        default.input_range,
-        INPUT_RANGES,
-        "Range of the pixel values the model takes.",
+    warm_start = flags.DEFINE_enum(
+        "warm_start",
+        None,
+        sorted(CRITERIA),
+        "Begin with the model's own weights, its channels sorted by this criterion of importance.",
         flag_values=values,
     )
-    fraction = flags.DEFINE_float(
-        "search_fraction", default.search_fraction, "Share of the training images to search on.", flag_values=values
-    )
-    size = flags.DEFINE_integer("search_size", None, "Number of them, instead of a share.", flag_values=values)
-    train_size = flags.DEFINE_integer("train_size", None, "Use only so many training images.", flag_values=values)
-    test_size = flags.DEFINE_integer("test_size", None, "Use only so many test images.", flag_values=values)
-    test_fraction = flags.DEFINE_float(
-        "test_fraction",
-        default.test_fraction,
-        "Share to test on, where the data has no test split.",
-        flag_values=values,
-    )
-    memory = flags.DEFINE_integer(
-        "memory_limit_mb",
-        default.memory_limit_mb,
-        "Image folders that need less than this, decoded, are held in memory.",
-        flag_values=values,
-    )
-
-    def options(seed: int) -> DataOptions:
-        return DataOptions(
-            data_dir=data_dir.value,
-            download=download.value,
-            seed=seed,
-            image_size=image_size.value,
-            fit=fit.value,
-            input_range=input_range.value,
-            search_fraction=fraction.value,
-            search_size=size.value,
-            train_size=train_size.value,
-            test_size=test_size.value,
-            test_fraction=test_fraction.value,
-            memory_limit_mb=memory.value,
-        )
-
-    return options
+    return lambda: {"hidden": hidden.value, "sampler": sampler.value, "warm_start": warm_start.value}
 
 
 def train(values: flags.FlagValues, prefix: str = "", what: str = "") -> Callable[[int], TrainOptions]:
@@ -244,13 +204,7 @@ def search(values: flags.FlagValues, own_seed: bool = True) -> Callable[..., Sea
         "Training images for the batch-norm statistics of each structure.",
         flag_values=values,
     )
-    scheme = flags.DEFINE_enum(
-        "latency_scheme",
-        LatencyOptions.scheme,
-        sorted(SCHEMES),
-        "Quantization of the files that a limit on latency is about.",
-        flag_values=values,
-    )
+    scheme, source = latency_scheme(values), _latency_source(values)
     seed = flags.DEFINE_integer("seed", default.seed, "Seed of the search.", flag_values=values) if own_seed else None
 
     def options(name: str, place: Place, latency: LatencyOptions, seed_value: int | None = None) -> SearchOptions:
@@ -264,11 +218,43 @@ def search(values: flags.FlagValues, own_seed: bool = True) -> Callable[..., Sea
             calibration_images=calibration.value,
             place=place,
             latency=dataclasses.replace(latency, scheme=scheme.value),
+            source=source(),
             seed=seed.value if seed is not None else seed_value or 0,
             name=name,
         )
 
     return options
+
+
+def latency_scheme(values: flags.FlagValues) -> flags.FlagHolder[str]:
+    """Defines ``--latency_scheme``."""
+    text = "Quantization of the files that latency is about."
+    return flags.DEFINE_enum("latency_scheme", LatencyOptions.scheme, sorted(SCHEMES), text, flag_values=values)
+
+
+def _latency_source(values: flags.FlagValues) -> Callable[[], LatencySource]:
+    default = LatencySource
+    how = flags.DEFINE_enum(
+        "latency",
+        default.how,
+        SOURCES,
+        "Whether a limit on latency is held by measuring every structure, by predicting, or by measuring those that "
+        "are in doubt or may be the best.",
+        flag_values=values,
+    )
+    table = flags.DEFINE_string(
+        "latency_table",
+        None,
+        "Table to predict with (that of the work directory; a hybrid search without one begins by measuring).",
+        flag_values=values,
+    )
+    other = flags.DEFINE_bool(
+        "allow_other_device_table",
+        default.allow_other_device,
+        "Use a table of another device, runtime or options; results say so.",
+        flag_values=values,
+    )
+    return lambda: LatencySource(how.value, table.value, other.value)
 
 
 def retrain(values: flags.FlagValues) -> Callable[[TrainOptions, str, str], RetrainOptions]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -12,15 +13,13 @@ from tfmeta.bin import option_flags
 from tfmeta.export import SCHEMES
 from tfmeta.importance import CRITERIA
 from tfmeta.importance.ranking import RANKINGS
+from tfmeta.latency.options import FINAL
 from tfmeta.networks import spec
 from tfmeta.stages.limits import Limit
 from tfmeta.stages.prune import PruneOptions, prune
 
 FLAGS = flags.FlagValues()
-_PROJECT = option_flags.project(FLAGS)
-_ALLOWED = flags.DEFINE_multi_string(
-    "allow_custom_objects", [], "Module whose layers a saved model may be made of; repeat it.", flag_values=FLAGS
-)
+_PROJECT = option_flags.project(FLAGS, trains_net=False)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write to.", required=True, flag_values=FLAGS)
 _CRITERION = flags.DEFINE_enum(
     "criterion", PruneOptions.criterion, sorted(CRITERIA), "What tells how important a channel is.", flag_values=FLAGS
@@ -31,10 +30,15 @@ _RANKING = flags.DEFINE_enum(
 _RATIO = flags.DEFINE_float("ratio", None, "Share of the channels to keep.", flag_values=FLAGS)
 _LIMITS = {
     objective: flags.DEFINE_string(
-        objective, None, f"Most {what}: an amount (41M) or a share of the full network (0.5x).", flag_values=FLAGS
+        name, None, f"Most {what}: an amount ({amount}) or a share of the full network (0.5x).", flag_values=FLAGS
     )
-    for objective, what in (("macs", "multiply-adds"), ("params", "parameters"))
+    for objective, name, what, amount in (
+        ("macs", "macs", "multiply-adds", "41M"),
+        ("params", "params", "parameters", "300k"),
+        ("latency", "latency_ms", "milliseconds of the first --scheme's file, measured on --device", "12"),
+    )
 }
+_DEVICE = option_flags.device(FLAGS)
 _IMAGES = flags.DEFINE_integer("images", PruneOptions.images, "Images that criteria look at.", flag_values=FLAGS)
 _CALIBRATION = flags.DEFINE_integer(
     "calibration_images",
@@ -52,6 +56,7 @@ _SCHEMES = flags.DEFINE_multi_enum(
 def main(argv: Sequence[str]) -> None:
     """Prunes, then prints what was and what is."""
     project = _PROJECT()
+    place, latency = _DEVICE(FINAL)
     options = PruneOptions(
         criterion=_CRITERION.value,
         ranking=_RANKING.value,
@@ -63,14 +68,32 @@ def main(argv: Sequence[str]) -> None:
         calibration_images=_CALIBRATION.value,
         finetune=_TRAINING(project.seed) if _FINETUNE.value else None,
         schemes=tuple(_SCHEMES.value),
+        place=place,
+        latency=latency,
         seed=project.seed,
     )
     splits = data.load(project.dataset, project.data)
-    told = prune(spec.build_network(project.model, splits, _ALLOWED.value), splits, options, Path(_OUTPUT.value))
+    built = spec.build(project.model, splits.image_shape, splits.num_classes, project.allow_custom_objects)
+    if options.finetune is None:  # what is trained afterwards may begin with random weights
+        built.check_trained(project.model)
+    told = prune(built.model, splits, options, Path(_OUTPUT.value))
     for name in ("macs", "params"):
         before, after = told[name]
         print(f"{name:<14}{before:>14,} → {after:,} ({100 * after / before:.1f} %)")
     before, after = told["test_accuracy"]
     print(f"test {splits.task.metric} {100 * before:>12.2f} % → {100 * after:.2f} %")
+    if "latency" in told:
+        print(_latency_line(told["latency"]))
     for file in ("pruned.keras", *(file["file"] for file in told["files"])):
         print(Path(_OUTPUT.value) / file)
+
+
+def _latency_line(found: Mapping[str, Any]) -> str:
+    """What was measured of the finished file, and whether it is what was asked for."""
+    kept = "within" if found["within"] else "ABOVE"
+    share = 100 * found["latency_ms"] / found["full_ms"]
+    return (
+        f"{'latency':<14}{found['full_ms']:>11.3f} ms → {found['latency_ms']:.3f} ms ({share:.1f} %), {kept} "
+        f"the limit of {found['limit_ms']:.3f} ms: {found['file']} on {found['device']}, {found['num_runs']} runs, "
+        f"{found['verdict']}; {len(found['search'])} structures measured on the way"
+    )

@@ -21,16 +21,29 @@ _SEARCH = option_flags.search(FLAGS)
 
 def main(argv: Sequence[str]) -> None:
     """Searches, then prints what was found beside its controls."""
+    options = _SEARCH(_NAME.value, *_DEVICE(LatencyOptions()))
     with Workdir(_WORKDIR.value) as workdir:
         project = Project(workdir)
-        found = search(project, _SEARCH(_NAME.value, *_DEVICE(LatencyOptions())))
+        found = search(project, options)
     print(f"Budget: {found['budget']}")
     for name, entry in found["structures"].items():
         values = entry["values"]
-        measured = f"   {values['latency']:.3f} ms" if "latency" in values else ""
+        time = ""
+        if "latency" in values:
+            time = f"   {values['latency']:.3f} ms"
+        elif "predicted_latency_ms" in values:
+            deviation = values["predicted_latency_std_ms"]
+            time = f"   {values['predicted_latency_ms']:.3f} ± {deviation:.3f} ms predicted, not measured"
         print(
             f"{name:<10} {values['macs'] / 1e6:>10.3f} M MACs {values['params'] / 1e3:>10.1f} k params   "
-            f"{project.splits.task.metric} on the search split {100 * values['accuracy']:.2f} %{measured}"
+            f"{project.splits.task.metric} on the search split {100 * values['accuracy']:.2f} %{time}"
         )
+    if "latency" in found["structures"]["full"]["values"]:
+        print(f"ms: medians of at least {options.latency.num_runs} runs, held against those of the full network")
+    latency = found.get("latency", {})
+    if latency.get("source") == "hybrid":
+        print(f"Latency: {latency['measured']} structures measured, {latency['not_measured']} decided by prediction")
+    if "other_device" in latency:
+        print(f"The latency table is of another device or other options: {latency['other_device']}")
     if found["note"]:
         print(found["note"])

@@ -16,6 +16,16 @@ def debug(flag_values: flags.FlagValues) -> flags.FlagHolder[bool]:
     return flags.DEFINE_bool("debug", False, "Show where in the program an error arose.", flag_values=flag_values)
 
 
+def allow_custom_objects(flag_values: flags.FlagValues) -> flags.FlagHolder[list[str]]:
+    """Defines ``--allow_custom_objects``."""
+    return flags.DEFINE_multi_string(
+        "allow_custom_objects",
+        [],
+        "Module whose layers a saved model may be made of; it is imported. Repeat it for several.",
+        flag_values=flag_values,
+    )
+
+
 def workdir(flag_values: flags.FlagValues) -> flags.FlagHolder[str]:
     """Defines ``--workdir``, which must be given."""
     holder = flags.DEFINE_string(

@@ -73,7 +73,8 @@ def _accuracy(file: Mapping[str, Any], task: Task) -> str:
 def _latency(latency: Mapping[str, Any] | None) -> str:
     if latency is None:
         return "not measured"
-    return f"{latency['median_ms']:.3f} / {latency['p90_ms']:.3f} ms ({latency['verdict']})"
+    runs = latency["measurement"]["num_runs"]
+    return f"{latency['median_ms']:.3f} / {latency['p90_ms']:.3f} ms ({runs} runs, {latency['verdict']})"
 
 
 def _use(preprocessing: Preprocessing) -> str:

@@ -177,6 +177,13 @@ def attention(flow: Flow, call: Call) -> Roles:
     return {**roles, "out": on_last(flow.new(call.output_shape[-1] or 1), call.output_shape)}
 
 
+def grouped_attention(flow: Flow, call: Call) -> Roles:
+    """As `attention`, but what it makes is as wide as what it reads, so both shrink alike."""
+    roles = attention(flow, call)
+    flow.unite(roles["in"], roles["out"].reshape(-1))
+    return roles
+
+
 # Joins
 
 

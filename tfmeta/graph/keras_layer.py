@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfmeta.errors import GraphError
 from tfmeta.graph.rules import Rule
 from tfmeta.lazy import keras
 
@@ -42,10 +43,21 @@ def maker(layer: Any) -> Callable[[dict[str, Any]], Any]:
             function, output_shape=shape, arguments=arguments, name=config["name"], dtype=config["dtype"]
         )
     if isinstance(layer, keras.layers.Layer):
-        return lambda config: kind.from_config(config)
+        return lambda config: _from_options(kind, config)
 
     known = inspect.signature(kind).parameters
     return lambda config: kind(**{key: value for key, value in config.items() if key in known})
+
+
+def _from_options(kind: Any, config: dict[str, Any]) -> Any:
+    try:
+        return kind.from_config(config)
+    except (TypeError, ValueError) as error:
+        reason = str(error).rstrip().splitlines()[-1].removeprefix("Exception encountered: ")
+        raise GraphError(
+            f"Layer {config['name']!r} ({kind.__name__}) cannot be made again from its own options ({reason}). "
+            "Expected a get_config that returns the arguments of __init__; replace the layer, or mend that."
+        ) from error
 
 
 def weights(layer: Any) -> dict[str, Any]:

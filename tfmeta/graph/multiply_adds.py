@@ -42,13 +42,22 @@ def dense(call: Call) -> Terms:
 def attention(call: Call) -> Terms:
     """The four projections, and the two products of heads."""
     heads, size = call.config["num_heads"], call.config["key_dim"]
-    values = call.config["value_dim"] or size
+    return _attention(call, heads, heads, size, call.config["value_dim"] or size)
+
+
+def grouped_attention(call: Call) -> Terms:
+    """The same with several query heads for each head of keys and values."""
+    heads, size = call.config["num_query_heads"], call.config["head_dim"]
+    return _attention(call, heads, call.config["num_key_value_heads"], size, size)
+
+
+def _attention(call: Call, heads: int, key_heads: int, size: int, values: int) -> Terms:
     query, source = positions(call, call.input_shapes[0]), positions(call, call.input_shapes[1])
     gate = query * heads * values if call.config.get("use_gate") else 0
     return [
         (query * heads * size + gate, ("in",)),
-        (source * heads * size, ("key",)),
-        (source * heads * values, ("value",)),
+        (source * key_heads * size, ("key",)),
+        (source * key_heads * values, ("value",)),
         (query * source * heads * (size + values), ()),
         (query * heads * values, ("out",)),
     ]

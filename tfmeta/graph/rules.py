@@ -113,6 +113,9 @@ RULES: Mapping[str, Rule] = {
         follow=following.count("output_shape"),
         macs=multiply_adds.attention,
     ),
+    "GroupedQueryAttention": Rule(
+        flows.grouped_attention, weights=_ATTENTION_WEIGHTS, macs=multiply_adds.grouped_attention
+    ),
     "BatchNormalization": Rule(flows.normalise, weights=_A_CHANNEL, in_place=True),
     **_of("LayerNormalization RMSNormalization", Rule(flows.normalise, weights=_A_CHANNEL)),
     "GroupNormalization": Rule(flows.group_normalise, weights=_A_CHANNEL, follow=following.group_normalise),
@@ -136,16 +139,20 @@ RULES: Mapping[str, Rule] = {
     "Softmax": Rule(flows.softmax, in_place=True),
     **_of("ReLU LeakyReLU ELU", Rule(same, in_place=True)),
     # Nothing but training
-    **_of("Dropout SpatialDropout1D SpatialDropout2D AlphaDropout", Rule(same, in_place=True)),
+    **_of("Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D AlphaDropout", Rule(same, in_place=True)),
     **_of("GaussianNoise GaussianDropout StochasticDepth ActivityRegularization", Rule(same, in_place=True)),
     **_of("Identity Masking", Rule(same, in_place=True)),
     **_of("RandomFlip RandomTranslation RandomRotation RandomZoom RandomContrast RandomBrightness", Rule(spatial)),
+    **_of("RandomCrop RandomPerspective RandomElasticTransform RandomGaussianBlur", Rule(spatial)),
     # Space
-    **_of(
-        "ZeroPadding1D ZeroPadding2D Cropping1D Cropping2D CenterCrop Resizing UpSampling1D UpSampling2D", Rule(spatial)
-    ),
-    **_of("MaxPooling1D MaxPooling2D AveragePooling1D AveragePooling2D", Rule(spatial)),
-    **_of("GlobalMaxPooling1D GlobalMaxPooling2D GlobalAveragePooling1D GlobalAveragePooling2D", Rule(spatial)),
+    **_of("ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D CenterCrop", Rule(spatial)),
+    **_of("UpSampling1D UpSampling2D UpSampling3D Resizing", Rule(spatial)),
+    **_of("MaxPooling1D MaxPooling2D MaxPooling3D", Rule(spatial)),
+    **_of("AveragePooling1D AveragePooling2D AveragePooling3D", Rule(spatial)),
+    **_of("AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D", Rule(spatial)),
+    **_of("AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D", Rule(spatial)),
+    **_of("GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D", Rule(spatial)),
+    **_of("GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D", Rule(spatial)),
     # Operations of keras.ops and of arithmetic on tensors
     **_of("ops.Add ops.Subtract ops.Multiply ops.Divide ops.TrueDivide ops.DivideNoNan ops.Power", Rule(elementwise)),
     **_of("ops.Maximum ops.Minimum ops.Where ops.Greater ops.GreaterEqual ops.Less ops.LessEqual", Rule(elementwise)),

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.importance.question import Question, Scores
+
+
+def l1_scores(graph: ChannelGraph, model: Any) -> Scores:
+    """Returns how large each channel's filters are: one array `[size]` a searchable group, for `Selection.largest`.
+
+    The score of a channel is the sum of the absolute kernel weights that make or filter it, over all layers of its
+    group, each scaled to a mean of 1 so that no layer outweighs the others.
+    """
+    return scores(Question(model, graph, np.random.default_rng(0)))  # nothing is drawn
 
 
 def scores(question: Question) -> Scores:

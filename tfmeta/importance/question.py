@@ -15,6 +15,8 @@ from tfmeta.graph.channel_graph import ChannelGraph, Node, is_kernel
 from tfmeta.graph.reader import layers_of
 
 Scores = list[np.ndarray]
+# Training images that criteria look at, unless told otherwise.
+IMAGES = 256
 
 
 @dataclass(frozen=True, eq=False)

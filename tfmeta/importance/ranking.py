@@ -70,21 +70,46 @@ def rank(
         UserError: an unknown ranking, or neither a ratio nor a bound.
         BudgetError: even the smallest structure is too large.
     """
-    if ranking not in RANKINGS:
-        raise UserError(f"Unknown ranking {ranking!r}. Expected one of: {', '.join(sorted(RANKINGS))}.")
     if ratio is None and not bounds:
         raise UserError("Expected a ratio or a bound on what the structure costs. Received: neither.")
     if ratio is not None and not 0 < ratio <= 1:
         raise UserError(f"Expected a ratio above 0 and up to 1, received {ratio}.")
-    space.check_reachable(bounds)
     levels = _LEVELS if ratio is None else np.array([ratio])
+    return ladder(graph, space, scores, ranking=ranking, bounds=bounds, levels=levels)[-1]
+
+
+def ladder(
+    graph: ChannelGraph,
+    space: SearchSpace,
+    scores: Sequence[np.ndarray],
+    *,
+    ranking: str = "uniform",
+    bounds: Sequence[Bound] = (),
+    levels: np.ndarray = _LEVELS,
+) -> list[Structure]:
+    """Returns what is left when ever fewer channels go: structures from narrow to wide, each once.
+
+    Args:
+        graph: the channel graph.
+        space: as for `rank`.
+        scores: likewise.
+        ranking: a name in `RANKINGS`.
+        bounds: what a structure may cost.
+        levels: shares of the channels that are compared, ascending; one structure each, where they differ.
+
+    Raises:
+        UserError: an unknown ranking.
+        BudgetError: even the smallest structure is too large.
+    """
+    if ranking not in RANKINGS:
+        raise UserError(f"Unknown ranking {ranking!r}. Expected one of: {', '.join(sorted(RANKINGS))}.")
+    space.check_reachable(bounds)
     widths = space.widths(_options(space, _counts(graph, scores, RANKINGS[ranking], levels)))
     fits = np.ones(len(widths), bool)
     for bound in bounds:
         fits &= ~bound.above(widths)
-    if not fits.any():  # the smallest option of a tied gene may be above the smallest level
-        return space.smallest()
-    return Structure(tuple(widths[np.flatnonzero(fits)[-1]].tolist()))
+    # The smallest option of a tied gene may be above the smallest level.
+    return [Structure(tuple(row)) for row in dict.fromkeys(map(tuple, widths[fits].tolist()))] or [space.smallest()]
 
 
 def _counts(

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import tflite_bench
-from tflite_bench.jobs import Workers
+from tflite_bench.measure.jobs import Workers
 
 Found = tuple[str, dict[str, Any]]
 

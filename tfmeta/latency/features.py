@@ -7,15 +7,15 @@ all fusions) is known for any structure without making its file, and for a popul
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from tfmeta.latency.forms import Form
-from tfmeta.latency.probes import Lengths
-from tfmeta.latency.ties import Tied
+from tfmeta.latency.template import Template
+from tfmeta.latency.ties import Tied, tie
 
 # CPU kernels compute this many output channels at once, on phones 8 (float) or 16 (int8), on x86 with AVX-512 16; what
 # is left over takes as long as a whole tile. Which of them it is on a device, the fit finds out.
@@ -23,32 +23,56 @@ _TILES = (8, 16)
 AMOUNTS = ("multiply-adds", *(f"multiply-adds in tiles of {tile}" for tile in _TILES), "outputs", "inputs", "weights")
 
 
-@dataclass(frozen=True, eq=False)
-class _Operator:
-    """An operator's tensors as forms."""
+@dataclass(frozen=True)
+class Operator:
+    """An operator's kind (its name, and the size of its kernel), and its tensors as forms."""
 
     kind: str
     weights: tuple[Form, ...]
     outputs: tuple[Form, ...]
     inputs: tuple[tuple[Form, ...], ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns the operator as plain data, the inverse of `from_json`."""
+        return {"kind": self.kind, "weights": self.weights, "outputs": self.outputs, "inputs": self.inputs}
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Returns the operator that `to_json` described."""
+        inputs = tuple(_forms(one) for one in data["inputs"])
+        return cls(str(data["kind"]), _forms(data["weights"]), _forms(data["outputs"]), inputs)
+
+
+@dataclass(frozen=True, eq=False)
 class Work:
     """The work of every operator of a network's files.
 
-    Args:
-        lengths: the lengths of the graph's channel axes.
-        tied: the full network's file with ties.
+    Attributes:
+        factors: `[num_lengths, num_searchable]` int: as in `probes.Lengths`.
+        constants: `[num_lengths]` int: likewise.
+        operators: in the order in which they run.
     """
 
-    def __init__(self, lengths: Lengths, tied: Tied) -> None:
-        self.lengths = lengths
-        self._operators = [_operator(tied, one) for one in tied.model.subgraphs[0].operators]
+    factors: np.ndarray
+    constants: np.ndarray
+    operators: tuple[Operator, ...]
+
+    @classmethod
+    def of_template(cls, template: Template) -> Self:
+        """Returns the work of a network's files in one quantization scheme.
+
+        Raises:
+            ExportError: the template's files differ by more than lengths.
+        """
+        lengths = template.lengths
+        tied = tie(lengths, template.structures, template.contents)
+        operators = tuple(_operator(tied, one) for one in tied.model.subgraphs[0].operators)
+        return cls(lengths.factors, lengths.constants, operators)
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kind of each operator: its name, and the size of its kernel."""
-        return tuple(one.kind for one in self._operators)
+        """The kind of each operator."""
+        return tuple(one.kind for one in self.operators)
 
     def of(self, widths: np.ndarray) -> np.ndarray:
         """Returns `[P, num_operators, len(AMOUNTS)]` float: how much of each of `AMOUNTS` an operator has to do.
@@ -56,11 +80,35 @@ class Work:
         Args:
             widths: `[P, num_searchable]` int.
         """
-        lengths = widths.astype(np.float64) @ self.lengths.factors.T + self.lengths.constants
-        return np.stack([_amounts(one, lengths) for one in self._operators], 1)
+        lengths = widths.astype(np.float64) @ self.factors.T + self.constants
+        return np.stack([_amounts(one, lengths) for one in self.operators], 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the work as plain data, the inverse of `from_json`."""
+        operators = [one.to_json() for one in self.operators]
+        return {"factors": self.factors.tolist(), "constants": self.constants.tolist(), "operators": operators}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Returns the work that `to_json` described.
+
+        Raises:
+            KeyError, TypeError, ValueError: it did not.
+        """
+        factors, constants = np.array(data["factors"], np.int64), np.array(data["constants"], np.int64)
+        operators = tuple(Operator.from_json(one) for one in data["operators"])
+        shapes = [shape for one in operators for shape in (one.outputs, one.weights, *one.inputs)]
+        known = all(-1 <= form.length < len(factors) for shape in shapes for form in shape)
+        if factors.ndim != 2 or constants.shape != factors.shape[:1] or not known:
+            raise ValueError("its lengths do not fit its operators")
+        return cls(factors, constants, operators)
 
 
-def _amounts(operator: _Operator, lengths: np.ndarray) -> np.ndarray:
+def _forms(values: Sequence[Sequence[int]]) -> tuple[Form, ...]:
+    return tuple(Form(int(factor), int(length)) for factor, length in values)
+
+
+def _amounts(operator: Operator, lengths: np.ndarray) -> np.ndarray:
     outputs = _product(operator.outputs, lengths)
     inputs = sum(_product(shape, lengths) for shape in operator.inputs)
     if not operator.weights:
@@ -81,7 +129,7 @@ def _product(shape: Sequence[Form], lengths: np.ndarray) -> np.ndarray:
     return result
 
 
-def _operator(tied: Tied, operator: Any) -> _Operator:
+def _operator(tied: Tied, operator: Any) -> Operator:
     from ai_edge_litert import schema_py_generated as schema
 
     names = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
@@ -95,7 +143,7 @@ def _operator(tied: Tied, operator: Any) -> _Operator:
         inputs = inputs[:1]
         if len(weights) == 4:
             kind += f" {weights[1].factor}x{weights[2].factor}"
-    return _Operator(kind, weights, outputs, tuple(tied.ties[index].shape for index in inputs))
+    return Operator(kind, weights, outputs, tuple(tied.ties[index].shape for index in inputs))
 
 
 def share_by_kind(kinds: Sequence[str], work: np.ndarray) -> np.ndarray:

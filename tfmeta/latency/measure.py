@@ -6,16 +6,18 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tflite_bench
-from tflite_bench.ending import in_order
-from tflite_bench.jobs import run_jobs
-from tflite_bench.reference import drifted
-from tflite_bench.repeat import until_ok
+from tflite_bench.errors import OutputError
+from tflite_bench.measure.interleave import whole
+from tflite_bench.measure.jobs import run_jobs
+from tflite_bench.measure.reference import drifted
+from tflite_bench.measure.repeat import until_ok
+from tflite_bench.signals import in_order
 from tfmeta.latency.options import FINAL, LatencyOptions
 from tfmeta.progress import meter
 
@@ -34,6 +36,7 @@ class FileLatency:
         reference: of the reference, which ran in turns with it.
         comparison: the file's time over the reference's: ``ratio`` with its 95 % interval ``low`` to ``high``.
         attempts: (ratio, verdict) of every attempt, the last of which is this one.
+        operators: the time of its operators, see `operator_times`, or None where it was not asked for.
     """
 
     path: Path
@@ -41,6 +44,7 @@ class FileLatency:
     reference: tflite_bench.Measurement
     comparison: tflite_bench.Comparison
     attempts: tuple[tuple[float, str], ...]
+    operators: Mapping[str, Any] | None = None
 
     @property
     def median_ms(self) -> float:
@@ -88,6 +92,7 @@ class FileLatency:
             "attempts": [{"ratio": ratio, "verdict": verdict} for ratio, verdict in self.attempts],
             "measurement": self.measurement.to_json(),
             "reference": self.reference.to_json(),
+            "operators": self.operators,
         }
 
 
@@ -97,6 +102,8 @@ def measure_files(
     reference: str | os.PathLike[str],
     options: LatencyOptions = FINAL,
     device_options: tflite_bench.DeviceOptions | None = None,
+    *,
+    operators: bool = False,
 ) -> list[FileLatency]:
     """Returns the latency of each finished file, measured in turns with the reference.
 
@@ -108,13 +115,15 @@ def measure_files(
         reference: the .tflite file to compare with; it may be one of ``paths``.
         options: how to measure. The files are taken as they are, so the scheme does not matter.
         device_options: how to reach the device of a string.
+        operators: time the operators of each file as well, in a run of its own.
 
     Raises:
         tflite_bench.BenchError: a file is no model or cannot be run, no such device, or the device fails.
     """
     found: dict[int, FileLatency] = {}
     with opened(device, device_options) as ready, meter("latency", total=len(paths), unit="file") as display:
-        jobs = [functools.partial(measure_pair, path=path, reference=reference, options=options) for path in paths]
+        measure = _with_operators if operators else measure_pair
+        jobs = [functools.partial(measure, path=path, reference=reference, options=options) for path in paths]
         with contextlib.closing(run_jobs(ready, jobs)) as finished:
             for place, latency in finished:
                 found[place] = latency
@@ -158,6 +167,30 @@ def measure_pair(
         for ours, theirs in tried
     ]
     return dataclasses.replace(pairs[-1], attempts=tuple((pair.ratio, pair.verdict) for pair in pairs))
+
+
+def operator_times(
+    device: tflite_bench.Device, path: str | os.PathLike[str], options: LatencyOptions
+) -> dict[str, Any]:
+    """Returns a `tflite_bench.op_profile.OpProfile` as plain data, or only the ``reason`` why there is none.
+
+    Raises:
+        tflite_bench.BenchError: the device fails.
+    """
+    try:
+        return whole(device, lambda: device.profile(path, options.bench())).to_json()
+    except (tflite_bench.OptionsError, OutputError) as error:  # of a runtime that does not tell them
+        return {"reason": str(error)}
+
+
+def _with_operators(
+    device: tflite_bench.Device,
+    path: str | os.PathLike[str],
+    reference: str | os.PathLike[str],
+    options: LatencyOptions,
+) -> FileLatency:
+    found = measure_pair(device, path, reference, options)
+    return dataclasses.replace(found, operators=operator_times(device, path, options))
 
 
 @contextlib.contextmanager

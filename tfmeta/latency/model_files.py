@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tfmeta import files
+from tfmeta.errors import UserError
 
 # A thousand structures of ResNet-50 would take 50 GB. What was measured is in the store; the files only save the
 # conversion when something is measured again on another device.
@@ -65,3 +66,15 @@ class ModelFiles:
             if excess > 0 and not self._held[path]:
                 excess -= path.stat().st_size
                 path.unlink(missing_ok=True)
+
+
+def sha256_of_reference(path: Path) -> str:
+    """Returns the SHA-256 of a model file of the user's, in hexadecimal digits.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return files.sha256(path)
+    except OSError as error:
+        raise UserError(f"Cannot read the reference model {path}: {error.strerror}. Give a .tflite file.") from error

@@ -9,7 +9,7 @@ import hashlib
 import json
 import operator
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -17,16 +17,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 import tflite_bench
-from tflite_bench.jobs import run_jobs
-from tflite_bench.notices import tell
-from tfmeta import files
+from tflite_bench.measure.jobs import run_jobs
+from tflite_bench.messages import tell
 from tfmeta.errors import UserError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.structure import Structure
 from tfmeta.latency.ahead import Ahead
 from tfmeta.latency.conversion import converter_versions
+from tfmeta.latency.features import Work
 from tfmeta.latency.measure import measure_pair, opened
-from tfmeta.latency.model_files import ModelFiles
+from tfmeta.latency.model_files import ModelFiles, sha256_of_reference
 from tfmeta.latency.options import LatencyOptions
 from tfmeta.latency.twin import Twins
 from tfmeta.store import Store
@@ -60,7 +60,8 @@ class Latency:
 
     One whose verdict is not OK is repeated ``options.retries`` times; so is one during which the reference was much
     slower than when the baseline was taken. Then the last is taken, its verdict is stored and counted in `verdicts`,
-    and the first time a line on standard error says so.
+    and the first time a line on standard error says so. One that stayed THROTTLED is measured again by the next object
+    that is asked for it: the device may have cooled down meanwhile.
 
     On a pool, `prepare` lets all devices measure at the same time. Files are converted and results stored in the
     caller's thread; each structure is measured, in turns with the reference, on one of the devices.
@@ -97,15 +98,16 @@ class Latency:
         reference: str | os.PathLike[str] | None = None,
         device_options: tflite_bench.DeviceOptions | None = None,
     ) -> None:
-        self._graph = graph
-        self._options = options or LatencyOptions()
-        self._twins = Twins(graph, self._options.scheme, folder)
+        self.graph = graph
+        self.options = options or LatencyOptions()
+        self._twins = Twins(graph, self.options.scheme, folder)
         self._given = None if reference is None else Path(reference)
         full = Structure(tuple(group.size for group in graph.searchable))
         self._full, self._reference_key = full, self._key(full)
         if self._given is not None:
-            self._reference_key = _hash_of_file(self._given)
+            self._reference_key = sha256_of_reference(self._given)
         self.verdicts: collections.Counter[str] = collections.Counter()
+        self._added: set[str] = set()  # keys of what this object measured
         self._warned = False
         self._ahead: Ahead | None = None
         self._waiting: dict[str, tuple[Structure, Path]] = {}
@@ -126,8 +128,17 @@ class Latency:
             tflite_bench.BenchError: the device fails.
             StoreError: the store cannot be read or written.
         """
+        return [float(found["latency_ms"]) for found in self.measure(structures)]
+
+    def measure(self, structures: Sequence[Structure]) -> Iterator[dict[str, Any]]:
+        """Yields what the store holds of each structure, in turn; see the class.
+
+        Raises:
+            ExportError, BenchError, StoreError: as above.
+        """
         self.prepare(structures)
-        return [self._latency_ms(structure) for structure in structures]
+        for structure in structures:
+            yield self._found(structure)
 
     def prepare(self, structures: Sequence[Structure]) -> None:
         """Begins to measure what is not stored yet, on all devices of a pool; does nothing on a single device.
@@ -154,6 +165,12 @@ class Latency:
             self._ahead.submit(key, self._job(path, baseline_ms))
             self._collect()
 
+    def outdated(self, structure: Structure, value: float) -> bool:
+        """Whether ``value`` was measured on a throttled device, and was or will be measured again."""
+        key = self._key(structure)
+        found = self._store.measurement(key, self._info.fingerprint, self._options_key)
+        return found is not None and (self._stored(key) is None or found["latency_ms"] != value)
+
     def __enter__(self) -> Self:
         return self
 
@@ -167,12 +184,17 @@ class Latency:
         self._owned.close()
 
     @functools.cached_property
+    def info(self) -> tflite_bench.DeviceInfo:
+        """The device as it was found."""
+        return self._device.info()
+
+    @functools.cached_property
     def identity(self) -> dict[str, Any]:
         """What the values depend on, as plain data: for ``depends_on`` of a search."""
         return {
             "method": _METHOD,
-            "device": self._info.fingerprint,
-            "options": self._options.to_json(),
+            "device": self.info.fingerprint,
+            "options": self.options.to_json(),
             "converter": converter_versions(),
             "reference": self._reference_key,
         }
@@ -200,7 +222,12 @@ class Latency:
             self._add(key, stored)
         return float(stored["baseline_ms"])
 
-    def _latency_ms(self, structure: Structure) -> float:
+    @property
+    def work(self) -> Work:
+        """What the operators of the files have to do, see `Twins.work`."""
+        return self._twins.work
+
+    def _found(self, structure: Structure) -> dict[str, Any]:
         key = self._key(structure)
         if self._stored(key) is None:
             if self._ahead is not None:
@@ -212,10 +239,10 @@ class Latency:
         if payload is None:
             raise UserError(f"The store did not keep the latency of the structure {structure.widths}.")
         self.verdicts[payload["verdict"]] += 1
-        return float(payload["latency_ms"])
+        return payload
 
     def _job(self, path: Path, baseline_ms: float | None) -> Callable[[tflite_bench.Device], dict[str, Any]]:
-        reference, options = self._reference, self._options
+        reference, options = self._reference, self.options
         return lambda device: measure_pair(device, path, reference, options, baseline_ms).to_json()
 
     def _collect(self, until: str | None = None) -> None:
@@ -235,9 +262,9 @@ class Latency:
         if found["verdict"] == tflite_bench.Verdict.STALE:  # what was timed may be another network
             raise tflite_bench.DeviceError(f"{found['reason']} Nothing is stored of it: run the same command again.")
         received = found["measurement"]["device"]["fingerprint"]
-        if received != self._info.fingerprint:  # a phone that was restarted may refuse a mode that it was in
+        if received != self.info.fingerprint:  # a phone that was restarted may refuse a mode that it was in
             raise tflite_bench.DeviceError(
-                f"The device changed while it was used. Expected: {self._info.fingerprint}. Received: {received}. "
+                f"The device changed while it was used. Expected: {self.info.fingerprint}. Received: {received}. "
                 "Nothing is stored of it: set the device as it was, and run the same command again."
             )
         self._warn(found)
@@ -261,35 +288,27 @@ class Latency:
         return self._file(self._full) if self._given is None else self._given
 
     @functools.cached_property
-    def _info(self) -> tflite_bench.DeviceInfo:
-        return self._device.info()
-
-    @functools.cached_property
     def _options_key(self) -> str:
-        return _hash({"method": _METHOD, "options": self._options.to_json(), "reference": self._reference_key})
+        return _hash({"method": _METHOD, "options": self.options.to_json(), "reference": self._reference_key})
 
     def _key(self, structure: Structure) -> str:
         """Stands for the hash of the structure's file: a function of all that the file is made of."""
-        made_of = [self._graph.fingerprint, list(structure.widths), self._options.scheme, converter_versions()]
+        made_of = [self.graph.fingerprint, list(structure.widths), self.options.scheme, converter_versions()]
         return _hash(made_of)
 
     def _file(self, structure: Structure) -> Path:
-        name = f"{self._key(structure)[:32]}-{self._options.scheme}"
+        name = f"{self._key(structure)[:32]}-{self.options.scheme}"
         return self._files.get(name, lambda: self._twins.file(structure))
 
     def _stored(self, model: str) -> dict[str, Any] | None:
-        return self._store.measurement(model, self._info.fingerprint, self._options_key)
+        found = self._store.measurement(model, self.info.fingerprint, self._options_key)
+        throttled = found is not None and found.get("verdict") == tflite_bench.Verdict.THROTTLED
+        return None if throttled and model not in self._added else found
 
     def _add(self, model: str, payload: Mapping[str, Any]) -> None:
-        self._store.add_measurement(model, self._info.fingerprint, self._options_key, payload)
+        self._added.add(model)
+        self._store.add_measurement(model, self.info.fingerprint, self._options_key, payload)
 
 
 def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _hash_of_file(path: Path) -> str:
-    try:
-        return files.sha256(path)
-    except OSError as error:
-        raise UserError(f"Cannot read the reference model {path}: {error.strerror}. Give a .tflite file.") from error

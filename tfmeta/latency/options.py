@@ -9,6 +9,9 @@ from typing import Any
 import tflite_bench
 from tfmeta.errors import UserError
 from tfmeta.export import SCHEMES
+from tfmeta.latency.predictor import FEWEST
+
+SOURCES = ("measured", "predicted", "hybrid")
 
 # Fewer timed inferences are NOISY whatever they say.
 _FEWEST_RUNS = 10
@@ -44,7 +47,9 @@ class LatencyOptions:
     Attributes:
         scheme: quantization scheme of the files that are measured, a name in `tfmeta.export.SCHEMES`.
         threads: threads of the CPU kernels.
-        rounds: turns that model and reference take; the ratio is the median over the rounds.
+        rounds: turns that model and reference take; the ratio is the median over the rounds. Fewer than 5 are for
+            trying out: the ratio's interval is too narrow then, and as the order of so few blocks proves nothing, a
+            slower end is THROTTLED whatever the blocks between say.
         num_runs: least number of timed inferences, at least 10.
         min_secs: least time of the timed inferences, in seconds.
         warmup_secs: how long a model runs before, in seconds; phones need longer than the default to reach their
@@ -98,6 +103,38 @@ class LatencyOptions:
         """Returns the options as plain data."""
         return dataclasses.asdict(self)
 
+
+@dataclasses.dataclass(frozen=True)
+class LatencySource:
+    """Where the latencies of a search come from.
+
+    Attributes:
+        how: "measured", every structure on the device; "predicted", every one by a table; "hybrid", by prediction where
+            that leaves no doubt about a limit, and on the device otherwise and for whatever may be the best.
+        table: file of the table (`tfmeta.latency.table`) to predict with; None takes that of the work directory, or
+            in a hybrid search measurements of its own.
+        allow_other_device: whether the table may be of another device, runtime or options. Results say so.
+        begin_with: structures that a hybrid search without a table measures before it predicts.
+
+    Raises:
+        UserError: what does not go together.
+    """
+
+    how: str = "measured"
+    table: str | None = None
+    allow_other_device: bool = False
+    begin_with: int = 40
+
+    def __post_init__(self) -> None:
+        if self.how not in SOURCES:
+            raise UserError(f"Expected latencies to be one of {', '.join(SOURCES)}. Received: {self.how!r}.")
+        if self.how == "measured" and (self.table is not None or self.allow_other_device):
+            raise UserError("Where every latency is measured, no table is used. Set --latency=predicted or hybrid.")
+        if self.begin_with < FEWEST:
+            raise UserError(f"Expected at least {FEWEST} structures to begin with. Received: {self.begin_with}.")
+
+
+MEASURED = LatencySource()
 
 # For the few files that are shipped or reported: longer, so that p90 means something too.
 FINAL = LatencyOptions(num_runs=200, min_secs=1.0, warmup_secs=0.5, retries=3)

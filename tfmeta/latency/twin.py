@@ -19,10 +19,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tfmeta.errors import ExportError, SpaceError
+from tfmeta.errors import ExportError, SpaceError, UserError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.structure import Structure
 from tfmeta.latency.conversion import converter_versions, structure_file
+from tfmeta.latency.features import Work
 from tfmeta.latency.probes import Lengths
 from tfmeta.latency.template import Convert, Template
 
@@ -89,6 +90,20 @@ class Twins:
         if not self._template.layout.keeps_kinds(self._lengths.at(structure)):
             return "Structures that are so narrow that all weights of a kind of operator stay float are converted."
         return None
+
+    @functools.cached_property
+    def work(self) -> Work:
+        """What the operators of the files have to do, from which latencies are predicted.
+
+        Raises:
+            ExportError: the network cannot be converted.
+            UserError: no twins can be made, so nothing is known of the operators.
+        """
+        if isinstance(self._template, str):
+            raise UserError(
+                f"Latencies of {self._graph.name!r} cannot be predicted: {self._template} Use --latency=measured."
+            )
+        return Work.of_template(self._template)
 
     def _check(self, structure: Structure) -> None:
         groups = self._graph.searchable

@@ -73,6 +73,26 @@ class Preset:
         widths = (group.size * percents.get(group.name, 100) // 100 for group in graph.searchable)
         return Structure(tuple(widths))
 
+    def scale_ids(self, graph: ChannelGraph, structure: Structure) -> tuple[int, ...]:
+        """Returns the vector of scale ids that `structure` reads as the same structure.
+
+        Where several ids give one width, because widths are truncated, it is the smallest of them.
+
+        Args:
+            graph: the channel graph of what `build` returned.
+            structure: a structure of the paper's space.
+
+        Raises:
+            SpaceError: a width that the paper's space does not have.
+        """
+        space = self.space(graph)
+        space.indices(structure)  # what is not in the space is told
+        scales = {
+            name: next(i for i, percent in enumerate(METAPRUNING_RATIOS) if size * percent // 100 == width)
+            for name, size, width in zip(space.names, space.sizes, structure.widths, strict=True)
+        }
+        return tuple(scales[name] for name in self.ids)
+
 
 def _percent(scale: int) -> int:
     if not -1 <= scale < len(METAPRUNING_RATIOS):

@@ -9,8 +9,8 @@
 | `keras.applications:MobileNetV2?alpha=0.5` | a network of Keras; with `weights=imagenet` its weights |
 | `package.module:function?depth=3` | what a function of your own returns, with its weights |
 
-`tfmeta prune` goes on from the weights that a model comes with. The PruningNet, and every network of the result table,
-are trained anew.
+`tfmeta prune` goes on from the weights that a model comes with, and so does the PruningNet with ``--warm_start``. All
+else is trained anew.
 """
 
 from __future__ import annotations
@@ -41,6 +41,13 @@ _PRESET = "metapruning:"
 # What Keras and the readers below it raise for a file that is damaged, or made of unknown layers.
 UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
+# What Keras says of a class that it does not know, and after it the options of the layer where that tells them.
+_UNKNOWN = re.compile(
+    r"(?:Could not locate (?:class|function)|Unknown layer:) '(?:\w+>)?(\w+)'"
+    r"(?:.*?'class_name': '\1', 'config': {'name': '([^']+)')?",
+    re.DOTALL,
+)
+
 
 @dataclass(frozen=True)
 class Built:
@@ -49,10 +56,21 @@ class Built:
     Attributes:
         model: the Keras model.
         preset: the paper's choices for it, or None.
+        has_weights: whether it may come with trained weights; networks that are made here do not.
     """
 
     model: Any
-    preset: Preset | None
+    preset: Preset | None = None
+    has_weights: bool = True
+
+    def check_trained(self, spec: str) -> None:
+        """Raises UserError where the model of ``spec`` is made without trained weights, which are needed."""
+        if not self.has_weights:
+            raise UserError(
+                f"Expected a model that brings trained weights. Received: --model={spec}, which is made without. Give "
+                "a .keras file, a function of your own, or a network of Keras with weights "
+                "(keras.applications:MobileNetV2?weights=imagenet)."
+            )
 
 
 def build(spec: str, input_shape: tuple[int, ...], classes: int, allow_custom_objects: Sequence[str] = ()) -> Built:
@@ -67,19 +85,19 @@ def build(spec: str, input_shape: tuple[int, ...], classes: int, allow_custom_ob
     Raises:
         UserError: an unknown name or argument, or a file that is no Keras model.
     """
-    if spec.endswith((".keras", ".h5")):
-        return Built(_load(spec, allow_custom_objects), None)
+    if _is_file(spec):
+        return Built(_load(spec, allow_custom_objects))
     if spec.startswith(_PRESET):
         preset = resolve(PRESETS, spec.removeprefix(_PRESET), "metapruning network")
-        return Built(preset.build(input_shape, classes), preset)
+        return Built(preset.build(input_shape, classes), preset, has_weights=False)
     name, _, query = spec.partition("?")
     builder = _builder(name)
-    arguments = _arguments(builder, name, query)
+    arguments = {**_given(builder, input_shape, classes), **_arguments(builder, name, query)}
     try:
-        model = builder(**{**_given(builder, input_shape, classes), **arguments})
+        model = builder(**arguments)
         if not isinstance(model, keras.Model):
             raise UserError(f"Expected {name!r} to return a Keras model. Received: {type(model).__name__}.")
-        return Built(model, None)
+        return Built(model, has_weights=name not in NETWORKS and arguments.get("weights", "own") is not None)
     except UserError:
         raise
     except (TypeError, ValueError) as error:  # what Keras says of sizes that do not go together
@@ -87,6 +105,32 @@ def build(spec: str, input_shape: tuple[int, ...], classes: int, allow_custom_ob
             f"Network {spec!r} cannot be built for images {tuple(input_shape)} ({_first_sentence(error)}). Take "
             "other arguments or larger images."
         ) from error
+
+
+def custom_objects(spec: str, allowed: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns by name what saved forms of a model may be made of besides Keras: what the modules define publicly.
+
+    Args:
+        spec: the model as typed; when a function makes it, its module is one more.
+        allowed: names of modules. They are imported.
+
+    Raises:
+        UserError: a module cannot be imported.
+    """
+    owner = spec.partition("?")[0].rpartition(":")[0]
+    built_in = _is_file(spec) or owner in ("", "keras.applications", _PRESET.rstrip(":"))
+    found: dict[str, Any] = {}
+    for module in (*allowed, *(() if built_in else (owner,))):
+        for key, value in vars(_module(module)).items():
+            # Not also what the module itself imports: a file must not reach that.
+            own = f"{getattr(value, '__module__', '')}.".startswith(f"{module}.")
+            if own and callable(value) and not key.startswith("_"):
+                found[key] = value
+    return found
+
+
+def _is_file(spec: str) -> bool:
+    return spec.endswith((".keras", ".h5"))
 
 
 def build_network(spec: str, splits: Splits, allow_custom_objects: Sequence[str] = ()) -> Any:
@@ -136,33 +180,26 @@ def _given(builder: Any, input_shape: tuple[int, ...], classes: int) -> dict[str
 def _load(path: str, allow_custom_objects: Sequence[str]) -> Any:
     if not Path(path).is_file():
         raise UserError(f"There is no model file at {path!r}. Expected a path to a saved .keras model.")
+    own = custom_objects(path, allow_custom_objects)
     try:
-        return keras.models.load_model(
-            path, custom_objects=_objects(allow_custom_objects), compile=False, safe_mode=True
-        )
+        return keras.models.load_model(path, custom_objects=own, compile=False, safe_mode=True)
     except UNREADABLE as error:
+        given = f" (received: {', '.join(allow_custom_objects)})" if allow_custom_objects else ""
         raise UserError(
             f"{path!r} cannot be loaded as a Keras model ({why_unreadable(path, error)}). Expected a file saved by "
-            "Keras 3 with model.save('name.keras'); name the module of its own layers with --allow_custom_objects."
+            "Keras 3 with model.save('name.keras'); name the module that defines its own layers with "
+            f"--allow_custom_objects=MODULE{given}."
         ) from error
-
-
-def _objects(modules: Sequence[str]) -> dict[str, Any]:
-    """The public classes and functions of modules, by name."""
-    found: dict[str, Any] = {}
-    for module in modules:
-        public = vars(_module(module)).items()
-        found |= {key: value for key, value in public if callable(value) and not key.startswith("_")}
-    return found
 
 
 def why_unreadable(path: str | Path, error: Exception) -> str:
     """Returns in a few words why Keras could not load a file; its own texts go over many lines."""
     if str(path).endswith(".keras") and not zipfile.is_zipfile(path):
         return "it is damaged, or of another format"  # where Keras says that it was not found
-    unknown = re.search(r"Could not locate (?:class|function) '(\w+)'", str(error))
+    unknown = _UNKNOWN.search(str(error))
     if unknown is not None:
-        return f"it needs {unknown[1]!r}, which is no part of Keras"
+        kind, layer = unknown.groups()
+        return f"{f'its layer {layer!r}' if layer else 'it'} needs {kind!r}, which is no part of Keras"
     return _first_sentence(error)
 
 

@@ -1,6 +1,15 @@
 """Objectives: structures to numbers with a unit. To add one: a file and a line here."""
 
-from tfmeta.objectives.types import ClosedForm, Constraint, Objective, Prepared
+from tfmeta.objectives.types import (
+    ClosedForm,
+    Constraint,
+    Estimate,
+    Estimated,
+    Objective,
+    Prepared,
+    Revised,
+    predicted_name,
+)
 
 # Name -> place. "accuracy" takes (net, splits), the closed-form ones a graph.
 OBJECTIVES = {
@@ -14,4 +23,15 @@ OBJECTIVES = {
 # Those that need a graph and nothing else, so a constraint may name them without making one.
 CLOSED_FORM = ("macs", "params", "size")
 
-__all__ = ["CLOSED_FORM", "OBJECTIVES", "ClosedForm", "Constraint", "Objective", "Prepared"]
+__all__ = [
+    "CLOSED_FORM",
+    "OBJECTIVES",
+    "ClosedForm",
+    "Constraint",
+    "Estimate",
+    "Estimated",
+    "Objective",
+    "Prepared",
+    "Revised",
+    "predicted_name",
+]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -64,6 +64,64 @@ class Prepared(Objective, Protocol):
         ...
 
 
+@runtime_checkable
+class Revised(Objective, Protocol):
+    """An objective that may take an earlier answer back."""
+
+    def outdated(self, structure: Structure, value: float) -> bool:
+        """Whether ``value``, which it once gave for ``structure``, is not what it answers now."""
+        ...
+
+
+def predicted_name(name: str, unit: str) -> str:
+    """Returns under which name the estimate of a value is told: "predicted_latency_ms"."""
+    return f"predicted_{name}_{unit}" if unit else f"predicted_{name}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a value is expected to be, in the unit of its objective.
+
+    Attributes:
+        mean: the expected value.
+        deviation: standard deviation of the value from it.
+    """
+
+    mean: float
+    deviation: float
+
+    @property
+    def reach(self) -> float:
+        """How far from the mean the value may be: two standard deviations."""
+        return 2.0 * self.deviation
+
+    @classmethod
+    def of(cls, values: Mapping[str, float], name: str, unit: str) -> Self:
+        """Returns the estimate that `values` told; KeyError where there is none."""
+        return cls(values[predicted_name(name, unit)], values[predicted_name(f"{name}_std", unit)])
+
+    def values(self, name: str, unit: str) -> dict[str, float]:
+        """Returns it under the names by which a trial or result tells an estimate: never that of the value itself."""
+        return {predicted_name(name, unit): self.mean, predicted_name(f"{name}_std", unit): self.deviation}
+
+
+@runtime_checkable
+class Estimated(Objective, Protocol):
+    """An objective that costs much, and can tell beforehand about what its values are going to be."""
+
+    def learn(self, structures: Sequence[Structure], values: Sequence[float]) -> None:
+        """Bases its estimates on these values, and not on those it was told before."""
+        ...
+
+    def estimate(self, structures: Sequence[Structure]) -> list[Estimate]:
+        """Returns what is expected of each structure."""
+        ...
+
+
+# A limit is cleared by at least this share of it: models of the same file differ by nearly as much.
+_CLEARANCE = 0.01
+
+
 @dataclass(frozen=True)
 class Constraint:
     """Limits on the values of one objective, both inclusive.
@@ -95,6 +153,11 @@ class Constraint:
         if self.lower is not None and value < self.lower:
             return (self.lower - value) / (abs(self.lower) or 1.0)
         return 0.0
+
+    def settled_by(self, estimate: Estimate) -> bool:
+        """Returns whether an estimate leaves no doubt on which side of each limit the value is."""
+        limits = [limit for limit in (self.lower, self.upper) if limit is not None]
+        return all(abs(estimate.mean - limit) > estimate.reach + _CLEARANCE * abs(limit) for limit in limits)
 
     def bound(self, objective: ClosedForm) -> Bound:
         """Returns this constraint for `SearchSpace.repair`, with the formula of ``objective``."""

@@ -6,11 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from tfmeta.report import wording
 from tfmeta.report.data import Missing, ReportData, Row, TrialPoint
-from tfmeta.search.pareto import pareto_front
+from tfmeta.report.frame import Frame, Side, framed
 
 # A row that costs more than this many times the dearest trial would squeeze the trials to one side.
 _FAR = 1.25
@@ -20,13 +18,25 @@ _CHARACTER = 7.0
 
 @dataclass(frozen=True)
 class Mark:
-    """One point; ``kind`` is a searcher or the name of a row, ``title`` the text on hover."""
+    """One point; ``kind`` is the name of a row or a scheme, ``title`` the text on hover."""
 
     x: float
     y: float
     kind: str
-    feasible: bool
+    best: bool
     title: str
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Points of one kind: ``path`` is an SVG path with a stroke of no length at each, which round or square ends fill.
+
+    With ten thousand points that is a tenth of as many elements.
+    """
+
+    kind: str
+    feasible: bool
+    path: str
 
 
 @dataclass(frozen=True)
@@ -40,45 +50,15 @@ class Label:
 
 
 @dataclass(frozen=True)
-class Tick:
-    """A line of the grid at ``position`` with its text."""
-
-    position: float
-    text: str
-
-
-@dataclass(frozen=True)
 class Chart:
-    """The plot in pixels of ``width`` x ``height``; the inside lies between the four borders."""
+    """The plot of all structures; ``left_out`` says why a row is not in it."""
 
-    width: int
-    height: int
-    left: float
-    right: float
-    top: float
-    bottom: float
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    trials: tuple[Mark, ...]
+    frame: Frame
+    trials: tuple[Dots, ...]
     rows: tuple[Mark, ...]
     labels: tuple[Label, ...]
     front: tuple[tuple[float, float], ...]
     left_out: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Maps the numbers from ``low`` to ``high`` to the pixels from ``start`` to ``end``."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        """Returns the pixel of ``value``."""
-        part = (value - self.low) / (self.high - self.low)
-        return round(self.start + part * (self.end - self.start), 1)
 
 
 def plotted_rows(data: ReportData) -> tuple[tuple[Row, ...], tuple[str, ...]]:
@@ -103,14 +83,12 @@ def plotted_rows(data: ReportData) -> tuple[tuple[Row, ...], tuple[str, ...]]:
 
 def front_points(trials: Sequence[TrialPoint]) -> list[TrialPoint]:
     """Returns the feasible trials that no other dominates in MACs and accuracy, by MACs."""
-    feasible = [trial for trial in trials if trial.feasible]
-    if not feasible:
-        return []
-    values = np.array([(trial.macs, trial.accuracy) for trial in feasible])
-    kept = pareto_front(values, minimize=(True, False))
-    # Of equal trials one is enough for a line.
-    unique = {(trial.macs, trial.accuracy): trial for trial, keep in zip(feasible, kept, strict=True) if keep}
-    return [unique[key] for key in sorted(unique)]
+    front: list[TrialPoint] = []
+    feasible = (trial for trial in trials if trial.feasible)
+    for trial in sorted(feasible, key=lambda trial: (trial.macs, -trial.accuracy)):  # of equal ones the first
+        if not front or trial.accuracy > front[-1].accuracy:
+            front.append(trial)
+    return front
 
 
 def pareto_chart(data: ReportData, width: int, height: int) -> Chart | None:
@@ -120,46 +98,26 @@ def pareto_chart(data: ReportData, width: int, height: int) -> Chart | None:
     scores = [trial.accuracy for trial in data.trials] + [_accuracy(row) for row in rows]
     if not costs:
         return None
-    left, right, top, bottom = 46.0, width - 12.0, 12.0, height - 42.0
-    x = Scale(*_padded(costs), left, right)
-    y = Scale(*_padded(scores), bottom, top)
-    trials = tuple(
-        Mark(x(trial.macs), y(trial.accuracy), trial.searcher, trial.feasible, _trial_title(trial))
-        for trial in data.trials
+    frame = framed(
+        Side(costs, wording.tick, "MACs"), Side(scores, wording.percent_tick, f"{data.metric}, %"), width, height
     )
-    row_marks = tuple(Mark(x(row.macs), y(_accuracy(row)), row.name, True, _row_title(row)) for row in rows)
-    front = [(x(trial.macs), y(trial.accuracy)) for trial in front_points(data.trials)]
-    return Chart(
-        width=width,
-        height=height,
-        left=left,
-        right=right,
-        top=top,
-        bottom=bottom,
-        x_ticks=tuple(Tick(x(value), wording.tick(value)) for value in nice_ticks(x.low, x.high, width // 90)),
-        y_ticks=tuple(Tick(y(value), f"{100 * value:.4g}") for value in nice_ticks(y.low, y.high, height // 55)),
-        trials=trials,
-        rows=row_marks,
-        labels=_labels(row_marks, left, right, top),
-        front=tuple(_steps(front)),
-        left_out=left_out,
+    marks = tuple(
+        Mark(frame.x(row.macs), frame.y(_accuracy(row)), row.name, row.name == data.winner, _row_title(row))
+        for row in rows
     )
+    front = [(frame.x(trial.macs), frame.y(trial.accuracy)) for trial in front_points(data.trials)]
+    return Chart(frame, _dots(data.trials, frame), marks, _labels(marks, frame), tuple(_steps(front)), left_out)
 
 
-def nice_ticks(low: float, high: float, count: int) -> list[float]:
-    """Returns about ``count`` numbers in [low, high], 1, 2 or 5 times a power of ten apart."""
-    raw = (high - low) / max(1, count)
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [round(number * step, 12) for number in range(first, last + 1)]
-
-
-def _padded(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    pad = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
-    return low - pad, high + pad
+def _dots(trials: Sequence[TrialPoint], frame: Frame) -> tuple[Dots, ...]:
+    strokes: dict[tuple[str, bool], dict[str, None]] = {}
+    for trial in trials:
+        stroke = f"M{frame.x(trial.macs):g} {frame.y(trial.accuracy):g}h0"
+        strokes.setdefault((trial.searcher, trial.feasible), {})[stroke] = None  # each place once
+    # What is within the budget lies above what is not, and the first searcher above the others.
+    dots = [Dots(searcher, feasible, "".join(path)) for (searcher, feasible), path in strokes.items()]
+    searchers = list(dict.fromkeys(trial.searcher for trial in trials))
+    return tuple(sorted(dots, key=lambda one: (one.feasible, -searchers.index(one.kind))))
 
 
 def _steps(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -172,12 +130,12 @@ def _steps(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return path
 
 
-def _labels(marks: Sequence[Mark], left: float, right: float, top: float) -> tuple[Label, ...]:
+def _labels(marks: Sequence[Mark], frame: Frame) -> tuple[Label, ...]:
     labels: list[Label] = []
     for mark in sorted(marks, key=lambda mark: mark.y):
-        fits = mark.x + 12 + _CHARACTER * len(mark.kind) < right
-        x = mark.x + 11 if fits else max(mark.x - 11, left)
-        y = max(mark.y + 4, top + 10)
+        fits = mark.x + 12 + _CHARACTER * len(mark.kind) < frame.right
+        x = mark.x + 11 if fits else max(mark.x - 11, frame.left)
+        y = max(mark.y + 4, frame.top + 10)
         for other in labels:  # sorted from the top, so moving down is enough
             if abs(other.x - x) < 80 and y - other.y < _LABEL_GAP:
                 y = other.y + _LABEL_GAP
@@ -187,12 +145,6 @@ def _labels(marks: Sequence[Mark], left: float, right: float, top: float) -> tup
 
 def _accuracy(row: Row) -> float:
     return math.nan if isinstance(row.search_accuracy, Missing) else row.search_accuracy
-
-
-def _trial_title(trial: TrialPoint) -> str:
-    state = "" if trial.feasible else ", outside the budget"
-    numbers = f"{wording.count(trial.macs)} MACs, {wording.percent(trial.accuracy)}"
-    return f"{trial.searcher}: {numbers}{state}"
 
 
 def _row_title(row: Row) -> str:

@@ -1,38 +1,21 @@
-"""What a report tells, as plain data. What was not measured is a `Missing` with its reason."""
+"""What a report tells, as plain data. What was not measured is a `Missing` with its reason (`pieces`)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tfmeta.errors import UserError
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Stands where a number was not measured, and says why."""
-
-    reason: str
-
-
-NOT_MEASURED = Missing("not measured")
-
-
-@dataclass(frozen=True)
-class Latency:
-    """The time of one inference in milliseconds; ``verdict`` is "OK" where it can be trusted."""
-
-    p50_ms: float
-    p90_ms: float
-    verdict: str = "OK"
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.p50_ms) and math.isfinite(self.p90_ms)):
-            raise UserError(
-                f"Expected finite latencies. Received: {self.p50_ms} and {self.p90_ms} ms. Pass "
-                "Missing(reason) for what was not measured."
-            )
+from tfmeta.report.pieces import (
+    NOT_MEASURED,
+    Latency,
+    LatencyPoint,
+    Missing,
+    MixedRow,
+    OperatorShare,
+    OpTime,
+    require_parts,
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +30,8 @@ class Row:
         test_accuracy: on the test split after retraining.
         size_bytes: of the shipped file that `ReportData.file_label` names.
         latency: of that file.
+        widths: its structure, a width for each of `ReportData.groups`.
+        values: objective to value, as the search stored them; see `ReportData.axes`.
     """
 
     name: str
@@ -56,9 +41,11 @@ class Row:
     test_accuracy: float | Missing = NOT_MEASURED
     size_bytes: int | Missing = NOT_MEASURED
     latency: Latency | Missing = NOT_MEASURED
+    widths: tuple[int, ...] = ()
+    values: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require_parts(self.name, (self.search_accuracy, self.test_accuracy))
+        require_parts(self.name, (self.search_accuracy, self.test_accuracy))
         if self.macs <= 0 or self.params <= 0:
             raise UserError(
                 f"Expected MACs and params above 0 for {self.name}. Received: {self.macs} and {self.params}."
@@ -77,6 +64,9 @@ class FileRow:
         agreement: part of the answers that are the class which its Keras model names.
         latency: of the file.
         minimum_runtime: the oldest TFLite runtime that can run it.
+        path: where it lies, as a relative path from the report's folder; empty where it cannot be reached from there.
+        sha256: of its content, in hexadecimal digits; empty when unknown.
+        operators: the time of its operators by type, the slowest first.
     """
 
     model: str
@@ -86,22 +76,62 @@ class FileRow:
     agreement: float | Missing = NOT_MEASURED
     latency: Latency | Missing = NOT_MEASURED
     minimum_runtime: str | Missing = NOT_MEASURED
+    path: str = ""
+    sha256: str = ""
+    operators: tuple[OpTime, ...] | Missing = NOT_MEASURED
 
     def __post_init__(self) -> None:
-        _require_parts(f"{self.model} {self.scheme}", (self.test_accuracy, self.agreement))
+        require_parts(f"{self.model} {self.scheme}", (self.test_accuracy, self.agreement))
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An objective that every structure was evaluated in.
+
+    Attributes:
+        name: its key in the values of a structure.
+        label: what it is, in words.
+        unit: "MACs", "bytes", "ms".
+        minimize: whether smaller is better. One of which more is better is a part, 0 to 1.
+    """
+
+    name: str
+    label: str
+    unit: str
+    minimize: bool
 
 
 @dataclass(frozen=True)
 class TrialPoint:
-    """One evaluated structure: ``accuracy`` 0 to 1 on the search split, with generated weights."""
+    """One evaluated structure.
 
-    macs: float
-    accuracy: float
+    Attributes:
+        values: objective to value; "accuracy" (0 to 1, on the search split with generated weights) and "macs" are
+            among them.
+        searcher: who proposed it.
+        feasible: whether it is within the budget.
+        generation: of its searcher, from 0.
+        widths: a width for each of `ReportData.groups`.
+    """
+
+    values: Mapping[str, float]
     searcher: str
     feasible: bool = True
+    generation: int = 0
+    widths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        _require_parts(f"trial of {self.searcher}", (self.accuracy,))
+        require_parts(f"trial of {self.searcher}", (self.accuracy,))
+
+    @property
+    def accuracy(self) -> float:
+        """Accuracy on the search split, 0 to 1."""
+        return self.values["accuracy"]
+
+    @property
+    def macs(self) -> float:
+        """Multiply-adds of one inference."""
+        return self.values["macs"]
 
 
 @dataclass(frozen=True)
@@ -124,9 +154,14 @@ class ReportData:
         rows: the networks of the table; the one named ``winner`` is compared with the others.
         files: the shipped .tflite files.
         front: the files of the search's front, from the smallest network to the largest, where they were exported.
-        trials: every evaluated structure.
+        mixed: the files of mixed precision that were tried.
+        trials: every evaluated structure, those of a searcher in the order of their evaluation.
+        axes: what they were evaluated in; the first one is what was searched for.
         groups: channels before and after.
+        predictions: latencies that were predicted and measured.
+        operators: what share of the latency each kind of operator has, the largest first.
         how: (what, how that number was made) in the order to tell it.
+        options: (stage, its options as text).
         versions: package to version.
         command: the command line that made the numbers.
         created: when, as text.
@@ -136,7 +171,7 @@ class ReportData:
         latency_label: where the latency was measured, "host CPU, 1 thread".
         search_images: size of the search split, or None when unknown.
         test_images: size of the test split, or None when unknown.
-        metric: what every accuracy here is called, within a sentence.
+        metric: what the networks are judged by, within a sentence; the fields named accuracy hold it.
         binomial: whether it is a mean over independent images, so that the margin of chance is known.
     """
 
@@ -146,9 +181,14 @@ class ReportData:
     rows: tuple[Row, ...]
     files: tuple[FileRow, ...] = ()
     front: tuple[FileRow, ...] = ()
+    mixed: tuple[MixedRow, ...] = ()
     trials: tuple[TrialPoint, ...] = ()
+    axes: tuple[Axis, ...] = ()
     groups: tuple[GroupWidth, ...] = ()
+    predictions: tuple[LatencyPoint, ...] = ()
+    operators: tuple[OperatorShare, ...] = ()
     how: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     created: str = ""
@@ -174,12 +214,3 @@ class ReportData:
     def row(self, name: str) -> Row | None:
         """Returns the row of that name, or None."""
         return next((row for row in self.rows if row.name == name), None)
-
-
-def _require_parts(what: str, values: tuple[float | Missing, ...]) -> None:
-    for value in values:
-        if not isinstance(value, Missing) and not 0.0 <= value <= 1.0:
-            raise UserError(
-                f"Expected an accuracy between 0 and 1 for {what}. Received: {value}. Give a part, "
-                "not a percentage, and Missing(reason) for what was not measured."
-            )

@@ -19,6 +19,8 @@ def to_markdown(data: ReportData) -> str:
         parts.append("## Files\n\n" + _markdown_table(tables.shipped_files(data)))
     if data.front:
         parts.append("## Files of the front\n\n" + _markdown_table(tables.front_files(data)))
+    if data.mixed:
+        parts.append("## Mixed precision\n\n" + _markdown_table(tables.mixed_files(data)))
     if data.groups:
         lines = [(group.name, str(group.full), str(group.chosen)) for group in data.groups]
         parts.append("## Channels\n\n" + _aligned([("Group", "Full", "Chosen"), *lines]))

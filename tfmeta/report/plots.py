@@ -1,4 +1,4 @@
-"""The Pareto plot and the channels before and after as PNG files."""
+"""The Pareto plot, the channels before and after, and the latencies as PNG files."""
 
 from __future__ import annotations
 
@@ -109,6 +109,48 @@ def write_channels_png(data: ReportData, path: str | os.PathLike[str]) -> None:
     axes.margins(x=0.12, y=0.01)
     axes.set_xlabel("channels")
     axes.set_title("Channels of each group, before and after", loc="left", fontsize=11)
+    _save(figure, path)
+
+
+def write_latency_png(data: ReportData, path: str | os.PathLike[str]) -> None:
+    """Writes measured against predicted latencies, with the standard deviations that were told, to ``path``."""
+    figure, axes = _figure(5.4, 4.8)
+    for place, origin in enumerate(sorted({point.origin for point in data.predictions})):
+        points = [point for point in data.predictions if point.origin == origin]
+        axes.errorbar(
+            [point.predicted_ms for point in points],
+            [point.measured_ms for point in points],
+            xerr=[2 * point.deviation_ms for point in points],
+            fmt="o",
+            markersize=4,
+            alpha=0.6,
+            elinewidth=0.8,
+            color=_COLORS[place % len(_COLORS)],
+            label=f"{origin} ({len(points)})",
+        )
+    ends = [value for point in data.predictions for value in (point.predicted_ms, point.measured_ms)]
+    axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color=_SOFT, linewidth=1, label="equal")
+    axes.set_xlabel("predicted latency, ms (bars: two standard deviations)")
+    axes.set_ylabel("measured latency, ms")
+    axes.set_title("Latency: predicted, then measured", loc="left", fontsize=11)
+    axes.grid(color=_LINE)
+    axes.legend(fontsize=8, frameon=False)
+    _save(figure, path)
+
+
+def write_operators_png(data: ReportData, path: str | os.PathLike[str]) -> None:
+    """Writes the share of each kind of operator in the latency, of the full and of the searched network."""
+    figure, axes = _figure(7.2, 1.4 + 0.45 * len(data.operators))
+    places = range(len(data.operators))
+    for shift, color, label in ((-0.2, _TRACK, "full"), (0.2, _COLORS[0], "chosen")):
+        shares = [100 * (one.full if label == "full" else one.winner) for one in data.operators]
+        axes.barh([place + shift for place in places], shares, color=color, height=0.38, label=label)
+    names = [f"{one.count} x {one.kind}" if one.count > 1 else one.kind for one in data.operators]
+    axes.set_yticks(list(places), names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("% of the latency, as the predictor divides it")
+    axes.set_title("Share of each kind of operator", loc="left", fontsize=11)
+    axes.legend(fontsize=8, frameon=False)
     _save(figure, path)
 
 

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from tfmeta.report import wording
-from tfmeta.report.data import FileRow, Missing, ReportData, Row
+from tfmeta.report.data import FileRow, Missing, MixedRow, ReportData, Row
+
+_SHA_DIGITS = 12
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell; ``missing`` where the text is the reason why there is no number."""
+    """One cell.
+
+    Attributes:
+        text: what it says.
+        missing: whether that is the reason why there is no number.
+        link: the relative path of the file that it names; or empty.
+        title: the text in full, where it is cut; or empty.
+    """
 
     text: str
     missing: bool = False
+    link: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table; ``winner`` where it is about the searched network."""
+    """One line of a table; ``winner`` where it is about the searched network, or else the best."""
 
     cells: tuple[Cell, ...]
     winner: bool
@@ -27,11 +39,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and lines of one length."""
+    """Headings and lines of one length, and what ought to be known of them."""
 
     caption: str
     headings: tuple[str, ...]
     lines: tuple[Line, ...]
+    note: str = ""
 
 
 def networks(data: ReportData) -> Table:
@@ -50,31 +63,35 @@ def networks(data: ReportData) -> Table:
     return Table("Networks", headings, lines)
 
 
-def _file_headings(data: ReportData) -> tuple[str, ...]:
-    return (
-        "File",
-        "Scheme",
-        "Size",
-        f"{data.title} of the file, test split",
-        "Same class as Keras",
-        "Latency p50",
-        "Latency p90",
-        "Verdict",
-        "Oldest runtime",
-    )
-
-
 def shipped_files(data: ReportData) -> Table:
     """Returns the table of .tflite files."""
     lines = tuple(Line(_file_cells(row), row.model == data.winner) for row in data.files)
-    return Table("Files", _file_headings(data), lines)
+    return Table("Files", _file_headings(data), lines, _links_note(data.files))
 
 
 def front_files(data: ReportData) -> Table:
     """Returns the table of the front's files; marked are those that no other beats in accuracy, latency and size."""
     best = best_files(data.front)
     lines = tuple(Line(_file_cells(row), row in best) for row in data.front)
-    return Table("Files of the front", _file_headings(data), lines)
+    note = f"Marked: no other file equals or beats it in {data.metric}, latency p50 and size together."
+    return Table("Files of the front", _file_headings(data), lines, f"{note} {_links_note(data.front)}".strip())
+
+
+def mixed_files(data: ReportData) -> Table:
+    """Returns the table of files of mixed precision; marked is the one that was written."""
+    headings = (
+        "Network, layers not in int8",
+        "Size",
+        f"{data.title}, search split",
+        f"{data.title}, test split",
+        "Latency p50",
+        "Times the float file's",
+        "Verdict",
+    )
+    lines = tuple(Line(_mixed_cells(row), row.chosen) for row in data.mixed)
+    return Table(
+        "Mixed precision", headings, lines, "Marked: the file that was written. It is chosen on the search split."
+    )
 
 
 def best_files(rows: Sequence[FileRow]) -> tuple[FileRow, ...]:
@@ -88,6 +105,33 @@ def best_files(rows: Sequence[FileRow]) -> tuple[FileRow, ...]:
         )
 
     return tuple(row for row in known if not beaten(values[id(row)]))
+
+
+def file_name(row: FileRow) -> str:
+    """Returns the name under which a file is found, or which network it is of."""
+    return PurePosixPath(row.path).name or row.model
+
+
+def _file_headings(data: ReportData) -> tuple[str, ...]:
+    return (
+        "File",
+        "Scheme",
+        "Size",
+        f"{data.title} of the file, test split",
+        "Same class as Keras",
+        "Latency p50",
+        "Latency p90",
+        "Inferences timed",
+        "Verdict",
+        "Oldest runtime",
+        "SHA-256",
+    )
+
+
+def _links_note(rows: Sequence[FileRow]) -> str:
+    return (
+        "A name leads to the file as long as this page lies where it was written." if any(r.path for r in rows) else ""
+    )
 
 
 def _network_cells(row: Row) -> tuple[Cell, ...]:
@@ -105,15 +149,29 @@ def _network_cells(row: Row) -> tuple[Cell, ...]:
 
 def _file_cells(row: FileRow) -> tuple[Cell, ...]:
     return (
-        Cell(row.model),
+        Cell(file_name(row), link=row.path),
         Cell(row.scheme),
         Cell(wording.size(row.size_bytes)),
         _cell(row.test_accuracy, wording.percent(row.test_accuracy)),
         _cell(row.agreement, wording.percent(row.agreement)),
-        _cell(row.latency, wording.p50(row.latency)),
-        _cell(row.latency, wording.p90(row.latency)),
+        _cell(row.latency, wording.p50(row.latency, told=False)),
+        _cell(row.latency, wording.p90(row.latency, told=False)),
+        _cell(row.latency, wording.timed(row.latency)),
         _cell(row.latency, wording.verdict(row.latency)),
         _cell(row.minimum_runtime, wording.text(row.minimum_runtime)),
+        Cell(row.sha256[:_SHA_DIGITS] or "not recorded", not row.sha256, title=row.sha256),
+    )
+
+
+def _mixed_cells(row: MixedRow) -> tuple[Cell, ...]:
+    return (
+        Cell(f"{row.network}, " + ("all in float" if row.kept is None else f"{row.kept} in {row.kind}")),
+        Cell(wording.size(row.size_bytes)),
+        Cell(wording.percent(row.search_accuracy)),
+        Cell(wording.percent(row.test_accuracy)),
+        Cell(wording.milliseconds(row.p50_ms)),
+        Cell(f"{row.ratio:.2f}"),
+        Cell(row.verdict),
     )
 
 

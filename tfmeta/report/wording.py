@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tfmeta.report.data import Latency, Missing
+from tfmeta.report.data import Axis, Latency, Missing
 
 
 def percent(value: float | Missing) -> str:
@@ -30,6 +30,11 @@ def tick(value: float) -> str:
     return f"{value:g}"
 
 
+def percent_tick(value: float) -> str:
+    """Returns 0.85 as "85": for an axis whose label has the unit."""
+    return f"{100 * value:.4g}"
+
+
 def size(value: float | Missing) -> str:
     """Returns 45678 bytes as "45.7 kB" (1 kB is 1000 bytes)."""
     if isinstance(value, Missing):
@@ -40,14 +45,22 @@ def size(value: float | Missing) -> str:
     return f"{value:.0f} B"
 
 
-def p50(value: Latency | Missing) -> str:
-    """Returns the median, "0.412 ms", with its verdict where that is not "OK"."""
-    return _latency(value, lambda latency: latency.p50_ms)
+def size_tick(value: float) -> str:
+    """Returns 50000 bytes as "50 kB": for the round numbers of an axis."""
+    for unit_size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if abs(value) >= unit_size:
+            return f"{value / unit_size:g} {unit}"
+    return f"{value:g} B"
 
 
-def p90(value: Latency | Missing) -> str:
-    """Returns the 90th percentile, "0.467 ms", with its verdict where that is not "OK"."""
-    return _latency(value, lambda latency: latency.p90_ms)
+def p50(value: Latency | Missing, *, told: bool = True) -> str:
+    """Returns the median, "0.412 ms", with its verdict where that is not "OK", unless it is not to be ``told``."""
+    return _latency(value, lambda latency: latency.p50_ms, told)
+
+
+def p90(value: Latency | Missing, *, told: bool = True) -> str:
+    """Returns the 90th percentile, "0.467 ms", with its verdict as `p50` has it."""
+    return _latency(value, lambda latency: latency.p90_ms, told)
 
 
 def verdict(value: Latency | Missing) -> str:
@@ -55,16 +68,37 @@ def verdict(value: Latency | Missing) -> str:
     return value.reason if isinstance(value, Missing) else value.verdict
 
 
+def timed(value: Latency | Missing) -> str:
+    """Returns how many inferences a latency is of, "34,043"."""
+    if isinstance(value, Missing):
+        return value.reason
+    return "not recorded" if value.count is None else f"{value.count:,}"
+
+
+def milliseconds(value: float) -> str:
+    """Returns 0.4123 as "0.412 ms"."""
+    return f"{_three_digits(value)} ms"
+
+
+def objective(axis: Axis, value: float | None) -> str:
+    """Returns the value of a structure along ``axis``: "91.2 %", "1.23 M", "45.7 kB", "0.412 ms"."""
+    if value is None:
+        return "not measured"
+    if not axis.minimize:
+        return percent(value)
+    return {"bytes": size, "ms": milliseconds}.get(axis.unit, count)(value)
+
+
 def text(value: str | Missing) -> str:
     """Returns the text, or the reason why there is none."""
     return value.reason if isinstance(value, Missing) else value
 
 
-def _latency(value: Latency | Missing, part: Callable[[Latency], float]) -> str:
+def _latency(value: Latency | Missing, part: Callable[[Latency], float], told: bool) -> str:
     if isinstance(value, Missing):
         return value.reason
-    note = "" if value.verdict == "OK" else f" ({value.verdict})"
-    return f"{_three_digits(part(value))} ms{note}"
+    note = "" if value.verdict == "OK" or not told else f" ({value.verdict})"
+    return f"{milliseconds(part(value))}{note}"
 
 
 def _three_digits(value: float) -> str:

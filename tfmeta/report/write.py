@@ -10,12 +10,18 @@ from tfmeta.report import tables
 from tfmeta.report.data import ReportData
 from tfmeta.report.html import to_html
 from tfmeta.report.markdown import to_markdown
-from tfmeta.report.plots import write_channels_png, write_files_png, write_pareto_png
+from tfmeta.report.plots import (
+    write_channels_png,
+    write_files_png,
+    write_latency_png,
+    write_operators_png,
+    write_pareto_png,
+)
 
 
 def write_report(data: ReportData, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Writes report.html, report.md, pareto.png, files.png and channels.png into ``folder``; returns their
-    paths.
+    """Writes report.html, report.md, pareto.png, files.png, channels.png, latency.png and operators.png into
+    ``folder``; returns their paths.
 
     Each file is whole or absent. The plots are left out where there is nothing to plot.
     """
@@ -32,4 +38,10 @@ def write_report(data: ReportData, folder: str | os.PathLike[str]) -> tuple[Path
     if data.groups:
         written.append(target / "channels.png")
         write_channels_png(data, written[-1])
+    if data.predictions:
+        written.append(target / "latency.png")
+        write_latency_png(data, written[-1])
+    if data.operators:
+        written.append(target / "operators.png")
+        write_operators_png(data, written[-1])
     return tuple(written)

@@ -64,7 +64,11 @@ def _uniform(run: Run) -> Trial:
     problem, store = run.problem, run.store
     identity: Mapping[str, object] = {**problem.to_json(), **run.configuration}
     store.begin_run(run.name, identity, {})
-    stored = {trial.structure: trial for trial in store.trials(run.name)}
+    found = store.trials(run.name)
+    if any(problem.outdated(trial) for trial in found):
+        found = [problem.again(t, thorough=True) if problem.outdated(t) else t for t in found]
+        store.revise(run.name, 1, found, {})
+    stored = {trial.structure: trial for trial in found}
 
     def evaluated(structure: Structure) -> Trial:
         if structure not in stored:
@@ -86,7 +90,7 @@ def _widest_that_measures_within(problem: Problem, widest: Structure, evaluated:
     ladder = [structure for structure in problem.space.uniform_ladder() if _within(structure, widest)]
     best = evaluated(ladder[0])
     if _too_large(problem, best):
-        raise BudgetError("Even the narrowest uniform structure measures above the limit.")
+        raise BudgetError("Even the narrowest uniform structure is above the limit.")
     low, high = 0, len(ladder)  # ladder[low] fits, ladder[high] does not
     while high - low > 1:
         middle = (low + high) // 2

@@ -128,8 +128,9 @@ class Genetic:
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Takes the good ones among ``trials`` into the pool of parents."""
-        known = [trial for trial in (*self._pool, *trials) if not trial.failed]
-        self._pool = sorted(known, key=rank)[: self._options.parents]  # stable: the earlier of equals
+        known = {trial.structure: trial for trial in (*self._pool, *trials)}  # the later one has other values
+        sound = [trial for trial in known.values() if not trial.failed]
+        self._pool = sorted(sound, key=rank)[: self._options.parents]  # stable: the earlier of equals
 
     def _parents(self) -> list[Structure]:
         feasible = [trial for trial in self._pool if trial.feasible]

@@ -3,7 +3,7 @@
 Every trial is stored before the next one is evaluated, and the searcher's state in one step with
 the end of its generation. A killed search therefore goes on with the structure it was at: the
 searcher is put back to the start of the generation, proposes the same structures again, and those
-that have a stored trial are not evaluated twice.
+that have a stored trial are not evaluated twice, unless an objective takes its value back.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from tfmeta.errors import StoreError, UserError
 from tfmeta.graph.structure import Structure
 from tfmeta.progress import meter
-from tfmeta.search import outcome, steering
+from tfmeta.search import outcome, settling, steering
 from tfmeta.search.problem import PROBE_GENERATION, Problem
 from tfmeta.search.types import Searcher, SearchResult
 from tfmeta.store import Store
@@ -61,7 +61,7 @@ class Run:
         store.begin_run(self.name, self._identity(), searcher.state)
         done, state = store.state(self.name)
         searcher.restore(state)
-        trials = [t for t in store.trials(self.name) if t.generation < generations]
+        trials = [t for t in self._up_to_date(done) if t.generation < generations]
         probes = self._probe([t for t in trials if t.generation == PROBE_GENERATION])
         trials = [t for t in trials if t.generation != PROBE_GENERATION]
         kept = [t for t in trials if t.generation < done]
@@ -71,6 +71,7 @@ class Run:
         ) as display:
             for generation in range(done, generations):
                 outcome.check_not_all_failed(kept)
+                self.problem.learn([*probes, *kept])
                 searcher.constrain(steering.bounds(self.problem, [*probes, *kept]))
                 asked = searcher.ask(searcher.batch)
                 if not asked:
@@ -81,9 +82,10 @@ class Run:
                     )
                     break
                 stored = [t for t in trials if t.generation == generation]
-                kept += self._evaluate(asked, stored, generation, outcome.best_of(kept), display)
+                kept += self._evaluate(asked, stored, generation, kept, display)
                 searcher.tell(kept[-len(asked) :])
                 store.finish_generation(self.name, generation + 1, searcher.state)
+        kept = settling.settle(self.problem, kept)
         bounds = steering.bounds(self.problem, [*probes, *kept])
         return outcome.result_of(self.problem, kept, bounds, note)
 
@@ -97,11 +99,26 @@ class Run:
             **self.configuration,
         }
 
+    def _up_to_date(self, done: int) -> list[Trial]:
+        """Returns the stored trials; where an objective takes values back, these are evaluated again.
+
+        What the searcher proposed in an unfinished generation may hang on such values, so that generation begins anew.
+        """
+        trials = self.store.trials(self.name)
+        outdated = [trial for trial in trials if self.problem.outdated(trial)]
+        if not outdated:
+            return trials
+        self.problem.prepare([trial.structure for trial in outdated])
+        found = [self.problem.again(t) if t in outdated else t for t in trials if t.generation < done]
+        self.searcher.tell([trial for trial in found if trial.generation != PROBE_GENERATION])
+        self.store.revise(self.name, done, found, self.searcher.state)
+        return found
+
     def _probe(self, stored: Sequence[Trial]) -> list[Trial]:
         """Measures the extremes before anything is searched, unless they are stored."""
         found = list(stored)
         wanted = steering.probes(self.problem)
-        self.problem.prepare(wanted[len(found) :])
+        self.problem.prepare(wanted[len(found) :], thorough=True)
         for position, structure in enumerate(wanted):
             if position >= len(found):
                 found.append(self.problem.probe(structure, position))
@@ -114,10 +131,10 @@ class Run:
         asked: Sequence[Structure],
         stored: Sequence[Trial],
         generation: int,
-        best: Trial | None,
+        kept: Sequence[Trial],
         display: tqdm[Any],
     ) -> list[Trial]:
-        """Returns a trial for every structure asked for, from ``stored`` as far as those go."""
+        """Returns a trial for every structure asked for, from ``stored`` as far as those go; ``kept`` came before."""
         if [trial.structure for trial in stored] != list(asked[: len(stored)]):
             raise StoreError(
                 f"The stored trials of generation {generation} of the run {self.name!r} are not "
@@ -125,10 +142,10 @@ class Run:
                 "proposes now; it was written with other versions of the packages. Start a new run."
             )
         brood = list(stored)
-        best = outcome.best_of([*([best] if best else []), *brood])
+        best = outcome.best_of([*kept, *brood])
         self.problem.prepare(asked[len(stored) :])
         for position in range(len(stored), len(asked)):
-            trial = self.problem.evaluate(asked[position], generation, position)
+            trial = self.problem.evaluate(asked[position], generation, position, best=best)
             self.store.add_trial(self.name, trial)
             brood.append(trial)
             best = outcome.best_of([*([best] if best else []), trial])

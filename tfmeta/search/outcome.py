@@ -9,7 +9,7 @@ import numpy as np
 from tfmeta.errors import BudgetError, UserError
 from tfmeta.graph.structure import Bound
 from tfmeta.search.pareto import pareto_front
-from tfmeta.search.problem import Problem, describe
+from tfmeta.search.problem import Problem
 from tfmeta.search.types import SearchResult, rank
 from tfmeta.trial import Trial
 
@@ -59,13 +59,8 @@ def _nothing_feasible(problem: Problem, trials: Sequence[Trial]) -> UserError:
     if any(trial.feasible for trial in sound) or not sound:
         return UserError("No structure was evaluated. Expected generations >= 1.")
     closest = min(sound, key=rank)
-    missed = [
-        describe(constraint, objective, closest.values[objective.name])
-        for constraint, objective in problem.limited
-        if constraint.violation(closest.values[objective.name])
-    ]
     return BudgetError(
         f"None of {len(trials)} evaluated structures met the constraints. The closest had "
-        f"{' and '.join(missed)} (widths {closest.structure.widths}). Relax the constraint or "
+        f"{problem.missed(closest.values)} (widths {closest.structure.widths}). Relax the constraint or "
         "allow more generations."
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from tfmeta.errors import UserError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Bound, Structure
-from tfmeta.objectives import ClosedForm, Constraint, Objective, Prepared
+from tfmeta.objectives import ClosedForm, Constraint, Estimated, Objective, Prepared, Revised, predicted_name
 from tfmeta.registry import resolve
 from tfmeta.trial import Trial
 
@@ -105,33 +105,70 @@ class Problem:
             "constraints": [constraint.to_json() for constraint, _ in self.limited],
         }
 
-    def prepare(self, structures: Sequence[Structure]) -> None:
-        """Lets the objectives that can do so begin with ``structures``, which are going to be evaluated in turn."""
+    def prepare(self, structures: Sequence[Structure], *, thorough: bool = False) -> None:
+        """Lets the objectives that can do so begin with ``structures``, which are going to be evaluated in turn.
+
+        Unless ``thorough``, what an estimate settles may not be evaluated at all, and is not begun.
+        """
+        settled = [{} if thorough else self._estimates(structure)[1] for structure in structures]
         for objective in self.columns:
             if isinstance(objective, Prepared):
-                objective.prepare(structures)
+                pairs = zip(structures, settled, strict=True)
+                objective.prepare([one for one, known in pairs if objective.name not in known])
 
-    def evaluate(self, structure: Structure, generation: int, position: int, *, thorough: bool = False) -> Trial:
+    def learn(self, trials: Sequence[Trial]) -> None:
+        """Bases the estimates of objectives that make some on the values in ``trials``."""
+        for objective in self.columns:
+            if isinstance(objective, Estimated):
+                known = [trial for trial in trials if objective.name in trial.values]
+                objective.learn([one.structure for one in known], [one.values[objective.name] for one in known])
+
+    def evaluate(
+        self,
+        structure: Structure,
+        generation: int,
+        position: int,
+        *,
+        thorough: bool = False,
+        best: Trial | None = None,
+    ) -> Trial:
         """Returns the trial of ``structure``.
 
         Closed-form and constrained objectives come first. The others (accuracy) cost far more and
-        are skipped where a constraint is already missed, unless ``thorough``.
+        are skipped where a constraint is already missed, unless ``thorough``. Where an estimate
+        settles all constraints on an objective, it is evaluated only if nothing else keeps the
+        structure from taking the place of ``best`` (see `settling` for the front).
         """
+        told, put_off = ({}, set()) if thorough else self._estimates(structure)
         limited = {objective.name for _, objective in self.limited}
-        first = [o for o in self.columns if o.closed_form or o.name in limited]
+        columns = [o for o in self.columns if o.name not in put_off]
+        first = [o for o in columns if o.closed_form or o.name in limited]
         values, bad = _values(first, structure)
-        violation = self._violation(values)
-        rest = [o for o in self.columns if o not in first]
-        notes = [f"{name} is not a finite number" for name in bad]
+        violation = self._violation(values | told)
+        rest = [o for o in columns if o not in first]
+        notes = []
         if rest and not bad:
             if violation and not thorough:
-                notes.append(f"{', '.join(o.name for o in rest)} skipped: {self._missed(values)}")
+                notes.append(f"{', '.join(o.name for o in rest)} skipped: {self.missed(values | told)}")
             else:
                 more, bad = _values(rest, structure)
                 values |= more
-                notes += [f"{name} is not a finite number" for name in bad]
+        if put_off and not bad and not violation and self._would_win(values, best):
+            more, bad = _values([o for o in self.columns if o.name in put_off], structure)
+            values, put_off = values | more, set()
+            violation = self._violation(values | told)
+        notes += [f"{name} is not a finite number" for name in bad]
         fitness = None if bad else self._fitness(values)
-        return Trial(structure, generation, position, values, fitness, violation, bool(bad), "; ".join(notes))
+        failed, note = bool(bad), "; ".join(notes)
+        return Trial(structure, generation, position, values | told, fitness, violation, failed, note, bool(put_off))
+
+    def complete(self, trial: Trial) -> Trial:
+        """Returns a trial with values where it had estimates."""
+        more, bad = _values([o for o in self.columns if o.name not in trial.values], trial.structure)
+        values = {**trial.values, **more}
+        note = f"{bad[0]} is not a finite number" if bad else trial.note
+        violation = self._violation(values)
+        return replace(trial, values=values, violation=violation, failed=bool(bad), note=note, estimated=False)
 
     def probe(self, structure: Structure, position: int) -> Trial:
         """Returns a trial before the first generation: only MACs and the measured costs that are
@@ -150,6 +187,20 @@ class Problem:
             )
         return Trial(structure, PROBE_GENERATION, position, values, note="probe")
 
+    def outdated(self, trial: Trial) -> bool:
+        """Whether an objective takes back what it answered for the trial."""
+        return any(
+            objective.outdated(trial.structure, trial.values[objective.name])
+            for objective in self.columns
+            if isinstance(objective, Revised) and objective.name in trial.values
+        )
+
+    def again(self, trial: Trial, *, thorough: bool = False) -> Trial:
+        """Returns the trial evaluated anew, with ``thorough`` as for `evaluate`."""
+        if trial.generation == PROBE_GENERATION:
+            return self.probe(trial.structure, trial.position)
+        return self.evaluate(trial.structure, trial.generation, trial.position, thorough=thorough)
+
     def _fitness(self, values: dict[str, float]) -> float | None:
         objective = self.objectives[0]
         value = values.get(objective.name)
@@ -157,22 +208,48 @@ class Problem:
             return None
         return -value if objective.minimize else value
 
-    def _violation(self, values: dict[str, float]) -> float:
-        known = [(c, values[o.name]) for c, o in self.limited if o.name in values]
-        return float(sum(constraint.violation(value) for constraint, value in known))
+    def missed(self, values: Mapping[str, float]) -> str:
+        """Returns what constraints the values of a trial miss: "latency of 7.1 ms is above 5 ms"."""
+        known = [(c, o, told_value(values, o)) for c, o in self.limited]
+        return " and ".join(_missed(c, o, *found) for c, o, found in known if found and c.violation(found[1]))
 
-    def _missed(self, values: dict[str, float]) -> str:
-        texts = [describe(c, o, values[o.name]) for c, o in self.limited if c.violation(values[o.name])]
-        return " and ".join(texts)
+    def _violation(self, values: Mapping[str, float]) -> float:
+        known = [(c, told_value(values, o)) for c, o in self.limited]
+        return float(sum(constraint.violation(found[1]) for constraint, found in known if found))
+
+    def _estimates(self, structure: Structure) -> tuple[dict[str, float], set[str]]:
+        """What is told of estimates, and the objectives by name on which they settle every constraint."""
+        told: dict[str, float] = {}
+        settled: set[str] = set()
+        for objective in self.columns:
+            if isinstance(objective, Estimated):
+                (estimate,) = objective.estimate([structure])
+                told |= estimate.values(objective.name, objective.unit)
+                if all(c.settled_by(estimate) for c, o in self.limited if o.name == objective.name):
+                    settled.add(objective.name)
+        return told, settled
+
+    def _would_win(self, values: dict[str, float], best: Trial | None) -> bool:
+        fitness = self._fitness(values)
+        if best is None or best.fitness is None or fitness is None:  # the fitness itself may be put off
+            return True
+        return fitness > best.fitness
 
 
-def describe(constraint: Constraint, objective: Objective, value: float) -> str:
-    """Returns "latency of 7.1 ms is above 5 ms"."""
+def told_value(values: Mapping[str, float], objective: Objective) -> tuple[str, float] | None:
+    """Returns what an objective's value is called and what it is, or what is expected of it, or None."""
+    if objective.name in values:
+        return objective.name, values[objective.name]
+    name = predicted_name(objective.name, objective.unit)
+    return (f"predicted {objective.name}", values[name]) if name in values else None
+
+
+def _missed(constraint: Constraint, objective: Objective, name: str, value: float) -> str:
     above = constraint.upper is not None and value > constraint.upper
     limit = constraint.upper if above else constraint.lower
     unit = f" {objective.unit}" if objective.unit else ""
     side = "above" if above else "below"
-    return f"{objective.name} of {value:.6g}{unit} is {side} {limit:.6g}{unit}"
+    return f"{name} of {value:.6g}{unit} is {side} {limit:.6g}{unit}"
 
 
 def _is_measured_cost(objective: Objective) -> bool:

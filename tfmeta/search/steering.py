@@ -10,7 +10,7 @@ from tfmeta.errors import BudgetError
 from tfmeta.graph.structure import Bound, Structure
 from tfmeta.objectives import Constraint, Objective
 from tfmeta.search import proxy
-from tfmeta.search.problem import Problem
+from tfmeta.search.problem import Problem, told_value
 from tfmeta.trial import Trial
 
 # Between the smallest and the full structure: latency is far from linear in MACs, since small nets
@@ -44,7 +44,7 @@ def check_measured(problem: Problem, trial: Trial) -> None:
             raise BudgetError(
                 f"Budget of {constraint.upper:.6g} {objective.unit} for {objective.name} cannot "
                 "be met: the smallest "
-                f"structure measured {value:.6g} {objective.unit}. Raise the budget, or lower "
+                f"structure has {value:.6g} {objective.unit}. Raise the budget, or lower "
                 "min_ratio or "
                 "multiple_of."
             )
@@ -53,7 +53,7 @@ def check_measured(problem: Problem, trial: Trial) -> None:
             raise BudgetError(
                 f"Lower bound of {constraint.lower:.6g} {objective.unit} for {objective.name} "
                 "cannot be met: the full "
-                f"structure measured {value:.6g} {objective.unit}. Lower the bound or take a "
+                f"structure has {value:.6g} {objective.unit}. Lower the bound or take a "
                 "larger network."
             )
 
@@ -86,9 +86,10 @@ def _stand_in(
     constraint, objective = limited
     if problem.macs is None:
         raise ValueError("A problem with measured constraints needs `macs`; use Problem.create.")
-    known = [trial for trial in measured if objective.name in trial.values]
-    costs = problem.macs.cost(np.array([trial.structure.widths for trial in known]))
-    values = np.array([trial.values[objective.name] for trial in known])
+    told = [(trial.structure.widths, told_value(trial.values, objective)) for trial in measured]
+    known = [(widths, found[1]) for widths, found in told if found is not None]
+    costs = problem.macs.cost(np.array([widths for widths, _ in known]))
+    values = np.array([value for _, value in known])
     lower, upper = proxy.targets(constraint.lower, constraint.upper, margin)
     return Bound(
         f"{problem.macs.name}, which stand for {objective.name},",

@@ -58,7 +58,7 @@ class Searcher(Protocol):
         ...
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Learns the results of a generation."""
+        """Learns the results of a generation, or other values of structures that it was told of before."""
         ...
 
 

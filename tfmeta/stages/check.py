@@ -71,7 +71,8 @@ def _timed(path: str | os.PathLike[str], options: CheckOptions) -> list[Finding]
     device = options.place.device
     (latency,) = measure_files(device, [path], path, options.latency, options.place.options)
     measured = latency.measurement
-    text = f"{device}: median {measured.median_ms:.3f} ms, p90 {measured.p90_ms:.3f} ms, {latency.verdict}"
+    times = f"median {measured.median_ms:.3f} ms, p90 {measured.p90_ms:.3f} ms"
+    text = f"{device}: {times}, {measured.num_runs} runs, {latency.verdict}"
     found = [Finding("latency", INFO, text)]
     told = measured.delegation
     if told is None:

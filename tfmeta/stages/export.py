@@ -100,7 +100,7 @@ def measured(
     # Every file is timed in turns with one of them, the full network where it is there.
     reference = next((item.result.path for item in written if item.model == "full"), written[0].result.path)
     paths, place = [item.result.path for item in written], options.place
-    latencies = measure_files(place.device, paths, reference, options.latency, place.options)
+    latencies = measure_files(place.device, paths, reference, options.latency, place.options, operators=True)
     return [
         replace(
             item,
@@ -157,7 +157,7 @@ def write_files(
     refused: list[Refused] = []
     wanted = [(row, path, scheme) for row, path in models.items() for scheme in options.schemes]
     for row, path, scheme in bar(wanted, "Exporting", unit="file"):
-        model, digest = load_model(path), files.sha256(path)
+        model, digest = load_model(path, project.custom_objects), files.sha256(path)
         target = folder / f"{row}-{scheme}.tflite"
         try:
             exported = export_tflite(

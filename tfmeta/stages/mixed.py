@@ -21,7 +21,7 @@ from tfmeta.export.mixed.quantizer import MixedQuantizer
 from tfmeta.export.mixed.sensitivity import Sensitivity, judged, sensitivities
 from tfmeta.export.tflite import export_tflite
 from tfmeta.latency.measure import FileLatency, measure_files
-from tfmeta.latency.options import FINAL, LatencyOptions
+from tfmeta.latency.options import FINAL, HOST, LatencyOptions, Place
 from tfmeta.project import Project
 from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS
@@ -42,7 +42,7 @@ class MixedOptions:
         max_loss: accuracy (or what the task has), 0 to 1, that a file may lose against float on the search split.
         calibration_images: training images that ranges are taken from.
         judge_images: images of the search split that layers and files are judged on.
-        device: where files are timed.
+        place: where files are timed.
         latency: how.
         name: name of the search.
     """
@@ -54,7 +54,7 @@ class MixedOptions:
     max_loss: float = 0.005
     calibration_images: int = 300
     judge_images: int = 1000
-    device: str = "host"
+    place: Place = HOST
     latency: LatencyOptions = FINAL
     name: str = MAIN
 
@@ -65,6 +65,10 @@ class MixedOptions:
             raise UserError(f"Expected a row out of {', '.join(ROWS)}, received {self.row!r}.")
         if self.max_kept < 0:
             raise UserError(f"Expected max_kept of 0 or more, received {self.max_kept}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what the files and their numbers depend on, as plain data."""
+        return {**asdict(self), "place": self.place.to_json()}
 
 
 def mixed(project: Project, options: MixedOptions) -> dict[str, Any]:
@@ -81,7 +85,7 @@ def mixed(project: Project, options: MixedOptions) -> dict[str, Any]:
     path = project.workdir.model(options.name, options.row, options.init)
     if not path.exists():
         raise WorkdirError(f"No retrained model at {path}. Run first: tfmeta retrain --workdir={project.workdir.path}")
-    model, seed = load_model(path), project.options.seed
+    model, seed = load_model(path, project.custom_objects), project.options.seed
     calibration = from_split(project.splits.train, options.calibration_images, seed)
     images, labels = project.splits.search.sample(options.judge_images, seed)
     target = project.workdir.mixed(options.name, options.init) / f"{options.row}-{options.kept}.tflite"
@@ -91,7 +95,8 @@ def mixed(project: Project, options: MixedOptions) -> dict[str, Any]:
         quantizer = MixedQuantizer(reference, model, calibration)
         ranked = sensitivities(quantizer, images, labels)
         tried = _tried(quantizer, ranked, options, Path(folder))
-        latencies = measure_files(options.device, [reference, *tried], reference, options.latency)
+        place = options.place
+        latencies = measure_files(place.device, [reference, *tried], reference, options.latency, place.options)
         rows = [
             _row(kept, file, latency, project, images, labels)
             for kept, file, latency in zip((None, *range(len(tried))), [reference, *tried], latencies, strict=True)
@@ -99,7 +104,7 @@ def mixed(project: Project, options: MixedOptions) -> dict[str, Any]:
         chosen = choose(rows, options.max_loss)
         _write(tried[chosen], target, model, images, project.splits.label_shape)
     found = {
-        "options": asdict(options),
+        "options": options.to_json(),
         "sensitivity": [
             {"layer": one.layer.name, "weights": one.layer.weights, "loss": one.loss, "accuracy": one.accuracy}
             for one in ranked
@@ -147,6 +152,7 @@ def _row(
         "search_accuracy": accuracy,
         "test_accuracy": verify.split_accuracy(path, project.splits.test),
         "median_ms": latency.median_ms,
+        "num_runs": latency.measurement.num_runs,
         "ratio": latency.ratio,
         "verdict": latency.verdict,
     }

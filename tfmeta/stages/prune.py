@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from tfmeta import files, tasks
 from tfmeta.errors import UserError
@@ -14,18 +13,23 @@ from tfmeta.export import SCHEMES
 from tfmeta.graph import cost
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
-from tfmeta.graph.structure import Selection
-from tfmeta.importance import CRITERIA, NEED_DATA
-from tfmeta.importance.question import Question
-from tfmeta.importance.ranking import rank
+from tfmeta.graph.structure import Bound, Selection
+from tfmeta.importance import score
+from tfmeta.importance.question import IMAGES
+from tfmeta.importance.ranking import ladder, rank
+from tfmeta.latency.options import FINAL, HOST, LatencyOptions, Place
 from tfmeta.objectives import OBJECTIVES
 from tfmeta.prune import prune as remove
 from tfmeta.registry import resolve
 from tfmeta.stages.limits import Limit, constraints
+from tfmeta.stages.prune_latency import FastEnough, measured_file, widest_within
 from tfmeta.training import TrainOptions
 
 if TYPE_CHECKING:
     from tfmeta.data.splits import Splits
+
+# Training images that the quantizer of files looks at.
+_FILE_IMAGES = 500
 
 
 @dataclass(frozen=True)
@@ -36,13 +40,15 @@ class PruneOptions:
         criterion: a name in `tfmeta.importance.CRITERIA`.
         ranking: a name in `tfmeta.importance.ranking.RANKINGS`.
         ratio: share of the channels to keep.
-        limits: what the pruned network may cost, instead.
+        limits: what the pruned network may cost, instead. One on latency is measured at `place`.
         multiple_of: widths are multiples of this.
         min_ratio: smallest width as a share of the full one.
         images: training images that criteria look at.
         calibration_images: training images that batch-norm statistics are taken from anew; 0 leaves them.
         finetune: how to train afterwards, or None.
         schemes: quantization schemes of the files to write.
+        place: where latency is measured; used when a limit is on it.
+        latency: how. The file of the first scheme is what the limit is about.
         seed: of the criterion, and of which images it sees.
     """
 
@@ -52,10 +58,12 @@ class PruneOptions:
     limits: tuple[Limit, ...] = ()
     multiple_of: int = 8
     min_ratio: float = 0.1
-    images: int = 256
+    images: int = IMAGES
     calibration_images: int = 2000
     finetune: TrainOptions | None = None
     schemes: tuple[str, ...] = field(default_factory=lambda: tuple(SCHEMES))
+    place: Place = HOST
+    latency: LatencyOptions = FINAL
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -76,12 +84,13 @@ def prune(model: Any, splits: Splits, options: PruneOptions, folder: Path) -> di
         GraphError: the model cannot be read.
         UserError: the criterion cannot answer for this model, or a limit cannot be met.
         ExportError: a file does not compute what the pruned model computes.
+        BenchError: the device does not answer.
     """
     from tfmeta.training import evaluate
 
     graph = ChannelGraph.from_model(model)
     _check_fit(graph, splits)
-    selection = choose(model, graph, splits, options)
+    selection, fast = choose(model, graph, splits, options)
     small = _recovered(remove(model, selection), splits, options)
     folder.mkdir(parents=True, exist_ok=True)
     with files.replacing(folder / "pruned.keras") as temporary:
@@ -96,24 +105,39 @@ def prune(model: Any, splits: Splits, options: PruneOptions, folder: Path) -> di
         "test_accuracy": [evaluate(each, splits.test) for each in (model, small)],
         "files": _exported(small, splits, options, folder),
     }
+    if fast is not None:
+        path = folder / told["files"][0]["file"]
+        told["latency"] = measured_file(path, fast, graph, options.place, _latency(options))
     files.write_json(folder / "pruned.json", told)
     return told
 
 
-def choose(model: Any, graph: ChannelGraph, splits: Splits, options: PruneOptions) -> Selection:
-    """Returns which channels stay."""
+def choose(
+    model: Any, graph: ChannelGraph, splits: Splits, options: PruneOptions
+) -> tuple[Selection, FastEnough | None]:
+    """Returns which channels stay, and what was measured for a limit on latency."""
     space = SearchSpace.from_graph(graph, options.multiple_of, options.min_ratio)
-    rng = np.random.default_rng(options.seed)
-    images, labels = (
-        splits.train.sample(options.images, options.seed) if options.criterion in NEED_DATA else (None, None)
-    )
-    criterion = resolve(CRITERIA, options.criterion, "criterion")
-    scores = criterion(Question(model, graph, rng, images, labels))
-    objectives = {limit.objective: resolve(OBJECTIVES, limit.objective, "objective")(graph) for limit in options.limits}
+    scores = score(options.criterion, model, graph, splits, images=options.images, seed=options.seed)
+    fast = None
+    bounds = _bounds(graph, space, [limit for limit in options.limits if limit.objective != "latency"])
+    measured = [limit for limit in options.limits if limit.objective == "latency"]
+    if measured:
+        rungs = ladder(graph, space, scores, ranking=options.ranking, bounds=bounds)
+        fast = widest_within(rungs, graph, options.place, _latency(options), measured[0])
+        structure = fast.structure
+    else:
+        structure = rank(graph, space, scores, ranking=options.ranking, ratio=options.ratio, bounds=bounds)
+    return Selection.largest(structure, scores), fast
+
+
+def _bounds(graph: ChannelGraph, space: SearchSpace, limits: Sequence[Limit]) -> list[Bound]:
+    objectives = {limit.objective: resolve(OBJECTIVES, limit.objective, "objective")(graph) for limit in limits}
     full = {name: float(objective([space.full()])[0]) for name, objective in objectives.items()}
-    limits = [limit.bound(objectives[limit.objective]) for limit in constraints(options.limits, full)]
-    structure = rank(graph, space, scores, ranking=options.ranking, ratio=options.ratio, bounds=limits)
-    return Selection.largest(structure, scores)
+    return [limit.bound(objectives[limit.objective]) for limit in constraints(limits, full)]
+
+
+def _latency(options: PruneOptions) -> LatencyOptions:
+    return replace(options.latency, scheme=options.schemes[0])
 
 
 def _check_fit(graph: ChannelGraph, splits: Splits) -> None:
@@ -145,16 +169,10 @@ def _exported(small: Any, splits: Splits, options: PruneOptions, folder: Path) -
     from tfmeta.export.preprocessing import Preprocessing
     from tfmeta.export.tflite import export_tflite
 
-    images, _ = splits.train.sample(min(500, max(1, options.calibration_images)), options.seed)
+    images, _ = splits.train.sample(_FILE_IMAGES, options.seed)
     found = []
     for scheme in options.schemes:
-        result = export_tflite(
-            small,
-            folder / f"pruned-{scheme}.tflite",
-            scheme,
-            images,
-            min_calibration_images=1,
-            preprocessing=Preprocessing.of(splits),
-        )
+        path = folder / f"pruned-{scheme}.tflite"
+        result = export_tflite(small, path, scheme, images, preprocessing=Preprocessing.of(splits))
         found.append({"file": result.path.name, "scheme": scheme, "size_bytes": result.size_bytes})
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,39 @@ from typing import Any
 from tfmeta.export.bundle import MANIFEST, installed_versions, read_manifest
 from tfmeta.graph import cost
 from tfmeta.graph.structure import Structure
+from tfmeta.objectives import predicted_name
 from tfmeta.project import Project
-from tfmeta.report.data import FileRow, GroupWidth, Latency, Missing, ReportData, Row, TrialPoint
+from tfmeta.report.data import (
+    Axis,
+    FileRow,
+    GroupWidth,
+    Latency,
+    Missing,
+    MixedRow,
+    OpTime,
+    ReportData,
+    Row,
+    TrialPoint,
+)
 from tfmeta.report.write import write_report
+from tfmeta.search.problem import PROBE_GENERATION
+from tfmeta.stages.how_made import how_made, latency_label, options_told
+from tfmeta.stages.latency_told import how_latency, operators, predictions, table_of
 from tfmeta.stages.pareto import PARETO
 from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS, result, structures
 from tfmeta.store import Store
 from tfmeta.training import evaluate
 from tfmeta.workdir import MAIN
+
+_PREDICTED = predicted_name("latency", "ms")
+_LABELS = {
+    "macs": "MACs",
+    "params": "parameters",
+    "size": "bytes of weights",
+    "latency": "latency",
+    _PREDICTED: "latency, predicted",
+}
 
 
 @dataclass(frozen=True)
@@ -46,30 +71,39 @@ def report(project: Project, options: ReportOptions, command: str = "") -> tuple
 
 
 def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
-    found = result(project, options.name)
-    chosen = structures(project, options.name)
-    manifest = _manifest(project, options.name, options.init)
-    files = manifest["files"]
-    config = project.workdir.config
-    retrained = config.get(f"retrain {options.name} {options.init}", {})
+    found, chosen = result(project, options.name), structures(project, options.name)
+    manifest, front = (_manifest(project, options.name, init) for init in (options.init, PARETO))
+    files, mixed = manifest["files"], _mixed(project, options)
+    table = table_of(project, found)
     scheme = "int8" if any(file["scheme"] == "int8" for file in files) else None
     scheme = scheme or (files[0]["scheme"] if files else "int8")
     rows = tuple(_row(project, options, name, chosen[name], found, files, scheme) for name in ROWS if name in chosen)
+    with Store(project.workdir.store, must_exist=True) as store:
+        run = store.run_configuration(options.name) if options.name in store.runs else {}
+        trials = _trials(store, options.name)
     return ReportData(
         network=project.options.model,
         data_set=project.options.dataset,
         budget=found["budget"],
         rows=rows,
-        files=tuple(_file_row(file) for file in files),
-        front=tuple(_file_row(file) for file in _manifest(project, options.name, PARETO)["files"]),
-        trials=_trials(project, options.name),
+        files=tuple(_file_row(file, _link(project, options, options.init)) for file in files),
+        front=tuple(_file_row(file, _link(project, options, PARETO)) for file in front["files"]),
+        mixed=tuple(row for made in mixed for row in _mixed_rows(made)),
+        trials=trials,
+        axes=_axes(run, trials, project.splits.task.metric),
         groups=_groups(project, chosen["searched"]),
-        how=_how(project, found, retrained, manifest),
+        predictions=predictions(project, options.name, table),
+        operators=() if table is None else operators(table, chosen["searched"]),
+        how=(
+            *how_made(project, options.name, options.init, found, run, manifest, front, mixed),
+            *how_latency(found, table),
+        ),
+        options=options_told(project.workdir.config, options.name, options.init),
         versions=installed_versions(),
         command=command,
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         file_label=f"{scheme} .tflite",
-        latency_label=_latency_label(files),
+        latency_label=latency_label(files),
         search_images=project.splits.search.size,
         test_images=project.splits.test.size,
         metric=project.splits.task.metric,
@@ -97,14 +131,16 @@ def _row(
         test_accuracy=_test_accuracy(project, name, path) if path.exists() else Missing("not retrained"),
         size_bytes=file["size_bytes"] if file else Missing("not exported"),
         latency=_latency(file) if file else Missing("not exported"),
+        widths=structure.widths,
+        values=values,
     )
 
 
 def _test_accuracy(project: Project, name: str, path: Path) -> float:
-    return evaluate(load_model(path), project.splits.test, description=f"Testing {name}")
+    return evaluate(load_model(path, project.custom_objects), project.splits.test, description=f"Testing {name}")
 
 
-def _file_row(file: Mapping[str, Any]) -> FileRow:
+def _file_row(file: Mapping[str, Any], folder: str) -> FileRow:
     accuracy, agreement = file["test_accuracy"], file["agreement"]["class_agreement"]
     return FileRow(
         model=file["model"],
@@ -114,20 +150,32 @@ def _file_row(file: Mapping[str, Any]) -> FileRow:
         agreement=Missing("no classifier") if agreement is None else agreement,
         latency=_latency(file),
         minimum_runtime=file["minimum_runtime"]["version"] or Missing("unknown operator version"),
+        path=f"{folder}/{file['file']}",
+        sha256=file["sha256"],
+        operators=_operators(file),
     )
+
+
+def _link(project: Project, options: ReportOptions, init: str) -> str:
+    """The relative path from the report to the files of an export."""
+    workdir = project.workdir
+    target, start = workdir.export(options.name, init), workdir.report(options.name, options.init)
+    return Path(os.path.relpath(target, start)).as_posix()
 
 
 def _latency(file: Mapping[str, Any]) -> Latency | Missing:
     found = file["latency"]
     if found is None:
         return Missing("not measured")
-    return Latency(found["median_ms"], found["p90_ms"], found["verdict"])
+    count = found["measurement"]["num_runs"]
+    return Latency(found["median_ms"], found["p90_ms"], found["verdict"], count)
 
 
-def _measured(file: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The `tflite_bench.Measurement` of a file as plain data, or None."""
-    found = file["latency"]
-    return None if found is None else found["measurement"]
+def _operators(file: Mapping[str, Any]) -> tuple[OpTime, ...] | Missing:
+    told = (file["latency"] or {}).get("operators")  # absent where an earlier version exported
+    if told is None or "reason" in told:
+        return Missing("not measured" if told is None else told["reason"])
+    return tuple(OpTime(one["type"], one["count"], one["avg_ms"], min(one["share"], 1.0)) for one in told["by_type"])
 
 
 def _manifest(project: Project, name: str, init: str) -> dict[str, Any]:
@@ -135,101 +183,50 @@ def _manifest(project: Project, name: str, init: str) -> dict[str, Any]:
     return read_manifest(path) if path.exists() else {"files": [], "refused": []}
 
 
-def _trials(project: Project, name: str) -> tuple[TrialPoint, ...]:
+def _mixed(project: Project, options: ReportOptions) -> list[dict[str, Any]]:
+    """What `tfmeta mixed` left of each network."""
+    paths = sorted(project.workdir.mixed(options.name, options.init).glob("*.json"))
+    return [project.workdir.read_json(path, "mixed", ("options", "files", "chosen")) for path in paths]
+
+
+def _mixed_rows(made: Mapping[str, Any]) -> list[MixedRow]:
+    asked = made["options"]
+    return [
+        MixedRow(
+            network=asked["row"],
+            kind=asked["kept"],
+            kept=file["kept"],
+            size_bytes=file["size_bytes"],
+            search_accuracy=file["search_accuracy"],
+            test_accuracy=file["test_accuracy"],
+            p50_ms=file["median_ms"],
+            ratio=file["ratio"],
+            verdict=file["verdict"],
+            chosen=file["kept"] == made["chosen"],
+        )
+        for file in made["files"]
+    ]
+
+
+def _axes(run: Mapping[str, Any], trials: Sequence[TrialPoint], metric: str) -> tuple[Axis, ...]:
+    """The objectives of the search, as its run in the store has them, and the prediction that settled some of them."""
+    found = {one["name"]: (one["unit"], one["minimize"]) for one in run.get("objectives", ())}
+    if any(_PREDICTED in trial.values for trial in trials):
+        found.setdefault(_PREDICTED, ("ms", True))
+    labels = {**_LABELS, "accuracy": f"{metric}, search split"}
+    return tuple(Axis(name, labels.get(name, name), *kind) for name, kind in found.items())
+
+
+def _trials(store: Store, name: str) -> tuple[TrialPoint, ...]:
     points = []
-    with Store(project.workdir.store, must_exist=True) as store:
-        # The run of the search itself, and the random control beside it. The uniform control is a row of the table.
-        for run, label in ((name, "search"), (f"{name}:random", "random")):
-            if run not in store.runs:
-                continue
-            for trial in store.trials(run):
-                if "accuracy" in trial.values and not trial.failed:
-                    macs = int(cost.macs(project.graph, trial.structure))
-                    points.append(TrialPoint(macs, trial.values["accuracy"], label, trial.feasible))
+    # The run of the search itself, and the random control beside it. The uniform control is a row of the table.
+    for run, label in ((name, "search"), (f"{name}:random", "random")):
+        for trial in store.trials(run) if run in store.runs else ():
+            if "accuracy" in trial.values and not trial.failed and trial.generation != PROBE_GENERATION:
+                points.append(TrialPoint(trial.values, label, trial.feasible, trial.generation, trial.structure.widths))
     return tuple(points)
 
 
 def _groups(project: Project, structure: Structure) -> tuple[GroupWidth, ...]:
     pairs = zip(project.graph.searchable, structure.widths, strict=True)
     return tuple(GroupWidth(group.name, group.size, width) for group, width in pairs)
-
-
-def _latency_label(files: Sequence[Mapping[str, Any]]) -> str:
-    measured = next((one for file in files if (one := _measured(file)) is not None), None)
-    if measured is None:
-        return "not measured"
-    device = measured["device"]
-    # The name of a processor is long, and says less than that it is not a phone.
-    place = "host" if device["kind"] == "host" else device["name"]
-    return f"{place}, {_threads(measured)}"
-
-
-def _threads(measured: Mapping[str, Any]) -> str:
-    threads = measured["options"]["threads"]
-    return f"{threads} thread{'s' if threads > 1 else ''}"
-
-
-def _device(measured: Mapping[str, Any]) -> str:
-    """Device and options of a measurement in words."""
-    device, options = measured["device"], measured["options"]
-    words = [
-        f"{device['name']} ({device['arch']}, {device['cores']} cores, {device['os_version']})",
-        f"{device['runtime']} {device['runtime_version']}",
-        _threads(measured),
-        f"cores: {options['pin']}" if options["pin"] != "none" else "",
-        f"delegate: {options['delegate']}",
-        device["mode"],
-    ]
-    return ", ".join(word for word in words if word)
-
-
-def _how(
-    project: Project,
-    found: Mapping[str, Any],
-    retrained: Mapping[str, Any],
-    manifest: Mapping[str, Any],
-) -> tuple[tuple[str, str], ...]:
-    splits, task = project.splits, project.splits.task
-    margins = " The margins of chance are those of the test images." if task.binomial else ""
-    how = [
-        (
-            f"{task.title} with generated weights",
-            f"{task.definition}, on the search split ({splits.search.size:,} images carved from the training images, "
-            "never trained on), batch-norm statistics recalibrated for each structure",
-        ),
-        ("Evaluations", f"{found['evaluations']} structures by the search, as many by the random control"),
-        ("MACs and parameters", "closed form; MACs are multiply-adds of convolutions and dense layers"),
-    ]
-    if retrained:
-        train = retrained["train"]
-        taught = ", taught by the full network" if retrained["distill"] else ""
-        how.append(
-            (
-                f"{task.title} after retraining",
-                f"{task.definition}, on the test split ({splits.test.size:,} images, read by export and report only); "
-                f"every network trained alike: {train['epochs']} epochs on {splits.train.size:,} images, init "
-                f"{retrained['init']}, seed {train['seed']}{taught}.{margins} Another seed of training "
-                f"moves every {task.metric} as well",
-            )
-        )
-    measured = [(file, one) for file in manifest["files"] if (one := _measured(file)) is not None]
-    devices = dict.fromkeys(_device(one) for _, one in measured)
-    if devices:
-        how.append(
-            (
-                "Latency",
-                "median and 90th percentile of one inference, each file measured in turns with one of them; on "
-                + "; and on ".join(devices),
-            )
-        )
-    # A verdict is of file and reference, so it may have another reason than the file's own measurement.
-    how += [
-        (f"Latency of {file['file']}: {file['latency']['verdict']}", file["latency"]["reason"])
-        for file, _ in measured
-        if file["latency"]["verdict"] != "OK"
-    ]
-    how += [(f"No {file['scheme']} file of {file['model']}", file["reason"]) for file in manifest["refused"]]
-    how += [(f"The {name} control is missing", reason) for name, reason in found["missing"].items()]
-    if found["note"]:
-        how.append(("Search", found["note"]))
-    return tuple(how)

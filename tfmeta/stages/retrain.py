@@ -64,20 +64,24 @@ def retrain(project: Project, options: RetrainOptions) -> dict[str, Path]:
     order = sorted(rows, key=lambda row: row != "full")  # the teacher is trained first
     for row in order:
         if not paths[row].exists():
-            teacher = _teacher(paths["full"]) if options.distill and row != "full" else None
+            teacher = _teacher(project, paths["full"]) if options.distill and row != "full" else None
             _retrain_one(project, options, row, found[row], paths[row], teacher)
         project.workdir.checkpoint(_label(options, row)).unlink(missing_ok=True)
     return paths
 
 
-def load_model(path: Path) -> Any:
+def load_model(path: Path, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """Returns the retrained Keras model at ``path``.
+
+    Args:
+        path: of the file.
+        custom_objects: what it may be made of besides Keras (`Project.custom_objects`).
 
     Raises:
         WorkdirError: the file is damaged.
     """
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        return keras.models.load_model(path, custom_objects=custom_objects, compile=False, safe_mode=True)
     except UNREADABLE as error:
         raise WorkdirError(
             f"{path} cannot be loaded as a Keras model ({why_unreadable(path, error)}). Delete it and run tfmeta "
@@ -132,8 +136,8 @@ def _start(project: Project, options: RetrainOptions, structure: Structure) -> A
     return Evaluator(project.net).plain_model(structure, training.batches_of(images, options.train.batch_size))
 
 
-def _teacher(path: Path) -> Callable[[Any], Any]:
-    model = load_model(path)
+def _teacher(project: Project, path: Path) -> Callable[[Any], Any]:
+    model = load_model(path, project.custom_objects)
     probabilities = training.plain_net(model).gives_probabilities
 
     def logits(images: Any) -> Any:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tfmeta import files
 from tfmeta import search as search_package
 from tfmeta.errors import UserError
 from tfmeta.graph.structure import Structure
-from tfmeta.latency.options import HOST, LatencyOptions, Place
+from tfmeta.latency.options import HOST, MEASURED, LatencyOptions, LatencySource, Place
+from tfmeta.latency.source import Asked, Opened, open_source
 from tfmeta.objectives import CLOSED_FORM, OBJECTIVES, Constraint
 from tfmeta.project import Project
 from tfmeta.registry import resolve
@@ -41,6 +42,7 @@ class SearchOptions:
         calibration_images: training images for the batch-norm statistics of each structure.
         place: where latency is measured; used when a limit is on latency.
         latency: how it is measured.
+        source: whether it is measured or predicted.
         seed: of the search.
         name: name of the result, to keep several searches in one work directory.
     """
@@ -52,6 +54,7 @@ class SearchOptions:
     calibration_images: int = 2000
     place: Place = HOST
     latency: LatencyOptions = field(default_factory=LatencyOptions)
+    source: LatencySource = MEASURED
     seed: int = 0
     name: str = MAIN
 
@@ -65,7 +68,8 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
 
     Returns:
         `budget` in words, `structures` (row name → widths and values, on the search split), `pareto`, `missing`
-        (control → why it is not there) and `note`.
+        (control → why it is not there), `note` and, where a limit is on latency, `latency` (where it comes from).
+        What is called latency was measured; a prediction is called `predicted_latency_ms`.
 
     Raises:
         BudgetError: no structure meets the limits.
@@ -93,15 +97,17 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
         store = stack.enter_context(Store(workdir.store))
         claim(begun=options.name in store.runs)
         objectives = _objectives(project, options, closed)
+        latency = None
         if any(limit.objective == "latency" for limit in limits):
-            objectives.append(stack.enter_context(_latency(project, options, store)))
+            latency = stack.enter_context(open_source(options.source, _asked(project, options, store)))
+            objectives.append(latency.objective)
         answer = search_package.search(
             net,
             space=project.space,
             searcher=options.searcher,
             options=_searcher_options(options),
             objectives=objectives,
-            constraints=limits,
+            constraints=[_on(limit, latency) for limit in limits],
             store=store,
             run=options.name,
             generations=options.generations,
@@ -109,14 +115,16 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
             depends_on=_depends_on(project, options, objectives),
             controls=("random", "uniform"),
         )
-        rows = _rows(answer, full, objectives)
+        rows = _rows(answer, full, objectives, latency)
+    budget = _budget_text(limits, {name: float(objective([full])[0]) for name, objective in closed.items()})
     found = {
-        "budget": _budget_text(limits, {name: float(objective([full])[0]) for name, objective in closed.items()}),
+        "budget": budget if latency is None or latency.measures else f"{budget}, predicted and not measured",
         "evaluations": len(answer.trials),
         "structures": rows,
-        "pareto": [_entry(trial.structure, trial.values) for trial in answer.pareto],
+        "pareto": [_entry(trial.structure, trial.values, latency) for trial in answer.pareto],
         "missing": dict(answer.missing),
         "note": answer.note,
+        **({} if latency is None else {"latency": {**latency.about, **_counts(answer)}}),
     }
     files.write_json(path, found)
     return found
@@ -147,16 +155,28 @@ def _objectives(project: Project, options: SearchOptions, closed: Mapping[str, A
     return [accuracy, *closed.values()]
 
 
-def _latency(project: Project, options: SearchOptions, store: Store) -> Any:
-    kind = resolve(OBJECTIVES, "latency", "objective")
-    return kind(
+def _asked(project: Project, options: SearchOptions, store: Store) -> Asked:
+    return Asked(
         project.graph,
-        options.place.device,
+        project.space,
+        options.place,
         options.latency,
         project.workdir.path / "latency",
         store,
-        device_options=options.place.options,
+        own_table=project.workdir.latency_table,
+        seed=project.options.seed,
     )
+
+
+def _on(limit: Constraint, latency: Opened | None) -> Constraint:
+    """A limit on latency as one on the objective that stands for it."""
+    stands_for_it = latency is not None and limit.objective == "latency"
+    return replace(limit, objective=latency.objective.name) if stands_for_it else limit
+
+
+def _counts(answer: SearchResult) -> dict[str, int]:
+    measured = sum("latency" in trial.values for trial in answer.trials)
+    return {"measured": measured, "not_measured": len(answer.trials) - measured}
 
 
 def _claimed(options: SearchOptions, begun: Any, *, finished: bool) -> dict[str, Any]:
@@ -190,15 +210,17 @@ def _depends_on(project: Project, options: SearchOptions, objectives: Sequence[A
     return {"checkpoint": checkpoint, "calibration_images": options.calibration_images, **measured}
 
 
-def _rows(result: SearchResult, full: Structure, objectives: Sequence[Any]) -> dict[str, Any]:
+def _rows(result: SearchResult, full: Structure, objectives: Sequence[Any], latency: Opened | None) -> dict[str, Any]:
     trials: dict[str, Trial] = {"searched": result.best, **result.controls}
-    rows = {name: _entry(trials[name].structure, trials[name].values) for name in ROWS if name in trials}
-    rows["full"] = _entry(full, {objective.name: float(objective([full])[0]) for objective in objectives})
+    rows = {name: _entry(trials[name].structure, trials[name].values, latency) for name in ROWS if name in trials}
+    rows["full"] = _entry(full, {objective.name: float(objective([full])[0]) for objective in objectives}, latency)
     return rows
 
 
-def _entry(structure: Structure, values: Mapping[str, float]) -> dict[str, Any]:
-    return {"widths": list(structure.widths), "values": {name: float(value) for name, value in values.items()}}
+def _entry(structure: Structure, values: Mapping[str, float], latency: Opened | None) -> dict[str, Any]:
+    told = {} if latency is None else latency.told(structure)
+    both = {**values, **told}
+    return {"widths": list(structure.widths), "values": {name: float(value) for name, value in both.items()}}
 
 
 def _budget_text(limits: Sequence[Constraint], full: Mapping[str, float]) -> str:

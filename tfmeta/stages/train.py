@@ -20,7 +20,7 @@ def train(project: Project, options: TrainOptions) -> None:
     final, checkpoint = project.workdir.checkpoint("pruning_net"), project.workdir.checkpoint("train")
     instead = "give another --workdir" if final.exists() else f"delete {checkpoint} to begin anew"
     # The project comes first: a mistake in the model or the data is told before anything is written.
-    net = None if final.exists() else project.new_net()
+    net = None if final.exists() else project.first_net()
     project.workdir.claim("train", asdict(options), begun=final.exists() or checkpoint.exists(), instead=instead)
     if net is not None:
         logs = project.workdir.logs("train")

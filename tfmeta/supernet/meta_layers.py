@@ -55,6 +55,11 @@ class KernelGenerator(keras.layers.Layer):
         self.output_bias.assign(tf.reshape(initial, [-1]))
         self.built = True
 
+    def start_at(self, kernel: Any) -> None:
+        """Makes the generator give this kernel of full width for all widths, until it is trained."""
+        self.output_bias.assign(tf.reshape(kernel, [-1]))
+        self.output_kernel.assign(tf.zeros_like(self.output_kernel))
+
     def call(self, widths: Any) -> Any:
         """Returns the kernel of full width for `widths`, int32 `[num_searchable]`."""
         # Deviation: the paper feeds the scale that was drawn; truncation can give two scales one width. The ratio of
@@ -126,6 +131,12 @@ class MetaLayer(keras.layers.Layer):
         for name, weight in keras_layer.weights(layer).items():
             if name in self._shared:
                 self._shared[name].assign(weight)
+
+    def start_generators(self, layer: Any) -> None:
+        """Makes the generators give the kernels of a plain layer."""
+        for name, weight in keras_layer.weights(layer).items():
+            if name in self.generators:
+                self.generators[name].start_at(weight)
 
 
 def _option(node: Node, weight: str, kind: str) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfmeta.errors import GraphError, SpaceError
+from tfmeta.errors import GraphError, SpaceError, UserError
 from tfmeta.graph import shape_flows
 from tfmeta.graph.channel_graph import ChannelGraph, Node, Value
 from tfmeta.graph.reader import layers_of
@@ -250,6 +250,30 @@ class PruningNet(keras.Model):
             meta.load_shared(layers[name])
         for name, plain in self.full_width_layers().items():
             plain.set_weights(layers[name].get_weights())
+
+    def warm_start(self, model: Any) -> None:
+        """Begins with the weights of a plain model of the same graph: generators give cropped ones for every structure.
+
+        Training then varies them with the widths. A structure keeps the first channels of every group, so sort them
+        before (`tfmeta.importance.sorting.sort_channels`).
+
+        Args:
+            model: a model with the layers of the graph.
+
+        Raises:
+            UserError: a batch normalisation has scale or offset in the model and none here.
+        """
+        layers = layers_of(model)
+        for node in self.graph.nodes:
+            learns = node.op == "BatchNormalization" and {"gamma", "beta"} & set(node.weights)
+            if learns and not self.options.affine_of(node.layer):
+                raise UserError(
+                    f"Expected a PruningNet whose batch normalisations have scale and offset. Received: {node.layer!r} "
+                    "without. Leave out the option affine, or metapruning: before the network's name."
+                )
+        self.load_shared(model)
+        for name, meta in self._meta.items():
+            meta.start_generators(layers[name])
 
     def full_width_layers(self) -> dict[str, Any]:
         """Returns the layers with weights that run at full width, by name."""

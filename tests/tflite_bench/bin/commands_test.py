@@ -5,27 +5,26 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import os
 import pathlib
 import signal
 import subprocess
 import sys
 import threading
 import time
-import types
-from collections.abc import Iterator
 
 import pytest
 
 from tests.tflite_bench.devices import Fake
-from tflite_bench import notices
+from tflite_bench import messages
 from tflite_bench.__main__ import main
 from tflite_bench.bench_options import BenchOptions
 from tflite_bench.bin import VERBS, app, option_flags
 from tflite_bench.conditions import Conditions
-from tflite_bench.device import DEVICES, Device
+from tflite_bench.device import Device
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import DeviceLostError, OutputError
-from tflite_bench.pool import Pool
+from tflite_bench.measure.pool import Pool
 from tflite_bench.types import Delegation, Measurement
 
 Models = dict[str, pathlib.Path]
@@ -200,17 +199,6 @@ def test_every_option_has_a_flag_that_reaches_it(verb: str) -> None:
 # On a device that does as it is told
 
 
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Device]]:
-    """The device ``fake`` of the command line: the only one in the list."""
-    opened: list[Device] = []
-    module = types.ModuleType("fake_device")
-    module.open = lambda argument, options: opened[0]  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "fake_device", module)
-    monkeypatch.setitem(DEVICES, "fake", "fake_device:open")
-    yield opened
-
-
 SHORT = ["--device=fake", "--num_runs=40", "--min_secs=0"]
 
 
@@ -330,13 +318,26 @@ def test_a_comparison_of_what_is_not_ok_is_not_to_be_relied_on(
     assert json.loads(capsys.readouterr().out)["trusted"] is False
 
 
-def test_an_exit_code_tells_of_what_is_not_ok(models: Models, fake: list[Device], capsys: Captured) -> None:
-    arguments = ["run", str(models["small"]), *SHORT, "--retries=0"]
+@pytest.mark.parametrize(("verb", "names"), [("run", ["small"]), ("compare", ["small", "large"])])
+def test_an_exit_code_tells_of_what_is_not_ok(
+    models: Models, fake: list[Device], capsys: Captured, verb: str, names: list[str]
+) -> None:
+    arguments = [verb, *(str(models[name]) for name in names), *SHORT, "--retries=0"]
     for state, code in ((Conditions(thermal_status=3), 4), (Conditions(thermal_status=0), 0)):
         fake[:] = [Fake(states=[state])]
         assert main([*arguments, "--require_ok"]) == code
         assert main(arguments) == 0
         capsys.readouterr()
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take names in UTF-8 only")
+def test_names_that_litert_cannot_open_are_told(models: Models, tmp_path: pathlib.Path, capsys: Captured) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.tflite")
+    path.write_bytes(models["small"].read_bytes())
+    for arguments in (["run", str(path)], ["compare", str(models["small"]), str(path)]):
+        assert main([*arguments, *QUICK]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "Expected a path in UTF-8" in line and r"caf\udce9.tflite. Rename" in line
 
 
 def test_control_characters_of_names_do_not_reach_the_terminal(
@@ -349,7 +350,7 @@ def test_control_characters_of_names_do_not_reach_the_terminal(
     out = capsys.readouterr().out
     assert "\x1b" not in out and r"evil\n\x1b[31mFAKE 0.001 OK.tflite" in out and r"S\x1b[0m" in out
     assert "p90 ~ ms" in out
-    notices.tell("a\x1bb")
+    messages.tell("a\x1bb")
     assert capsys.readouterr().err == "a\\x1bb\n"
 
 

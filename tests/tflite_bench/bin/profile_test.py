@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import sys
 
 import pytest
 
-from tests.tflite_bench.stand_in import write_model, write_stand_in
+from tests.tflite_bench.benchmark_model.stand_in import write_model, write_stand_in
 from tflite_bench.__main__ import main
 
 Captured = pytest.CaptureFixture[str]
@@ -51,6 +53,14 @@ def test_json_and_nothing_else(arguments: list[str], capsys: Captured) -> None:
     assert [one["count"] for one in data["profile"]["by_type"]] == [1, 1]
     assert data["device"]["kind"] == "binary" and data["options"]["threads"] == 1
     assert len(data["model_sha256"]) == 64
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take names in UTF-8 only")
+def test_names_that_are_not_utf8(arguments: list[str], tmp_path: pathlib.Path, capsys: Captured) -> None:
+    model = write_model(tmp_path / os.fsdecode(b"caf\xe9.tflite"))
+    for more, shown in (("--json", "\\udce9"), ("--rows=1", "binary: ")):
+        assert main(["profile", str(model), *arguments[2:], more]) == 0
+        assert shown in capsys.readouterr().out
 
 
 def test_the_host_says_which_devices_can(arguments: list[str], capsys: Captured) -> None:

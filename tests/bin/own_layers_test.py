@@ -1,0 +1,58 @@
+"""Models with layers of one's own: every verb loads them from the modules that were named, and from no other."""
+
+import pytest
+
+from tests import own_layers, projects
+from tfmeta.__main__ import main
+from tfmeta.networks import spec
+
+QUICK = ("--num_runs=10", "--min_secs=0", "--warmup_secs=0", "--rounds=2", "--retries=0")
+ALLOWED = "--allow_custom_objects=tests.own_layers"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("own") / "model.keras"
+    own_layers.gained(projects.IMAGE, projects.CLASSES).save(path)
+    return f"--model={path}"
+
+
+@pytest.mark.parametrize(
+    "verb", [["describe"], ["train", "--workdir={}/work"], ["prune", "--output={}/out", "--ratio=0.5"]]
+)
+def test_without_the_flag_the_layer_is_named(verb, model, tmp_path, capsys):
+    assert main([*(part.format(tmp_path) for part in verb), model]) == 1
+    told = capsys.readouterr().err
+    assert "its layer 'loudness' needs 'Gain', which is no part of Keras" in told
+    assert "name the module that defines its own layers with --allow_custom_objects=MODULE." in told
+    assert len(told.splitlines()) == 1
+
+
+def test_another_module_does_not_do(model, capsys):
+    assert main(["describe", model, "--allow_custom_objects=tests.projects"]) == 1
+    assert "--allow_custom_objects=MODULE (received: tests.projects)." in capsys.readouterr().err
+
+
+def test_every_verb_loads_what_the_project_allows(model, tmp_path, capsys):
+    assert main(["describe", model, ALLOWED]) == 0
+    assert "2 searchable groups (32 channels)" in capsys.readouterr().out
+    project = ["--dataset=digits", "--train_size=200", "--test_size=50"]
+    assert main(["train", f"--workdir={tmp_path}", model, ALLOWED, *project, "--epochs=1", "--noaugment"]) == 0
+    assert projects.read(tmp_path / "config.json")["project"]["allow_custom_objects"] == ["tests.own_layers"]
+    small = ["--generations=1", "--population=2", "--calibration_images=50"]
+    assert main(["search", f"--workdir={tmp_path}", "--max_macs=0.6x", *small]) == 0
+    # The teacher is a saved model, too.
+    assert main(["retrain", f"--workdir={tmp_path}", "--epochs=1", "--rows=searched,full", "--distill"]) == 0
+    assert main(["export", f"--workdir={tmp_path}", "--scheme=fp32", *QUICK]) == 0
+    capsys.readouterr()
+    assert main(["report", f"--workdir={tmp_path}"]) == 0
+    assert "searched" in capsys.readouterr().out
+    assert main(["train", f"--workdir={tmp_path}", model, *project, "--epochs=1", "--noaugment"]) == 1
+    assert 'allow_custom_objects was ["tests.own_layers"], is []' in capsys.readouterr().err
+
+
+def test_only_what_a_module_defines_may_be_in_a_file():
+    assert set(spec.custom_objects("model.keras", ["tests.own_layers"])) == {"Gain", "gained"}
+    assert set(spec.custom_objects("tests.own_layers:gained?depth=3")) == {"Gain", "gained"}
+    for built_in in ("vgg", "metapruning:mobilenet_v1", "keras.applications:VGG16", "nowhere/model.keras"):
+        assert spec.custom_objects(built_in) == {}

@@ -1,0 +1,130 @@
+"""Searches under a constraint on what is estimated where that is enough, and evaluated where it decides."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from tests.search import toy
+from tfmeta.objectives import Constraint, Estimate, Estimated
+from tfmeta.search import search
+from tfmeta.search.genetic import GeneticOptions
+from tfmeta.store import Store
+
+SMALL = GeneticOptions(population=20, parents=5, mutations=10, crossovers=10)
+LIMIT = Constraint("latency", upper=5.0)
+
+
+class Estimating(toy.Latency):
+    """The toy's latency, and estimates that are up to 2 % off, depending on what was evaluated."""
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "asked", [])  # the toy is frozen
+        object.__setattr__(self, "factor", 1.0)
+
+    def __call__(self, structures):
+        self.asked.extend(structures)
+        return super().__call__(structures)
+
+    def learn(self, structures, values):
+        without_noise = 1.0 + 1e-3 * toy.Macs()(structures)
+        object.__setattr__(self, "factor", 0.7 + 0.3 * np.mean(values / without_noise))
+
+    def estimate(self, structures):
+        means = self.factor * np.array(toy.Latency()(structures))
+        return [Estimate(float(mean), 0.01 * float(mean)) for mean in means]
+
+
+def run(latency, store=None, **changes):
+    settings = {"constraints": [LIMIT], "options": SMALL, "generations": 6, "controls": ("random", "uniform")}
+    objectives = [toy.Accuracy(), latency, toy.Macs()]
+    return search(space=toy.space(), objectives=objectives, store=store, **{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def found():
+    latency = Estimating()
+    assert isinstance(latency, Estimated)
+    return latency, run(latency)
+
+
+def test_fewer_are_evaluated_than_searched(found):
+    latency, result = found
+    # The control evaluated as many structures again, and the uniform one and the probes a few.
+    assert len(set(latency.asked)) < 0.6 * 2 * len(result.trials)
+    assert any(trial.estimated and trial.feasible for trial in result.trials)
+    assert any(trial.estimated and not trial.feasible for trial in result.trials)
+
+
+def test_what_is_reported_was_evaluated(found):
+    latency, result = found
+    for trial in (result.best, *result.pareto, *result.controls.values()):
+        assert trial.values["latency"] == toy.Latency()([trial.structure])[0] <= 5
+        assert trial.structure in latency.asked
+        assert not trial.estimated
+
+
+def test_an_estimate_never_has_the_name_of_the_value(found):
+    _, result = found
+    for trial in result.trials:
+        assert ("latency" in trial.values) == (not trial.estimated)
+        assert {"predicted_latency_ms", "predicted_latency_std_ms"} <= set(trial.values)
+        if trial.estimated and not trial.feasible:
+            assert trial.note.startswith("accuracy skipped: predicted latency of ")
+            assert trial.values["predicted_latency_ms"] - 2 * trial.values["predicted_latency_std_ms"] > 5.05
+
+
+def test_nothing_that_was_only_estimated_would_be_on_the_front_or_better(found):
+    _, result = found
+    for trial in result.trials:
+        if trial.estimated and trial.feasible:
+            true = {**trial.values, "latency": toy.Latency()([trial.structure])[0]}
+            assert any(
+                one.values["accuracy"] >= true["accuracy"]
+                and one.values["macs"] <= true["macs"]
+                and one.values["latency"] <= true["latency"]
+                for one in result.pareto
+            )
+            assert trial.values["accuracy"] <= result.best.values["accuracy"]
+
+
+def test_without_doubt_it_is_the_search_that_evaluates_each():
+    class Exact(Estimating):
+        def estimate(self, structures):
+            return [Estimate(value, 0.0) for value in toy.Latency()(structures)]
+
+    whole, quick = run(toy.Latency(), controls=()), run(Exact(), controls=())
+    # Only what lies within 1 % of the limit is evaluated all the same; so the same structures are proposed, and judged.
+    assert [trial.structure for trial in quick.trials] == [trial.structure for trial in whole.trials]
+    assert quick.best.structure == whole.best.structure
+    assert [trial.structure for trial in quick.pareto] == [trial.structure for trial in whole.pareto]
+
+
+@pytest.mark.parametrize("stop", [3, 30, 60])
+def test_stopped_and_resumed_it_is_the_same_search(found, stop):
+    class Stopping(Estimating):
+        def __call__(self, structures):
+            if len(self.asked) >= stop:
+                raise KeyboardInterrupt
+            return super().__call__(structures)
+
+    with Store() as store:
+        with pytest.raises(KeyboardInterrupt):
+            run(Stopping(), store)
+        assert run(Estimating(), store) == found[1]
+
+
+def test_only_a_value_settles_a_limit_that_is_near():
+    limit = functools.partial(Constraint, "latency")
+    assert limit(upper=5.0).settled_by(Estimate(4.7, 0.1))
+    assert not limit(upper=5.0).settled_by(Estimate(4.7, 0.2))
+    assert limit(upper=5.0).settled_by(Estimate(6.0, 0.1))
+    assert not limit(upper=5.0).settled_by(Estimate(4.96, 0.0))  # 1 % is no difference
+    assert not limit(lower=3.0, upper=5.0).settled_by(Estimate(3.1, 0.1))
+    assert limit(lower=3.0, upper=5.0).settled_by(Estimate(4.0, 0.1))
+
+
+def test_estimates_go_by_names_of_their_own():
+    values = Estimate(4.0, 0.1).values("latency", "ms")
+    assert values == {"predicted_latency_ms": 4.0, "predicted_latency_std_ms": 0.1}
+    assert Estimate.of(values, "latency", "ms") == Estimate(4.0, 0.1)

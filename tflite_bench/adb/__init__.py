@@ -1,0 +1,1 @@
+"""The adb client: how it is called, what it prints, one phone through it."""

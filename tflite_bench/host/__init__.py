@@ -1,0 +1,1 @@
+"""This machine as a device, by the LiteRT interpreter in this process."""

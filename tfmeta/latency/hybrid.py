@@ -1,0 +1,115 @@
+"""Latencies that are predicted where that leaves no doubt, and measured where they decide."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tfmeta.errors import UserError
+from tfmeta.graph.structure import Structure
+from tfmeta.latency.features import Work
+from tfmeta.latency.objective import Latency
+from tfmeta.latency.predictor import FEWEST, Predictor
+from tfmeta.latency.table import LatencyTable, Point
+from tfmeta.objectives import Estimate, predicted_name
+
+
+class Hybrid:
+    """The measured latency as an objective that estimates what it is going to measure.
+
+    Asked for a value, it measures. What need not be measured, a search finds by `estimate`. The predictor is fitted to
+    the first measurements (a table's, or those that ``begin`` makes) and to those that the search told it of (`learn`),
+    in this order: the same measurements give the same predictions, however often the search was stopped in between.
+
+    Args:
+        latency: what measures.
+        work: what the operators have to do.
+        begin: returns the first measurements, when they are needed.
+        begun_with: what they are, as plain data, for `identity`.
+    """
+
+    name: ClassVar[str] = Latency.name
+    unit: ClassVar[str] = Latency.unit
+    minimize: ClassVar[bool] = True
+    closed_form: ClassVar[bool] = False
+
+    def __init__(
+        self, latency: Latency, work: Work, begin: Callable[[], Sequence[Point]], begun_with: dict[str, Any]
+    ) -> None:
+        self._latency, self._work, self._begin = latency, work, begin
+        self._begun_with = begun_with
+        self._learned: dict[tuple[int, ...], float] = {}
+        self._predictor: Predictor | None = None
+
+    def __call__(self, structures: Sequence[Structure]) -> list[float]:
+        """Returns the measured latency of each structure in milliseconds; raises as `Latency` does."""
+        return self._latency(structures)
+
+    def prepare(self, structures: Sequence[Structure]) -> None:
+        """As `Latency.prepare`."""
+        self._latency.prepare(structures)
+
+    def learn(self, structures: Sequence[Structure], values: Sequence[float]) -> None:
+        """Predicts from the first measurements and these, and from no others."""
+        learned = {one.widths: float(value) for one, value in zip(structures, values, strict=True)}
+        if learned != self._learned:
+            self._learned, self._predictor = learned, None
+
+    def estimate(self, structures: Sequence[Structure]) -> list[Estimate]:
+        """Returns the predicted latency of each structure in milliseconds.
+
+        Raises:
+            UserError: there were too few structures to begin with.
+        """
+        if self._predictor is None:
+            known = {**self._first, **self._learned}
+            self._predictor = Predictor.fit(self._work, np.array(list(known)), np.array(list(known.values())))
+        means, deviations = self._predictor.predict(np.array([one.widths for one in structures]))
+        return [Estimate(float(mean), float(deviation)) for mean, deviation in zip(means, deviations, strict=True)]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What values and estimates depend on, as plain data."""
+        return {**self._latency.identity, "hybrid": self._begun_with}
+
+    @functools.cached_property
+    def _first(self) -> dict[tuple[int, ...], float]:
+        points = self._begin()
+        if len(points) < FEWEST:
+            raise UserError(
+                f"Expected a space of at least {FEWEST} structures to predict in. Received: {len(points)}. "
+                "Set --latency=measured."
+            )
+        # Ratios are of the network, milliseconds of the day on which the baseline was taken.
+        baseline_ms = self._latency.baseline_ms
+        return {one.widths: one.ratio * baseline_ms for one in points}
+
+
+class PredictedLatency:
+    """The latency that a table predicts, as an objective. Nothing is measured, and its name says so.
+
+    Args:
+        table: the table.
+        digest: the hash of its file, for `identity`.
+    """
+
+    name: ClassVar[str] = predicted_name(Latency.name, Latency.unit)
+    unit: ClassVar[str] = Latency.unit
+    minimize: ClassVar[bool] = True
+    closed_form: ClassVar[bool] = False
+
+    def __init__(self, table: LatencyTable, digest: str) -> None:
+        self._table = table
+        self.identity = {"table": digest}
+
+    def __call__(self, structures: Sequence[Structure]) -> list[float]:
+        """Returns the predicted latency of each structure in milliseconds."""
+        return [estimate.mean for estimate in self.expected(structures)]
+
+    def expected(self, structures: Sequence[Structure]) -> list[Estimate]:
+        """Returns the predictions with their standard deviations."""
+        means, deviations = self._table.predictor.predict(np.array([one.widths for one in structures]))
+        return [Estimate(float(mean), float(deviation)) for mean, deviation in zip(means, deviations, strict=True)]
