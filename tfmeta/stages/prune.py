@@ -166,11 +166,13 @@ def _recovered(small: Any, splits: Splits, options: PruneOptions) -> Any:
 
 
 def _exported(small: Any, splits: Splits, options: PruneOptions, folder: Path) -> list[dict[str, Any]]:
+    from tfmeta.export.preprocessing import Preprocessing
     from tfmeta.export.tflite import export_tflite
 
     images, _ = splits.train.sample(_FILE_IMAGES, options.seed)
     found = []
     for scheme in options.schemes:
-        result = export_tflite(small, folder / f"pruned-{scheme}.tflite", scheme, images)
+        path = folder / f"pruned-{scheme}.tflite"
+        result = export_tflite(small, path, scheme, images, preprocessing=Preprocessing.of(splits))
         found.append({"file": result.path.name, "scheme": scheme, "size_bytes": result.size_bytes})
     return found
