@@ -34,6 +34,7 @@ from tfmeta.workdir import Workdir
 _WORKDIR = flags.DEFINE_string("workdir", "runs/segmentation", "Folder for everything that is made on the way.")
 
 NETWORKS = {"U-Net": "unet?width=0.5", "FCN": "fcn"}
+MULTIPLE_OF = 4
 # Chosen so that both networks together take about 20 minutes on 2 cores.
 DATA = DataOptions(train_size=3000, search_size=300, test_size=1000)
 TRAIN = TrainOptions(epochs=8, batch_size=16, learning_rate=0.1, augment=False)
@@ -75,7 +76,7 @@ def _setting() -> dict[str, Any]:
 
 
 def _run(label: str, model: str, root: Path) -> dict[str, Any]:
-    options = ProjectOptions(model=model, dataset="fashion_canvas", data=DATA, multiple_of=4)
+    options = ProjectOptions(model=model, dataset="fashion_canvas", data=DATA, multiple_of=MULTIPLE_OF)
     with Workdir(root / model.split("?")[0]) as workdir:
         data, _ = run(Project(workdir, options), RunOptions(TRAIN, SEARCH, RetrainOptions(RETRAIN), ExportOptions()))
     return {
@@ -144,8 +145,30 @@ def _markdown(results: list[dict[str, Any]]) -> str:
             ]
             lines.append(f"| {' | '.join(cells)} |")
     for result in results:
-        lines += ["", f"{result['network']} is `{result['model']}`; budget: {result['budget']}."]
+        lines += [
+            "",
+            f"{result['network']} is `{result['model']}`; budget: {result['budget']}. The same as one command:",
+        ]
+        lines += ["", "```sh", _command(result["model"]), "```"]
     return "\n".join(lines) + "\n"
+
+
+def _command(model: str) -> str:
+    """What a user would type for one network."""
+    words = [
+        "tfmeta run",
+        "--workdir=W",
+        "--dataset=fashion_canvas",
+        f"--model='{model}'",
+        f"--multiple_of={MULTIPLE_OF}",
+    ]
+    words += [f"--{name}={getattr(DATA, name)}" for name in ("train_size", "search_size", "test_size")]
+    for stage, recipe in (("train", TRAIN), ("retrain", RETRAIN)):
+        words += [f"--{stage}_epochs={recipe.epochs}", f"--{stage}_batch_size={recipe.batch_size}"]
+        words += [f"--{stage}_learning_rate={recipe.learning_rate}", f"--no{stage}_augment"]
+    words += [f"--min_macs={LIMIT.lower}", f"--max_macs={LIMIT.upper}"]
+    words += [f"--{name}={getattr(SEARCH, name)}" for name in ("generations", "population", "calibration_images")]
+    return " ".join(words)
 
 
 def _cells(file: dict[str, Any]) -> list[str]:
