@@ -151,6 +151,39 @@ def test_rules_for_layers_of_ones_own():
         "third": None,
     }
     check_pruned_equals_zeroed(model, np.random.default_rng(0).normal(0, 1, (2, 8, 8, 3)).astype("float32"))
+    _check_pruning_net(model)
+
+
+class Block(keras.layers.Layer):
+    """Weights of its own, of which one is not trained, and a layer inside."""
+
+    def build(self, shape):
+        self.mix = self.add_weight(shape=(shape[-1], shape[-1]), initializer="ones", name="mix")
+        self.shift = self.add_weight(shape=(shape[-1],), initializer="ones", name="shift", trainable=False)
+        self.norm = keras.layers.BatchNormalization(name="norm")
+        self.norm.build(shape)
+
+    def call(self, inputs):
+        return self.norm(inputs @ self.mix) + self.shift
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_weights_inside_a_layer_that_is_read_whole_are_copied(frozen):
+    rules.register(Block, rules.Rule(rules.whole))
+    rules.register(Tilt, rules.Rule(rules.same, weights={"tilt": ("in",)}))
+    image = keras.Input(nets.IMAGE, name="image")
+    x = Tilt(name="tilt")(Block(name="block")(hazards.conv(image, 6, "stem")))
+    x = Tilt(name="other_tilt")(hazards.conv(x, 5, "after"))
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    model = keras.Model(image, keras.layers.Dense(nets.CLASSES, name="logits")(x))
+    model.get_layer("block").trainable = not frozen
+    nets.randomise(model, np.random.default_rng(1))
+    check_pruned_equals_zeroed(model, np.random.default_rng(0).normal(0, 1, (2, 8, 8, 3)).astype("float32"))
+    if not frozen:
+        _check_pruning_net(model)
+
+
+def _check_pruning_net(model):
     net = making.pruning_net(model)
     for structure in making.structures(net):
         images = np.random.default_rng(0).normal(0, 1, (4, 8, 8, 3)).astype("float32")

@@ -123,7 +123,7 @@ class _Reader:
                 "'channels_last', the only one that TensorFlow Lite runs."
             )
         if call.op != INPUT:
-            return rule.flow(self.labelling, call)
+            return rule.roles(self.labelling, call)
         if not call.output_shape or call.output_shape[-1] is None:
             raise GraphError(
                 f"Input {call.name!r} has the shape {call.output_shape}. Expected a fixed number of channels on "

@@ -54,6 +54,13 @@ class Rule:
     macs: multiply_adds.Count | None = None
     in_place: bool = False
 
+    def roles(self, flow: Flow, call: Call) -> Roles:
+        """Returns the labels of every role; where weights have those of the input, those of its last axis."""
+        roles = self.flow(flow, call)
+        if self.weights and roles.get("in") is call.inputs[0]:  # of `same`, which leaves them as they are
+            roles = {**roles, "in": flows.last(flow, call)}
+        return roles
+
     @property
     def follows(self) -> bool:
         """Whether options or arguments of a call change with the widths."""
