@@ -108,7 +108,7 @@ def check(graph: ChannelGraph, options: PruningNetOptions) -> None:
     hidden = f"hidden={options.hidden}" if isinstance(options.hidden, int) else "the hidden units of its paper"
     raise UserError(
         f"The PruningNet of {graph.name!r} with {hidden} would take {gibibytes(needed)} in training, and "
-        f"{gibibytes(limit)} are free. {advice}"
+        f"{gibibytes(limit)} are free (a GPU's memory is not looked at). {advice}"
     )
 
 
