@@ -220,6 +220,15 @@ def nested_models(image):
     return stack(x)
 
 
+@hazard(**{"stem": 4, "twice_conv": 5, "last": 4, "after": 5})
+def a_nested_model_used_twice(image):
+    inside = keras.Input((8, 8, 4))
+    x = keras.layers.BatchNormalization(name="bn")(conv(inside, 5, "twice_conv"))
+    twice = keras.Model(inside, conv(x, 4, "last"), name="twice")
+    x = conv(image, 4, "stem")
+    return conv(keras.layers.Concatenate(name="join")([twice(x), twice(keras.ops.square(x))]), 5, "after")
+
+
 @hazard(stem=4, after=5)
 def a_layer_used_twice(image):
     shared = keras.layers.Conv2D(4, 3, padding="same", activation="elu", name="shared")
@@ -277,6 +286,8 @@ def detection_heads(image):
 def scalars_and_constants(image):
     x = conv(image, 4, "stem")
     x = (x * 2.0 - 1) / 3.0 + np.array([0.1, 0.2, 0.3, 0.4], "float32")
+    x = x * np.linspace(0.5, 1, 4, dtype="float32").reshape(1, 1, 1, 4)
+    x = x + np.linspace(0, 1, 64, dtype="float32").reshape(1, 8, 8, 1)
     return conv(1.0 - x * np.float32(0.5), 5, "after")
 
 
@@ -286,6 +297,14 @@ def broadcasting(image):
     gate = conv(x, 1, "gate", activation="sigmoid")
     mean = keras.ops.mean(x, axis=[1, 2], keepdims=True)
     return conv(x * gate + mean, 5, "after")
+
+
+@hazard(stem=4, after=5)
+def batches(image):
+    x = conv(image, 4, "stem")
+    first, second = keras.ops.split(keras.ops.concatenate([x, keras.ops.square(x)], axis=0), 2, axis=0)
+    first, _ = keras.ops.split(keras.ops.repeat(first, 2, axis=0), 2, axis=0)
+    return conv(first + second, 5, "after")
 
 
 @hazard(stem=4, after=6)
@@ -311,6 +330,15 @@ def attention_layer(image):
     y = keras.layers.MultiHeadAttention(2, 3, name="block")(x, x)
     y = keras.layers.Concatenate(name="join")([keras.layers.LayerNormalization(name="norm")(y), x])
     return conv(keras.layers.Reshape((8, 8, 12), name="map")(y), 5, "after")
+
+
+@hazard(stem=6, other=4, k=5, block=6, after=5)
+def cross_attention(image):
+    x = keras.layers.Reshape((64, 6), name="row")(conv(image, 6, "stem"))
+    other = keras.layers.Reshape((16, 4), name="short_row")(conv(image, 4, "other", strides=2))
+    block, mask = keras.layers.MultiHeadAttention(2, 3, value_dim=4, name="block"), keras.layers.Dense(16, name="mask")
+    y = block(x, key=keras.layers.Dense(5, name="k")(other), value=other, attention_mask=mask(x) > -1)
+    return conv(keras.layers.Reshape((8, 8, 6), name="map")(y), 5, "after")
 
 
 @hazard(stem=6, after=5)

@@ -99,20 +99,30 @@ def _normalise_kept(layer, op, kept):
     return call
 
 
-def count_macs(layer, shape, input_shape):
+def count_macs(layer, shape, input_shape, *others):
     """Multiply-adds of one call of a layer, counted from its weights."""
     kind, places = type(layer).__name__, math.prod(shape[:-1])
     if kind.startswith(("Conv", "Depthwise", "Dense")) and kind != "Concatenate":
         return math.prod(layer.kernel.shape) * (math.prod(input_shape[:-1]) if kind.endswith("Transpose") else places)
+    if kind in ("MultiHeadAttention", "GroupedQueryAttention"):
+        return _count_attention(layer, shape[0], others[-1][0])  # Keras sorts arguments: "value" is the last
     if kind.startswith("Separable"):
         return (math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)) * places
     return 0
 
 
+def _count_attention(layer, queries, keys):
+    read = [(layer._query_dense, queries), (layer._key_dense, keys), (layer._value_dense, keys)]
+    projections = [*read, (layer._output_dense, queries)]
+    _, heads, size = layer._query_dense.kernel.shape
+    products = queries * keys * heads * (size + layer._value_dense.kernel.shape[-1])
+    return products + sum(math.prod(dense.kernel.shape) * places for dense, places in projections)
+
+
 def calls(layer):
-    """Output and first input shapes of a layer's calls, of which all but a shared one have one."""
+    """Output and input shapes of a layer's calls, of which all but a shared one have one."""
     return [
-        (node.output_tensors[0].shape[1:], node.input_tensors[0].shape[1:])
+        (node.output_tensors[0].shape[1:], *(tensor.shape[1:] for tensor in node.input_tensors))
         for node in layer._inbound_nodes
         if node.input_tensors
     ]

@@ -35,7 +35,11 @@ def test_another_module_does_not_do(model, capsys):
 
 def test_every_verb_loads_what_the_project_allows(model, tmp_path, capsys):
     assert main(["describe", model, ALLOWED]) == 0
-    assert "2 searchable groups (32 channels)" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "2 searchable groups (32 channels)" in told
+    # Generators of 8 hidden units that read one width for 3·3·1·16 weights, and two for 3·3·16·16.
+    generators = (8 * 2 + 9 * 144) + (8 * 3 + 9 * 2304)
+    assert f"PruningNet: {generators:,} weights of generators (8 hidden units), 0.0 GiB in training; up to " in told
     project = ["--dataset=digits", "--train_size=200", "--test_size=50"]
     assert main(["train", f"--workdir={tmp_path}", model, ALLOWED, *project, "--epochs=1", "--noaugment"]) == 0
     assert projects.read(tmp_path / "config.json")["project"]["allow_custom_objects"] == ["tests.own_layers"]

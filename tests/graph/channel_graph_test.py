@@ -237,6 +237,13 @@ def _channels_first(image):
     return keras.layers.GlobalAveragePooling2D(data_format="channels_first", name="pool")(image)
 
 
+def test_an_array_in_a_clip_keeps_its_channels():
+    image = keras.Input((8, 8, 3))
+    x = keras.ops.clip(keras.layers.Conv2D(4, 1, name="stem")(image), 0.0, np.arange(1.0, 5.0, dtype="float32"))
+    graph = _graph(keras.layers.Conv2D(2, 1, name="after")(x), image)
+    assert {group.name: group.pinned for group in graph.groups}["stem"] == "constants a channel in clip"
+
+
 def _other_axis(image):
     return keras.layers.BatchNormalization(axis=1, name="bn")(image)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests import nets
+from tests.hazards import HAZARDS
 from tfmeta import ChannelGraph, SearchSpace, Selection, l1_scores, prune
 from tfmeta.errors import UserError
 from tfmeta.importance import CRITERIA, NEED_DATA
@@ -79,7 +80,7 @@ def test_bn_gamma_is_read_from_the_normalisations():
     asked = Question(model, ChannelGraph.from_model(model), question.rng)
     (score,) = resolve(CRITERIA, "bn_gamma", "criterion")(asked)
     np.testing.assert_allclose(score, [0.1, 2.0, 0.5, 0.0], rtol=1e-6)
-    with pytest.raises(UserError, match=r"'bn_gamma' needs a batch normalisation.*'dense' has none\. Take l1"):
+    with pytest.raises(UserError, match=r"'bn_gamma' needs a .* and 1 of 3 have none, first 'dense'\. Take one of l1,"):
         resolve(CRITERIA, "bn_gamma", "criterion")(_question("plain"))
 
 
@@ -112,6 +113,28 @@ def test_gates_are_the_change_of_the_loss_with_a_factor_on_a_channel(name, layer
         assert gates[group.offset + channel] == pytest.approx(expected, rel=1e-4, abs=1e-7)
 
 
+def test_gates_of_half_normalised_channels():
+    image = keras.Input((8, 8, 3))
+    left, right = keras.ops.split(keras.layers.Conv2D(6, 1, name="stem")(image), [2], axis=-1)
+    x = keras.layers.Concatenate()([keras.layers.BatchNormalization(name="bn")(left), keras.ops.tanh(right)])
+    x = keras.layers.Dense(nets.CLASSES, name="logits")(keras.layers.GlobalAveragePooling2D()(x))
+    model = nets.randomise(keras.Model(image, x), np.random.default_rng(1))
+    images, labels = nets.images(model, 6), np.arange(6) % nets.CLASSES
+    question = Question(model, ChannelGraph.from_model(model), np.random.default_rng(0), images, labels)
+    left_group, right_group = question.by_group(Gates(question).of(images, labels))
+    assert np.abs(left_group).min() > 1e-6 and np.abs(right_group).min() > 1e-4
+    # A factor on a channel multiplies its kernel and bias, which is felt only behind the tanh.
+    layer, loss = question.layers["stem"], keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    kernel, bias, step = np.array(layer.kernel), np.array(layer.bias), np.float32(1e-2)
+    for channel in range(4):
+        losses = []
+        for factor in (1 + step, 1 - step):
+            scale = np.where(np.arange(6) == 2 + channel, factor, 1)
+            layer.set_weights([kernel * scale, bias * scale])
+            losses.append(float(loss(labels, model(images, training=False))))
+        assert right_group[channel] == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=0.02, abs=1e-4)
+
+
 def test_fisher_is_taylor_of_single_images():
     question = _question("plain", images=1)
     taylor, fisher = (resolve(CRITERIA, name, "criterion")(question) for name in ("taylor", "fisher"))
@@ -125,3 +148,7 @@ def test_data_is_asked_for(criterion):
     blind = Question(question.model, question.graph, question.rng)
     with pytest.raises(UserError, match=f"criterion '{criterion}' needs images and labels. Pass some"):
         resolve(CRITERIA, criterion, "criterion")(blind)
+    model = HAZARDS["several_inputs_and_outputs"].build()
+    several = Question(model, ChannelGraph.from_model(model), question.rng, question.images, question.labels)
+    with pytest.raises(UserError, match=rf"'{criterion}' needs a model from one .*has 2 and 2\. Take one of"):
+        resolve(CRITERIA, criterion, "criterion")(several)

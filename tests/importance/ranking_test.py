@@ -10,6 +10,7 @@ from tfmeta import ChannelGraph, SearchSpace, cost
 from tfmeta.errors import BudgetError, UserError
 from tfmeta.graph.structure import Bound
 from tfmeta.importance.ranking import RANKINGS, ladder, rank
+from tfmeta.lazy import keras
 
 GRAPH = ChannelGraph.from_model(nets.tiny("residual"))  # groups of 6, 5, 7, 8
 SPACE = SearchSpace.from_graph(GRAPH, multiple_of=1, min_ratio=0.01)
@@ -30,12 +31,34 @@ def test_global_keeps_the_best_of_all():
 
 
 def test_isomorphic_compares_groups_of_one_kind():
-    graph = ChannelGraph.from_model(nets.tiny("concat"))  # left 5 and right 7: other sizes, so kinds of their own
-    space = SearchSpace.from_graph(graph, multiple_of=1)
-    scores = [np.arange(group.size, dtype=float) for group in graph.searchable]
-    assert rank(graph, space, scores, ranking="isomorphic", ratio=0.4).widths == tuple(
-        max(1, round(0.4 * group.size)) for group in graph.searchable
-    )
+    x = image = keras.Input((8, 8, 3), name="image")
+    for name, filters in (("stem", 4), ("one", 6), ("two", 6), ("last", 5)):
+        x = keras.layers.Conv2D(filters, 1, name=name)(x)
+    graph = ChannelGraph.from_model(keras.Model(image, keras.layers.Conv2D(2, 1, name="labels")(x)))
+    space = SearchSpace.from_graph(graph, multiple_of=1, min_ratio=0.01)
+    scores = [np.arange(size, dtype=float) + shift for size, shift in ((4, 0), (6, 3), (6, 0), (5, 50))]
+    # Of "one" and "two" 3..8 and 0..5, the best 6 of 12: 8 to 5, 5, and of the two 4 the first.
+    found = {ranking: rank(graph, space, scores, ranking=ranking, ratio=0.5).widths for ranking in RANKINGS}
+    assert found["isomorphic"] == (2, 5, 1, 2)
+    assert found["uniform"] == (2, 3, 3, 2)
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+def test_groups_that_nothing_tells_apart_keep_the_same_share(ranking):
+    alike = [np.ones(size) for size in (6, 5, 7, 8)]
+    widths = np.array(rank(GRAPH, SPACE, alike, ranking=ranking, ratio=0.5).widths)
+    assert widths.sum() == 13 and np.abs(widths - [3, 2.5, 3.5, 4]).max() <= 0.5
+    full = cost.macs(GRAPH, SPACE.full())
+    found = rank(GRAPH, SPACE, alike, ranking=ranking, bounds=[_bound(0.5 * full)])
+    assert 0.4 * full <= cost.macs(GRAPH, found) <= 0.5 * full
+
+
+@pytest.mark.parametrize(
+    ("ranking", "widths"), [("uniform", (3, 2, 4, 4)), ("isomorphic", (3, 2, 4, 4)), ("global", (6, 1, 1, 7))]
+)
+def test_a_group_without_scores_is_the_first_to_go_where_it_is_compared(ranking, widths):
+    scores = [SCORES[0], np.zeros(5), SCORES[2], SCORES[3]]
+    assert rank(GRAPH, SPACE, scores, ranking=ranking, ratio=0.5).widths == widths
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)

@@ -33,7 +33,8 @@ class Call:
         inputs: labels of the tensors that it reads.
         input_shapes: their shapes.
         output_shapes: shapes of the tensors that it makes.
-        arguments: positional and keyword arguments; what stands for a tensor there is of no use to a rule.
+        arguments: positional and keyword arguments.
+        values: what stands there for each tensor.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Call:
     input_shapes: tuple[Shape, ...]
     output_shapes: tuple[Shape, ...]
     arguments: tuple[Sequence[Any], Mapping[str, Any]] = ((), {})
+    values: tuple[Any, ...] = ()
 
     @property
     def output_shape(self) -> Shape:
@@ -94,6 +96,14 @@ class Cut:
     counts: Mapping[str, int]
     inputs: tuple[Kept, ...]
     outputs: tuple[Kept, ...]
+
+
+def attention_inputs(call: Call) -> tuple[int, int, int]:
+    """Returns which inputs of an attention layer are its query, value and key; further ones are masks."""
+    args, kwargs = call.arguments
+    given = {**kwargs, **dict(zip(("query", "value", "key"), args, strict=False))}
+    query, value = (call.values.index(given[name]) for name in ("query", "value"))
+    return query, value, value if given.get("key") is None else call.values.index(given["key"])
 
 
 def positions(call: Call, shape: Shape, axis: int = -1) -> int:

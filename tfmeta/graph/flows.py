@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfmeta.errors import GraphError
-from tfmeta.graph.calls import Call, Flow, Labels, Roles, Shape
+from tfmeta.graph.calls import Call, Flow, Labels, Roles, Shape, attention_inputs
 
 # Activations that compute a channel from all channels: with fewer of them, the rest would change.
 _MIXING = ("softmax", "log_softmax", "sparsemax")
@@ -87,7 +87,7 @@ def constants(*fields: str) -> Callable[[Flow, Call], Roles]:
     """Returns the flow of layers whose config may hold one number a channel; then the channels stay."""
 
     def flow_constants(flow: Flow, call: Call) -> Roles:
-        if any(np.ndim(call.config.get(name) or 0) for name in fields) or not fields:
+        if any(np.ndim(call.config.get(name, 0)) for name in fields) or not fields:
             flow.pin(call.inputs[0], f"constants a channel in {call.name}")
         return same(flow, call)
 
@@ -170,11 +170,14 @@ def dense(flow: Flow, call: Call) -> Roles:
 
 
 def attention(flow: Flow, call: Call) -> Roles:
-    """Heads and their sizes stay; what the block reads may shrink, and so may what it makes."""
-    value = 1 if len(call.inputs) > 1 else 0
-    key = 2 if len(call.inputs) > 2 else value
-    roles = {"in": last(flow, call), "value": last(flow, call, value), "key": last(flow, call, key)}
-    return {**roles, "out": on_last(flow.new(call.output_shape[-1] or 1), call.output_shape)}
+    """Heads and their sizes stay; what the block reads may shrink, and so may what it makes. Masks stay."""
+    read = attention_inputs(call)
+    for value, labels in zip(call.values, call.inputs, strict=True):
+        if value not in [call.values[index] for index in read]:
+            flow.pin(labels, f"read whole by {call.name}")
+    roles = {role: last(flow, call, index) for role, index in zip(("in", "value", "key"), read, strict=True)}
+    made = on_last(flow.new(call.output_shape[-1] or 1), call.output_shape)
+    return {**roles, **outputs([made, *(flow.whole(*(1 for _ in shape)) for shape in call.output_shapes[1:])])}
 
 
 def grouped_attention(flow: Flow, call: Call) -> Roles:
@@ -226,6 +229,8 @@ def elementwise(flow: Flow, call: Call) -> Roles:
 def concatenate(flow: Flow, call: Call) -> Roles:
     """Puts channels side by side, or joins them place by place where another axis is put side by side."""
     axis = _axes(call, call.config.get("axis", -1))[0] - 1
+    if axis < 0:  # the batch
+        return elementwise(flow, call)
     elsewhere = any(labels.size > labels.shape[axis] for labels in call.inputs)
     varies = any(labels.shape[axis] > 1 for labels in call.inputs)
     if not varies and (elsewhere or axis != len(call.output_shape) - 1):
@@ -242,6 +247,8 @@ def concatenate(flow: Flow, call: Call) -> Roles:
 def stack(flow: Flow, call: Call) -> Roles:
     """Joins tensors place by place along a new axis."""
     axis = call.config["axis"] % (len(call.output_shape) + 1) - 1
+    if axis < 0:  # before the batch
+        return whole(flow, call)
     expanded = tuple(np.expand_dims(labels, axis) for labels in call.inputs)
     shapes = tuple((*shape[:axis], 1, *shape[axis:]) for shape in call.input_shapes)
     return elementwise(flow, Call(call.name, call.op, call.config, expanded, shapes, call.output_shapes))

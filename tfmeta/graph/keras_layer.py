@@ -75,7 +75,10 @@ def weights(layer: Any) -> dict[str, Any]:
 
 
 def constants(layer: Any, rule: Rule) -> tuple[np.ndarray, ...]:
-    """Returns the values of a layer's weights where no rule names them: training does not change such."""
-    if rule.weights or not isinstance(layer, keras.layers.Layer):
+    """Returns the values of a layer's weights where no rule names them and no training changes them.
+
+    A layer with weights that train, or with layers inside it, has none: its weights are copied like all others.
+    """
+    if rule.weights or not isinstance(layer, keras.layers.Layer) or layer._trainable_variables or layer._layers:
         return ()
-    return tuple(np.asarray(weight) for weight in layer.weights if not weight.trainable)
+    return tuple(np.asarray(weight) for weight in layer.weights)

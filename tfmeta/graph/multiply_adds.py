@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from tfmeta.graph.calls import Call, positions
+from tfmeta.graph.calls import Call, attention_inputs, positions
 
 Terms = list[tuple[int, tuple[str, ...]]]
 Count = Callable[[Call], Terms]
@@ -52,7 +52,7 @@ def grouped_attention(call: Call) -> Terms:
 
 
 def _attention(call: Call, heads: int, key_heads: int, size: int, values: int) -> Terms:
-    query, source = positions(call, call.input_shapes[0]), positions(call, call.input_shapes[1])
+    query, source = (positions(call, call.input_shapes[index]) for index in attention_inputs(call)[:2])
     gate = query * heads * values if call.config.get("use_gate") else 0
     return [
         (query * heads * size + gate, ("in",)),

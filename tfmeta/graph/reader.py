@@ -18,7 +18,7 @@ from tfmeta.graph.calls import Call, Flow, Labels, Roles
 from tfmeta.graph.channel_graph import CONSTANT, INPUT, ChannelGraph, Node, Value
 from tfmeta.graph.grouping import Step, settle
 from tfmeta.graph.labelling import Labelling
-from tfmeta.graph.rules import Rule, rule_for
+from tfmeta.graph.rules import Rule, elementwise, rule_for
 from tfmeta.lazy import keras
 
 # Tensors of one model (by id) to their values.
@@ -46,6 +46,7 @@ class _Reader:
         self.labels: dict[Value, Labels] = {}
         self.steps: list[Step] = []
         self.first_call: dict[str, Roles] = {}
+        self.joined_rank = 0  # with batch, of the tensors that arrays are joined to place by place at present
 
     def read(self) -> ChannelGraph:
         scope: Scope = {}
@@ -89,6 +90,10 @@ class _Reader:
     def _read_node(self, node: Any, scope: Scope, options: dict[str, Any]) -> None:
         layer = node.operation
         self.labelling.at = name = self.names[id(layer)]
+        op = keras_layer.op(layer)
+        rule = Rule(_no_flow) if op == INPUT else rule_for(op, name)
+        ranks = [len(tensor.shape) for tensor in node.input_tensors]
+        self.joined_rank = max(ranks) if rule.flow is elementwise else 0
         arrays = len(self.steps)
         args, kwargs = (self._template(part, scope) for part in (node.arguments.args, node.arguments.kwargs))
         if "training" in options and getattr(layer, "_call_has_training_arg", False) and kwargs.get("training") is None:
@@ -98,14 +103,14 @@ class _Reader:
         known = [self.steps[value.node].call.output_shapes[value.output] for value in inputs]
         call = Call(
             name=name,
-            op=keras_layer.op(layer),
+            op=op,
             config=keras_layer.config(layer),
             inputs=tuple(self.labels[value] for value in inputs),
             input_shapes=tuple(known),
             output_shapes=tuple(tuple(tensor.shape[1:]) for tensor in node.output_tensors),
             arguments=(args, kwargs),
+            values=inputs,
         )
-        rule = Rule(_no_flow) if call.op == INPUT else rule_for(call.op, name)
         roles = self._roles(call, rule)
         _check_shapes(call, roles)
         if rule.follows or keras_layer.weights(layer):
@@ -123,7 +128,7 @@ class _Reader:
                 "'channels_last', the only one that TensorFlow Lite runs."
             )
         if call.op != INPUT:
-            return rule.flow(self.labelling, call)
+            return rule.roles(self.labelling, call)
         if not call.output_shape or call.output_shape[-1] is None:
             raise GraphError(
                 f"Input {call.name!r} has the shape {call.output_shape}. Expected a fixed number of channels on "
@@ -144,6 +149,8 @@ class _Reader:
     def _constant(self, array: np.ndarray) -> Value:
         """Adds an array that the model's code joins to its tensors, as a node of its own."""
         name = f"{self.labelling.at}_constant"
+        if array.ndim == self.joined_rank and array.shape[0] == 1:  # the batch, which labels are without
+            array = array[0]
         labels = self.labelling.new(array.shape[-1]).reshape((1,) * (array.ndim - 1) + (-1,))
         call = Call(name, CONSTANT, {}, (), (), (array.shape,))
         self._add(Step(None, call, Rule(_no_flow), {"out": labels}, (), ((), {}), (array,)))

@@ -54,6 +54,13 @@ class Rule:
     macs: multiply_adds.Count | None = None
     in_place: bool = False
 
+    def roles(self, flow: Flow, call: Call) -> Roles:
+        """Returns the labels of every role; where weights have those of the input, those of its last axis."""
+        roles = self.flow(flow, call)
+        if self.weights and roles.get("in") is call.inputs[0]:  # of `same`, which leaves them as they are
+            roles = {**roles, "in": flows.last(flow, call)}
+        return roles
+
     @property
     def follows(self) -> bool:
         """Whether options or arguments of a call change with the widths."""
@@ -159,7 +166,8 @@ RULES: Mapping[str, Rule] = {
     **_of("ops.Relu ops.Relu6 ops.LeakyRelu ops.Elu ops.Selu ops.Gelu ops.Silu ops.Celu ops.Sigmoid", Rule(same)),
     **_of("ops.LogSigmoid ops.HardSigmoid ops.HardSilu ops.HardTanh ops.Tanh ops.Softplus ops.Softsign", Rule(same)),
     **_of("ops.Absolute ops.Abs ops.Negative ops.Square ops.Sqrt ops.Rsqrt ops.Reciprocal ops.Exp", Rule(same)),
-    **_of("ops.Log ops.Log1p ops.Erf ops.Sin ops.Cos ops.Sign ops.Round ops.Floor ops.Ceil ops.Clip", Rule(same)),
+    **_of("ops.Log ops.Log1p ops.Erf ops.Sin ops.Cos ops.Sign ops.Round ops.Floor ops.Ceil", Rule(same)),
+    "ops.Clip": Rule(flows.constants("x_min", "x_max")),
     **_of("ops.Cast ops.SaturateCast ops.StopGradient ops.Copy ops.ConvertToTensor", Rule(same)),
     **_of("ops.Softmax ops.LogSoftmax", Rule(flows.softmax)),
     **_of("ops.Mean ops.Sum ops.Max ops.Min ops.Amax ops.Amin ops.Prod ops.Std ops.Var", Rule(shape_flows.reduce)),

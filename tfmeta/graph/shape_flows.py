@@ -56,8 +56,8 @@ def repeat(flow: Flow, call: Call) -> Roles:
     labels, count = call.inputs[0], call.config["repeats"]
     if call.config["axis"] is None or not isinstance(count, int):
         return whole(flow, call)
-    (axis,) = tensor_axes(call, call.config["axis"])
-    varies = labels.shape[axis] > 1 or call.input_shapes[0][axis] == 1
+    axis = call.config["axis"] % (labels.ndim + 1) - 1
+    varies = axis >= 0 and (labels.shape[axis] > 1 or call.input_shapes[0][axis] == 1)
     return {"in": labels, "out": np.repeat(labels, count, axis) if varies else labels}
 
 
@@ -137,8 +137,9 @@ def index_key(call: Call) -> Any:
 
 def split(flow: Flow, call: Call) -> Roles:
     """Cuts an axis in pieces, each an output of its own."""
-    labels, (axis,) = call.inputs[0], tensor_axes(call, call.config["axis"])
-    if labels.shape[axis] == 1:
+    labels = call.inputs[0]
+    axis = call.config["axis"] % (labels.ndim + 1) - 1
+    if axis < 0 or labels.shape[axis] == 1:
         parts = [labels] * len(call.output_shapes)
     else:
         given = call.config["indices_or_sections"]

@@ -1,4 +1,8 @@
-"""Absolute scales of batch normalisation (Liu et al., Network Slimming, https://arxiv.org/abs/1708.06519)."""
+"""Absolute scales of batch normalisation (Liu et al., Network Slimming, https://arxiv.org/abs/1708.06519).
+
+Groups without one, as in squeeze-and-excite blocks and with scale=False, cannot be scored: no other number is of the
+same kind.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +27,11 @@ def scores(question: Question) -> Scores:
             places = graph.axes[node.roles["in"]]
             np.add.at(totals, places, np.abs(np.asarray(gamma, np.float64)))
             np.add.at(counts, places, 1)
-    for group in graph.searchable:
-        if not counts[group.offset]:
-            raise UserError(
-                f"The criterion 'bn_gamma' needs a batch normalisation with a scale behind every group of channels, "
-                f"and {group.name!r} has none. Take l1 or l2."
-            )
+    without = [group.name for group in graph.searchable if not counts[group.offset]]
+    if without:
+        raise UserError(
+            "The criterion 'bn_gamma' needs a batch normalisation with a scale behind every group of channels, and "
+            f"{len(without)} of {len(graph.searchable)} have none, first {without[0]!r}. Take one of l1, l2, fpgm, "
+            "lamp, taylor, fisher."
+        )
     return question.by_group(totals / np.maximum(counts, 1))

@@ -24,7 +24,7 @@ class Gates:
     def __init__(self, question: Question) -> None:
         self._model, self._graph = question.model, question.graph
         self._parts = _parts(question)
-        self._weights = [weight for weight, _, _ in self._parts]
+        self._weights = [weight for weight, *_ in self._parts]
         last = question.graph.nodes[question.graph.outputs[0].node]
         probabilities = last.op == "Softmax" or last.call.config.get("activation") == "softmax"
         self._loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
@@ -43,26 +43,27 @@ class Gates:
     def of(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Returns `[num_channels]`: the gradient by each channel's factor of the mean loss over the images."""
         totals = np.zeros(self._graph.num_channels)
-        for (_, places, axis), product in zip(self._parts, self._gradients(images, labels), strict=True):
+        for (_, places, axis, counts), product in zip(self._parts, self._gradients(images, labels), strict=True):
             rows = np.moveaxis(np.asarray(product, np.float64), axis, 0).reshape(len(places), -1)
-            np.add.at(totals, places, rows.sum(1))
+            np.add.at(totals, places[counts], rows.sum(1)[counts])
         return totals
 
 
-def _parts(question: Question) -> list[tuple[Any, np.ndarray, int]]:
-    """(weight, labels of its channels, their dimension) of everything that a factor on channels multiplies."""
+def _parts(question: Question) -> list[tuple[Any, np.ndarray, int, np.ndarray]]:
+    """(weight, labels of its channels, their dimension, which count) of everything that a factor multiplies."""
     graph = question.graph
     nodes = {node.layer: node for node in graph.nodes if node.layer in question.layers}
-    normed: set[int] = set()
-    found: list[tuple[Any, np.ndarray, int]] = []
+    normed = np.zeros(graph.num_channels, bool)
+    found: list[tuple[Any, np.ndarray, int, np.ndarray]] = []
     for node in (node for node in nodes.values() if node.op == "BatchNormalization"):
         places = graph.axes[node.roles["in"]]
         for name, weight in keras_layer.weights(question.layers[node.layer]).items():
             if name in ("gamma", "beta"):
-                found.append((weight, places, 0))
-                normed |= set(places.tolist())
+                found.append((weight, places, 0, np.ones(len(places), bool)))
+                normed[places] = True
     for node in (node for node in nodes.values() if node.rule.weights and node.op != "BatchNormalization"):
-        found += [part for part in _made_by(question, node) if not normed.intersection(part[1].tolist())]
+        made = _made_by(question, node)
+        found += [(weight, places, axis, ~normed[places]) for weight, places, axis in made if not normed[places].all()]
     return found
 
 

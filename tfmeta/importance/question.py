@@ -17,6 +17,8 @@ from tfmeta.graph.reader import layers_of
 Scores = list[np.ndarray]
 # Training images that criteria look at, unless told otherwise.
 IMAGES = 256
+# Criteria that look at weights only.
+_BLIND = "l1, l2, bn_gamma, fpgm, lamp"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +48,18 @@ class Question:
         """Returns images and labels.
 
         Raises:
-            UserError: there are none.
+            UserError: there are none, or the model does not make one output of one input.
         """
+        inputs, outputs = len(self.graph.inputs), len(self.graph.outputs)
+        if (inputs, outputs) != (1, 1):
+            raise UserError(
+                f"The criterion {criterion!r} needs a model from one input to one output, and {self.graph.name!r} has "
+                f"{inputs} and {outputs}. Take one of {_BLIND}."
+            )
         if self.images is None or self.labels is None:
             raise UserError(
                 f"The criterion {criterion!r} needs images and labels. Pass some of the training split, or take one of "
-                "l1, l2, bn_gamma, fpgm, lamp."
+                f"{_BLIND}."
             )
         return self.images, self.labels
 

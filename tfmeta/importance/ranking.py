@@ -123,13 +123,26 @@ def _counts(
     counts = np.empty((len(levels), len(scores)))
     for which in dict.fromkeys(kinds):
         members = [index for index, own in enumerate(kinds) if own == which]
-        ranked = np.sort(np.concatenate([scores[index] for index in members]))[::-1]
-        kept = np.clip(np.rint(levels * len(ranked)).astype(int), 1, len(ranked))
-        for index in members:
-            # All channels that are as good as the last one that stays.
-            better = np.searchsorted(-np.sort(scores[index])[::-1], -ranked[kept - 1], "right")
-            counts[:, index] = better
+        owners = _ranked([scores[index] for index in members])
+        kept = np.clip(np.rint(levels * len(owners)).astype(int), 1, len(owners))
+        for place, index in enumerate(members):
+            counts[:, index] = np.cumsum(owners == place)[kept - 1]
     return counts
+
+
+def _ranked(scores: Sequence[np.ndarray]) -> np.ndarray:
+    """`[channels of all groups]`: the group that each channel is of, best channels first.
+
+    Equally good channels of several groups are mixed evenly: those that nothing tells apart keep the same share.
+    """
+    places = [np.empty(len(score)) for score in scores]  # of each among the equally good ones of its group, 0 to 1
+    for score, place in zip(scores, places, strict=True):
+        _, inverse, times = np.unique(score, return_inverse=True, return_counts=True)
+        order = np.argsort(inverse, kind="stable")
+        place[order] = np.arange(0.5, len(score)) - np.repeat(np.cumsum(times) - times, times)
+        place /= times[inverse]
+    owners = np.repeat(np.arange(len(scores)), [len(score) for score in scores])
+    return owners[np.lexsort((np.concatenate(places), -np.concatenate(scores)))]
 
 
 def _options(space: SearchSpace, counts: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,13 +55,33 @@ def demand(graph: ChannelGraph, options: PruningNetOptions) -> Demand:
     return Demand(generators, others)
 
 
-def available_bytes() -> int:
-    """Returns the bytes of memory that a process can still get."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        rows = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
-        return int(rows["MemAvailable"].split()[0]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def available_bytes(root: Path = Path("/")) -> int:
+    """Returns the bytes of main memory that a process can still get, here or in its container.
+
+    The memory of a GPU is not looked at.
+
+    Args:
+        root: where the system's files are.
+    """
+    meminfo = root / "proc/meminfo"
+    if not meminfo.exists():
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    rows = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
+    return min([int(rows["MemAvailable"].split()[0]) * 1024, *_left_in_container(root / "sys/fs/cgroup")])
+
+
+def _left_in_container(cgroup: Path) -> Iterator[int]:
+    for folder, limit, usage, cache in (
+        (cgroup, "memory.max", "memory.current", "inactive_file"),
+        (cgroup / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),  # version 1
+    ):
+        if not all((folder / name).exists() for name in (limit, usage, "memory.stat")):
+            continue
+        most = (folder / limit).read_text(encoding="ascii").strip()
+        if most != "max":
+            # Files that are only kept in case they are read again give way.
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+            yield int(most) - int((folder / usage).read_text(encoding="ascii")) + int(stat.get(cache, 0))
 
 
 def largest_hidden(graph: ChannelGraph, options: PruningNetOptions, limit_bytes: int) -> int:
@@ -84,9 +105,10 @@ def check(graph: ChannelGraph, options: PruningNetOptions) -> None:
         if fits
         else "Not even one hidden unit fits: take a smaller network, or a machine with more memory."
     )
+    hidden = f"hidden={options.hidden}" if isinstance(options.hidden, int) else "the hidden units of its paper"
     raise UserError(
-        f"The PruningNet of {graph.name!r} with hidden={options.hidden} would take {gibibytes(needed)} in training, "
-        f"and {gibibytes(limit)} are free. {advice}"
+        f"The PruningNet of {graph.name!r} with {hidden} would take {gibibytes(needed)} in training, and "
+        f"{gibibytes(limit)} are free (a GPU's memory is not looked at). {advice}"
     )
 
 
