@@ -61,6 +61,7 @@ class AdbDevice(Device):
         self._closed = False
         self._seen: tuple[float, Conditions] | None = None  # when, and what
         self._identity = identity
+        self._cores = identity.cores
         require_tools(self._identity, adb.serial)
         self._executable = executable_for(self._identity.abis, options.benchmark_model)
         self._flavour = self._executable.flavour
@@ -217,8 +218,9 @@ class AdbDevice(Device):
         if "taskset" not in self._identity.tools:
             raise OptionsError(f"The phone {self._shown} has no program taskset: expected pin=none.")
         with self._watched():  # cores are switched off and on as the phone likes, so they are looked at again
-            cores = phone_cores.parse(self._adb.shell(phone_cores.COMMAND, self._options.hang_secs).stdout)
-        return cores.mask(options.pin, options.threads)
+            told = self._adb.shell(phone_cores.COMMAND, self._options.hang_secs).stdout
+        self._cores = phone_cores.parse(told).remembering(self._cores)
+        return self._cores.mask(options.pin, options.threads)
 
     def _look(self) -> tuple[Conditions, bool]:
         with self._watched():
