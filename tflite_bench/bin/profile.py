@@ -31,7 +31,7 @@ def main(paths: Sequence[str]) -> None:
     file = read_model_file(paths[0])
     with open_device(FLAGS["device"].value, option_flags.device_options(FLAGS)) as device:
         option_flags.warn_of_threads(device, options)
-        profile = device.run_job(lambda one: whole(one, lambda: one.profile(file.path, options)))
+        profile = device.run_job(lambda one: whole(one, lambda: one.profile(file.path, options), options.pin))
         info = device.info()
     if FLAGS["json"].value:
         screen.print_json(

@@ -190,7 +190,7 @@ def sustain(
             file = loaded.file
         return Sustained(file.path.name, file.sha256, one.info(), options, started_at, tuple(points))
 
-    return device.run_job(lambda one: whole(one, lambda: measure(one)))
+    return device.run_job(lambda one: whole(one, lambda: measure(one), options.pin))
 
 
 def clock(seconds: float) -> str:

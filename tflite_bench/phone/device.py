@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Iterator
@@ -158,10 +159,11 @@ class AdbDevice(Device):
         share = 0.0 if self._settings.mode else self._options.min_clock_share
         return Limits(self._options.max_thermal_status, share)
 
-    def settle(self) -> None:
+    def settle(self, pin: str = "none") -> None:
         """Waits until the phone is there, and cool, each for a bounded time, and tells the screen why.
 
-        A phone that does not cool in time is measured all the same: the verdict then tells.
+        A phone that does not cool in time is measured all the same: the verdict then tells. Clocks of other cores than
+        those of ``pin`` do not matter, to either.
 
         Raises:
             DeviceHotError: it is too hot, and others of its pool may be cooler; after so much time, no more.
@@ -171,10 +173,10 @@ class AdbDevice(Device):
         if self._lost:
             self._return()
         try:
-            self._be_cool()
+            self._be_cool(pin)
         except DeviceLostError:
             self._return()
-            self._be_cool()
+            self._be_cool(pin)
 
     def interrupt(self) -> None:
         """Ends the call of adb that another thread waits for; only `close` may follow."""
@@ -227,9 +229,9 @@ class AdbDevice(Device):
             answers = self._adb.sections(_LOOK, self._options.hang_secs)
         return phone_state.parse(answers), phone_state.is_awake(answers)
 
-    def _be_cool(self) -> None:
-        held = bool(self._settings.mode)
-        now = self._comfort.wait(self._look_awake, self._adb.wait, held_clocks=held, others=self._pooled)
+    def _be_cool(self, pin: str) -> None:
+        limits = dataclasses.replace(self.limits, pin=pin)
+        now = self._comfort.wait(self._look_awake, self._adb.wait, limits, others=self._pooled)
         self._seen = time.monotonic(), now
 
     def _look_awake(self) -> Conditions:

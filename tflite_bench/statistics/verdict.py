@@ -145,13 +145,11 @@ def _hot(before: Conditions | None, after: Conditions | None, limits: Limits) ->
     for now in (before, after):
         if now is None:
             continue
-        wanted = limits.cores(dict(now.clock_tops_mhz))
-        for core, limit, top in now.lowered(limits.min_clock_share):
-            if core in wanted:
-                return (
-                    f"The system held core {core} at {limit} of its {top} MHz, less than {limits.min_clock_share:.0%}: "
-                    "let the device cool down, or give --min_clock_share=0 where it never allows more."
-                )
+        for core, limit, top in limits.lowered(now):
+            return (
+                f"The system held core {core} at {limit} of its {top} MHz, less than {limits.min_clock_share:.0%}: "
+                "let the device cool down, or give --min_clock_share=0 where it never allows more."
+            )
     return ""
 
 
