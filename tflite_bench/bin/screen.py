@@ -94,7 +94,9 @@ def print_measurements(
     ]
     print(table(times))
     doubts = [
-        f"{label}: {one.reason}" for label, one in zip(labels, measured, strict=True) if one.verdict is not Verdict.OK
+        f"{label}: {visible(one.reason)}"
+        for label, one in zip(labels, measured, strict=True)
+        if one.verdict is not Verdict.OK
     ]
     if doubts:
         print("\n" + "\n".join(doubts))
@@ -155,8 +157,8 @@ def _where(device: DeviceInfo, options: BenchOptions) -> str:
         parts.append(f"delegate: {options.delegate}")
     if device.mode:
         parts.append(device.mode)
-    serial = f" ({visible(device.serial)})" if device.serial else ""
-    return (
+    serial = f" ({device.serial})" if device.serial else ""
+    return visible(
         f"{device.kind}: {device.name}{serial}, {device.arch}, {device.cores} cores, {device.os_version}, "
         f"{device.runtime} {device.runtime_version}; {', '.join(parts)}"
     )

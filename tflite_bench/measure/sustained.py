@@ -12,7 +12,7 @@ from typing import Any
 from tflite_bench.bench_options import BenchOptions
 from tflite_bench.conditions import Conditions
 from tflite_bench.device import Device
-from tflite_bench.errors import OptionsError
+from tflite_bench.errors import DeviceError, OptionsError
 from tflite_bench.measure.interleave import whole
 from tflite_bench.statistics.block import Block
 from tflite_bench.statistics.combined import combine
@@ -166,7 +166,7 @@ def sustain(
     Raises:
         OptionsError: a duration that is not above 0, or options that the device cannot follow.
         ModelFileError: the file is no model, or cannot be run.
-        DeviceError: the device fails, or went away too often or for too long.
+        DeviceError: the device fails, went away too often or for too long, or timed another file (`Verdict.STALE`).
     """
     if not 0 < duration_secs < float("inf"):
         raise OptionsError(f"Expected a duration above 0 seconds. Received: {duration_secs}.")
@@ -181,6 +181,8 @@ def sustain(
             while not points or now() - start < duration_secs:
                 begin = now() - start
                 block = loaded.run(_BLOCK_RUNS, block_secs, max(options.max_secs, block_secs))
+                if loaded.stale_reason:
+                    raise DeviceError(loaded.stale_reason)
                 points.append(Point(begin, now() - start, block, one.conditions()))
                 if on_point is not None:
                     file = loaded.file

@@ -117,8 +117,8 @@ def slower_than(fast_ms: float, least_ms: float, whole: Combined) -> str:
     if not shifted and whole.min_ms <= least_ms * (1 + _EARLY_DRIFT):
         return ""
     return (
-        f"It took {fast_ms if shifted else least_ms:.4g} ms when it was loaded, {whole.median_ms:.4g} ms when timed: "
-        "the device heats up, or something else began to run."
+        f"It took {fast_ms if shifted else least_ms:.4g} ms when it was loaded, {whole.median_ms:.4g} ms when timed "
+        f"({whole.count} runs): the device heats up, or something else began to run."
     )
 
 

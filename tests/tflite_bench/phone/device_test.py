@@ -245,6 +245,8 @@ def test_a_model_that_is_replaced_while_it_runs_is_stale(phone: Phone, open_phon
         phone.bench = Bench()
         loaded.run(5, 0.0, 10.0)
         assert loaded.stale_reason != "", "one stale block is enough"
+        with pytest.raises(DeviceError, match="replaced while it ran"):
+            loaded.profile()
 
 
 def test_two_devices_do_not_share_a_phone(phone: Phone, open_phone: Open, adb_server: AdbServer) -> None:
