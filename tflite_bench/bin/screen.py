@@ -39,12 +39,14 @@ def print_results(labels: Sequence[str], measured: Sequence[Measurement], as_jso
 
 
 def print_reference_run(labels: Sequence[str], run: ReferenceRun, as_json: bool) -> None:
-    """Prints the models with the drift of the reference beside them, and the reference itself."""
+    """Prints the models with the drift of the reference beside them, and the reference itself; also nothing."""
     measured = [one.measurement for one in run.checked]
     drifts = [one.drift for one in run.checked]
     if as_json:
         models = [{**one.to_json(), "drift": drift} for one, drift in zip(measured, drifts, strict=True)]
         print_json({"measurements": models, "references": [one.to_json() for one in run.references]})
+        return
+    if not measured:
         return
     print_measurements(labels, measured, drifts)
     medians = zip(_decimals([one.median_ms for one in run.references]), run.references, strict=True)

@@ -293,6 +293,12 @@ def test_what_was_measured_beside_a_reference_is_printed_when_a_later_one_fails(
     assert main([*arguments, "--reference_every=1", "--json"]) == 3
     (one,) = json.loads(capsys.readouterr().out)["measurements"]
     assert one["model_name"] == "small.tflite"
+    fake[:] = [Fake(faults=[OutputError("Garbage.")])]
+    assert main([*arguments, "--json"]) == 3
+    assert json.loads(capsys.readouterr().out) == {"measurements": [], "references": []}
+    fake[:] = [Fake(faults=[OutputError("Garbage.")])]
+    assert main(arguments) == 3
+    assert capsys.readouterr().out == ""
 
 
 def test_a_sustained_run_that_fails_leaves_its_points(
