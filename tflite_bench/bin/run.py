@@ -35,7 +35,7 @@ _SUSTAINED = flags.DEFINE(
     option_flags.Duration(),
     "sustained",
     None,
-    "Run each model so long, without a pause but for a phone's own.",
+    "Run each model over and over for so long.",
     flag_values=FLAGS,
 )
 _PLOT = flags.DEFINE_string("plot", None, "Picture of --sustained to write: .png, .svg or .pdf.", flag_values=FLAGS)

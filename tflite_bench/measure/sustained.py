@@ -1,4 +1,4 @@
-"""Latency over time: what a model takes after minutes without a pause, when the device has become hot."""
+"""Latency over time: what a model takes after minutes of running, when the device has become hot."""
 
 from __future__ import annotations
 
@@ -149,9 +149,10 @@ def sustain(
     on_point: Callable[[Sustained], None] | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> Sustained:
-    """Returns the latency of ``model`` over ``duration_secs`` seconds without a pause.
+    """Returns the latency of ``model`` over ``duration_secs`` seconds, block after block.
 
-    The device is waited for until it is fit to measure, so the curve begins cool. Where it goes away in the middle the
+    Between blocks a phone starts the program anew and tells its state, which takes it some tenths of a second. The
+    device is waited for until it is fit to measure, so the curve begins cool. Where it goes away in the middle the
     curve starts anew, as it would have cooled down meanwhile. Of a pool, one device runs all of it.
 
     Args:
