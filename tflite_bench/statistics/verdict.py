@@ -71,7 +71,8 @@ def judge(
     """
     if stale_reason:
         return Verdict.STALE, stale_reason
-    hotter = _hotter(before, after) or _hot(before, after, limits or Limits())
+    limits = limits or Limits()
+    hotter = _hotter(before, after, limits) or _hot(before, after, limits)
     if hotter:
         return Verdict.THROTTLED, hotter
     whole = combine(blocks)
@@ -122,16 +123,18 @@ def slower_than(fast_ms: float, least_ms: float, whole: Combined) -> str:
     )
 
 
-def _hotter(before: Conditions | None, after: Conditions | None) -> str:
+def _hotter(before: Conditions | None, after: Conditions | None, limits: Limits) -> str:
     """What the device told of itself, where it throttled in between; or nothing."""
     if before is None or after is None:
         return ""
     known = before.thermal_status is not None and after.thermal_status is not None
     if known and (after.thermal_status or 0) > (before.thermal_status or 0):
         return f"The thermal status rose from {before.thermal_word} to {after.thermal_word}."
-    limits = dict(before.clock_limits_mhz)
+    for core in limits.switched_off(before, after):
+        return f"The system switched core {core} off, which the model was pinned to."
+    known_mhz = dict(before.clock_limits_mhz)
     for core, now in after.clock_limits_mhz:
-        was = limits.get(core, now)  # a core that was switched off tells nothing
+        was = known_mhz.get(core, now)  # a core that was switched off tells nothing
         if now < was * _LESS_CLOCK:
             return f"The system lowered the clock limit of core {core} from {was} to {now} MHz."
     return ""

@@ -201,6 +201,26 @@ def test_a_device_that_was_throttled_all_the_time_is_told(
     assert text in reason
 
 
+@pytest.mark.parametrize(
+    ("pin", "off", "told"),
+    [
+        ("big", 7, True),
+        ("0x80", 7, True),
+        ("big", 0, False),
+        ("little", 0, True),
+        ("none", 7, False),
+        ("all", 7, False),
+    ],
+)
+def test_a_pinned_core_that_goes_off_is_told(pin: str, off: int, told: bool) -> None:
+    tops = ((0, 1800), (1, 1800), (7, 2400))
+    before = Conditions(clock_tops_mhz=tops)
+    after = Conditions(clock_tops_mhz=tuple(pair for pair in tops if pair[0] != off))
+    blocks = cut("statistics", _steady(100), 5)
+    verdict, reason = judge(blocks, np.random.default_rng(0), before=before, after=after, limits=Limits(pin=pin))
+    assert (verdict is Verdict.THROTTLED and f"switched core {off} off" in reason) == told
+
+
 @each_kind
 @pytest.mark.parametrize("fast_runs", [20, 3])
 def test_what_was_fast_in_the_warm_up_only_is_throttled(kind: str, fast_runs: int) -> None:
