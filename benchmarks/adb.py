@@ -27,7 +27,7 @@ from absl import app, flags
 
 import tflite_bench
 from tests.phone import AdbServer, Bench, Hardware, Phone, write_benchmark_model
-from tflite_bench import BenchOptions, Device
+from tflite_bench import BenchOptions, Device, Measurement
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.host.runtime import ONE_RELU, interpreter_class
 from tflite_bench.measure.jobs import run_jobs
@@ -59,6 +59,7 @@ SEARCH = LatencyOptions().bench()
 
 def main(argv: Sequence[str]) -> None:
     """Measures everything and writes the tables."""
+    load = [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory() as place, AdbServer() as server, server.used():
         folder = Path(place)
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
@@ -68,7 +69,8 @@ def main(argv: Sequence[str]) -> None:
         trips = _round_trips(folder, server, program)
         pool = _pool(folder, server, program)
     here = Path(__file__).parent
-    found = {"overhead": overheads, "round_trip": trips, "pool": pool, "host": host}
+    load.append(os.getloadavg()[0])
+    found = {"load": load, "overhead": overheads, "round_trip": trips, "pool": pool, "host": host}
     files.write_json(here / "adb.json", {**found, "versions": installed_versions()})
     files.write_text(here / "adb.md", _markdown(found))
 
@@ -90,25 +92,33 @@ def _open(phones: Sequence[Phone], program: Path) -> Device:
     return tflite_bench.open_device(device, DeviceOptions(benchmark_model=(f"arm64-v8a={program}",)))
 
 
-def _measure(device: Device, path: Path, options: BenchOptions = OPTIONS) -> float:
-    return until_ok(device, [path], options, BLOCKS, retries=0)[-1][0].median_ms
+def _measure(device: Device, path: Path, options: BenchOptions = OPTIONS) -> Measurement:
+    return until_ok(device, [path], options, BLOCKS, retries=0)[-1][0]
 
 
 def _overhead(folder: Path, server: AdbServer, program: Path, latency_ms: float) -> dict[str, Any]:
-    """One measurement of a model that is on the phone already, over the inferences in it."""
+    """One measurement of a model that is on the phone already, over all inferences in it and over the timed ones."""
     model = folder / "cached.tflite"
     model.write_bytes(ONE_RELU)
-    ratios, added = [], []
+    turns = []
     with _phones(server, 1, latency_ms) as (phone,), _open([phone], program) as device:
         _measure(device, model)
         for _ in range(_ROUNDS.value):
             before = phone.state.inference_secs
-            secs = _seconds(functools.partial(_measure, device, model))
-            inside = phone.state.inference_secs - before
-            ratios.append(secs / inside)
-            added.append(secs - inside)
-    print(f"overhead at {latency_ms:g} ms: {statistics.median(ratios) - 1:.1%}", flush=True)
-    return {"latency_ms": latency_ms, **_ratio(ratios), "added_secs": statistics.median(added), "inside_secs": inside}
+            start = time.perf_counter()
+            one = _measure(device, model)
+            secs = time.perf_counter() - start
+            turns.append((secs, phone.state.inference_secs - before, one.num_runs * one.mean_ms / 1e3))
+    whole, inside, timed = np.array(turns).T
+    print(f"overhead at {latency_ms:g} ms: {np.median(whole / inside) - 1:.1%}", flush=True)
+    return {
+        "latency_ms": latency_ms,
+        **_ratio(whole / inside),
+        "added_secs": float(np.median(whole - inside)),
+        "inside_secs": float(np.median(inside)),
+        "timed_secs": float(np.median(timed)),
+        "timed_ratio": float(np.median(whole / timed)),
+    }
 
 
 def _round_trips(folder: Path, server: AdbServer, program: Path) -> list[dict[str, Any]]:
@@ -227,20 +237,23 @@ def _markdown(found: dict[str, Any]) -> str:
         "Made by `python -m benchmarks.adb`, with the phones of tests/phone and the real adb client on "
         f"{os.cpu_count()} cores, which the phones use, too. A ratio is the median over {_ROUNDS.value} turns. A "
         f"measurement is what `tflite-bench run` does: loading with a warm-up, then {BLOCKS} blocks, each a process of "
-        "`benchmark_model` with a short warm-up of its own.",
+        "`benchmark_model` with a short warm-up of its own. "
+        f"{found['load'][0]:.1f} processes ran or waited in the minute before it began, {found['load'][1]:.1f} at the "
+        "end: with more of them than cores the ratios are too large.",
         "",
         "## A measurement over the inferences that it contains",
         "",
         "The model is on the phone already. The rest is adb, starting the program, hashing the files, and reading the "
-        "phone's state before and after.",
+        "phone's state before and after. Most inferences are warm-up, at loading and in each block; the last columns "
+        "have the timed ones alone, and the whole measurement over those.",
         "",
-        "| An inference takes | Ratio | Quartiles | Inferences | Beside them |",
-        "| ---: | ---: | ---: | ---: | ---: |",
+        "| An inference takes | Ratio | Quartiles | Inferences | Beside them | Of them timed | Ratio to the timed |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in found["overhead"]:
         lines.append(
             f"| {row['latency_ms']:g} ms | {row['ratio']:.2f} | {_quartiles(row)} | {row['inside_secs']:.2f} s | "
-            f"{row['added_secs']:.2f} s |"
+            f"{row['added_secs']:.2f} s | {row['timed_secs']:.2f} s | {row['timed_ratio']:.2f} |"
         )
     lines += [
         "",

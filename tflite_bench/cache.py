@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import pathlib
+import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from tflite_bench.errors import DeviceError
+
+_MACHINE_ID = pathlib.Path("/etc/machine-id")
 
 
 def cache_folder(*parts: str) -> pathlib.Path:
@@ -28,6 +33,28 @@ def cache_folder(*parts: str) -> pathlib.Path:
     with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def computer_id() -> str:
+    """Returns what tells this computer from all others, names of which may be equal.
+
+    That is a hash of /etc/machine-id, which is not to be shown (``man machine-id``), or of a random text that is kept
+    in the cache folder where there is none.
+
+    Raises:
+        DeviceError: the cache folder cannot be used.
+    """
+    try:
+        text = _MACHINE_ID.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        text = ""
+    if not text:
+        path = cache_folder() / "computer"
+        with told(path):
+            with contextlib.suppress(FileExistsError), path.open("x", encoding="ascii") as file:
+                file.write(secrets.token_hex(16))
+            text = path.read_text(encoding="ascii")
+    return hashlib.sha256(f"tflite_bench {text}".encode()).hexdigest()[:16]
 
 
 @contextmanager

@@ -137,8 +137,11 @@ class Device(abc.ABC):
         """How hot and how slow the device may be to be believed."""
         return Limits()
 
-    def settle(self) -> None:
+    def settle(self, pin: str = "none") -> None:
         """Waits, with a bound, until the device is fit to measure: cool enough, and there.
+
+        Args:
+            pin: ``BenchOptions.pin`` of what is measured next: other cores than these are not waited for.
 
         Raises:
             DeviceLostError: it did not come back in time.

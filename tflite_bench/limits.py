@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from tflite_bench.conditions import Conditions
+
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
@@ -20,8 +22,19 @@ class Limits:
     min_clock_share: float = 0.0
     pin: str = "none"
 
-    def cores(self, tops_mhz: dict[int, int]) -> frozenset[int]:
-        """Returns the cores that matter, of those whose top clocks are given by their numbers."""
+    def lowered(self, now: Conditions) -> tuple[tuple[int, int, int], ...]:
+        """Returns core, clock limit and top clock in MHz of each core that matters and may not reach its share."""
+        wanted = self._cores(dict(now.clock_tops_mhz))
+        return tuple(row for row in now.lowered(self.min_clock_share) if row[0] in wanted)
+
+    def switched_off(self, before: Conditions, after: Conditions) -> tuple[int, ...]:
+        """Returns the cores that a model was pinned to and that went off meanwhile: it then ran on others."""
+        left = dict(after.clock_tops_mhz)
+        if self.pin in ("none", "all") or not left:
+            return ()
+        return tuple(sorted(self._cores(dict(before.clock_tops_mhz)) - left.keys()))
+
+    def _cores(self, tops_mhz: dict[int, int]) -> frozenset[int]:
         if self.pin.startswith("0x"):
             return frozenset(core for core in tops_mhz if int(self.pin, 16) >> core & 1)
         if self.pin in ("big", "little") and tops_mhz:

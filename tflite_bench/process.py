@@ -98,8 +98,20 @@ class Runner:
         Raises:
             OSError: it cannot be started.
         """
-        process = self._start(argv, folder, starting or contextlib.nullcontext())
+        process: subprocess.Popen[bytes] | None = None
         try:
+            with self._lock, starting or contextlib.nullcontext():
+                process = subprocess.Popen(
+                    list(argv),
+                    cwd=folder,
+                    stdin=subprocess.DEVNULL,  # some read what they find there, and fail where it is closed
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,  # Ctrl-C goes to this process, which then ends the program in order
+                )
+                self._running.add(process)
+                if self.stopped:
+                    _kill(process)
             stdout, stderr, cut = _read_all(process, time.monotonic() + deadline_secs, max_bytes)
             if cut is None and leaves_daemons:
                 try:
@@ -107,25 +119,9 @@ class Runner:
                 except subprocess.TimeoutExpired:
                     cut = Cut.LATE
         finally:
-            self._end(process)
+            if process is not None:
+                self._end(process)
         return Ran(stdout, stderr, process.returncode, Cut.STOPPED if self.stopped else cut)
-
-    def _start(
-        self, argv: Sequence[str], folder: str | None, starting: AbstractContextManager[object]
-    ) -> subprocess.Popen[bytes]:
-        with self._lock, starting:
-            process = subprocess.Popen(
-                list(argv),
-                cwd=folder,
-                stdin=subprocess.DEVNULL,  # some read what they find there, and fail where it is closed
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C goes to this process, which then ends the program in order
-            )
-            self._running.add(process)
-            if self.stopped:
-                _kill(process)
-            return process
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         with self._lock:

@@ -40,8 +40,8 @@ def _impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def attached(server: AdbServer, *serials: str, **hardware: Any) -> Iterator[list[Phone]]:
-    """Phones that adb knows; afterwards they must be as they were."""
+def attached(server: AdbServer, *serials: str, away: tuple[str, ...] = (), **hardware: Any) -> Iterator[list[Phone]]:
+    """Phones that adb knows; afterwards they must be as they were, but for those that went ``away`` for good."""
     with contextlib.ExitStack() as stack:
         made = [stack.enter_context(Phone(Hardware(serial_number=s, **hardware), bench=BENCH)) for s in serials]
         for phone in made:
@@ -49,8 +49,11 @@ def attached(server: AdbServer, *serials: str, **hardware: Any) -> Iterator[list
         yield made
         for phone in made:
             server.adb("disconnect", phone.serial)
-            if phone.settings["global"]["stay_on_while_plugged_in"] == "0":  # else it never came back
-                assert (phone.changes(), phone.processes, phone.violations) == ({}, [], [])
+            restored = phone.settings["global"]["stay_on_while_plugged_in"] == "0"
+            if phone.state.properties["ro.serialno"] in away:
+                assert not restored
+            else:
+                assert (restored, phone.changes(), phone.processes, phone.violations) == (True, {}, [], [])
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +182,7 @@ def test_a_search_that_is_told_to_end_leaves_the_phone_in_order_and_goes_on(
 
 
 def test_a_pool_of_which_one_phone_dies(work, undisturbed, program, adb_server, capsys) -> None:
-    with attached(adb_server, "S1", "S2", "S3") as phones:
+    with attached(adb_server, "S1", "S2", "S3", away=("S2",)) as phones:
         phones[1].at_benchmark(9, lambda: phones[1].cut(away_secs=None))
         phones[2].at_benchmark(5, lambda: phones[2].cut(away_secs=0.2))
         assert main(command(work, program, *phones)) == OK

@@ -75,8 +75,8 @@ def test_all_devices_measure_at_the_same_time(graph, structures, converted):
     together = threading.Barrier(3, timeout=20)
 
     class Meeting(Sized):
-        def settle(self) -> None:
-            super().settle()
+        def settle(self, pin: str = "none") -> None:
+            super().settle(pin)
             together.wait()  # breaks unless three measurements begin together
 
     with of_pool([Meeting(serial) for serial in "ABC"]) as pool, Latency(graph, pool, QUICK, converted) as latency:
@@ -161,7 +161,7 @@ def test_ctrl_c_stops_the_devices(graph, structures, converted):
     class Endless(Sized):
         """Busy until somebody interrupts it."""
 
-        def settle(self) -> None:
+        def settle(self, pin: str = "none") -> None:
             if self.runs > 20:
                 entered.set()
                 while not self.interrupted:

@@ -141,6 +141,15 @@ class State:
                     self._phone.tree.write(path, text)
                     self._written[path] = text
 
+    def switch_off(self, *cores: int) -> None:
+        """Switches cores off: neither their clocks nor their capacities can be read any more."""
+        place = self._phone.tree.path("/sys/devices/system/cpu")
+        for core in cores:
+            (place / f"cpu{core}/cpufreq").unlink()
+            (place / f"cpu{core}/cpu_capacity").unlink()
+        on = [str(core) for core in range(len(self._phone.hardware.tops_khz)) if core not in cores]
+        (place / "online").write_text(",".join(on) + "\n", encoding="utf-8")
+
     def own_files(self) -> set[str]:
         """Returns the files that the phone itself changes."""
         return set(self._written)

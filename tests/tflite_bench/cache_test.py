@@ -68,3 +68,17 @@ def test_a_full_disk_is_told_and_leaves_what_was_there(tmp_path: pathlib.Path) -
 def test_trouble_of_the_block_stays_what_it_is(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConnectionError), cache.written_whole(tmp_path / "x"):
         raise ConnectionResetError("the network")
+
+
+def test_a_computer_is_known_by_its_id_and_not_by_its_name(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for name, content in (("a", "1\n"), ("b", "2\n"), ("c", ""), ("d", None)):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        monkeypatch.setattr(cache, "_MACHINE_ID", tmp_path / f"{name}.id")
+        if content is not None:
+            (tmp_path / f"{name}.id").write_text(content)
+        found += [cache.computer_id(), cache.computer_id()]
+        assert (cache.cache_folder() / "computer").exists() == (content in ("", None))
+    assert found[::2] == found[1::2] and len(set(found)) == 4

@@ -58,8 +58,8 @@ class Fake(Device):
         self._state = next(self._states, self._state)
         return self._state
 
-    def settle(self) -> None:
-        self.notes.append("settle")
+    def settle(self, pin: str = "none") -> None:
+        self.notes.append("settle" if pin == "none" else f"settle {pin}")
         self.runs = 0
 
     def interrupt(self) -> None:

@@ -112,3 +112,17 @@ def test_mistakes_are_told(tmp_path: pathlib.Path, capsys: Captured) -> None:
     assert "Expected the path of an adb program" in capsys.readouterr().err
     assert main(["devices", f"--benchmark_model={tmp_path}/missing"]) == 2
     assert "Expected the path of a benchmark_model executable" in capsys.readouterr().err
+
+
+def test_control_characters_of_phones_do_not_reach_the_terminal(
+    adb_server: AdbServer, program: str, tmp_path: pathlib.Path, capsys: Captured
+) -> None:
+    odd = "\x1b[2J"
+    hardware = Hardware(model=f"M{odd}", android=f"13{odd}", serial_number=f"S{odd}", missing=("sha256sum",))
+    with Phone(hardware) as phone:
+        adb_server.connect(phone)
+        assert main(["devices", f"--benchmark_model={program}"]) == 0
+        out = capsys.readouterr().out
+        adb_server.adb("disconnect", phone.serial)
+    assert "\x1b" not in out
+    assert r"M\x1b[2J, Android 13\x1b[2J" in out and r"it has Android 13\x1b[2J" in out

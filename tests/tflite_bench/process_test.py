@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -52,3 +54,15 @@ def test_what_it_leaves_running_lives_only_where_that_is_wanted(tmp_path: pathli
 def test_what_is_no_program_is_an_error_of_the_system(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError):
         Runner().run([str(tmp_path / "none")], 1.0, MOST)
+
+
+def test_a_signal_right_after_the_start_leaves_nothing_running(tmp_path: pathlib.Path) -> None:
+    @contextlib.contextmanager
+    def interrupted() -> Iterator[None]:
+        yield
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Runner().run(["/bin/sh", "-c", f"sleep 0.5; touch {tmp_path}/done"], 20.0, MOST, starting=interrupted())
+    time.sleep(1.0)
+    assert not (tmp_path / "done").exists()

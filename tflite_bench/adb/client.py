@@ -89,25 +89,25 @@ def start_server(client: str) -> None:
     if called.failed:
         called = call([client, "start-server"])
     if called.failed:
-        raise DeviceError(_server_trouble(called))
+        raise DeviceError(_server_trouble(client, called))
 
 
-def attached(client: str) -> tuple[Attached, ...]:
-    """Returns the phones that the server knows.
+def attached(client: str, runner: Runner | None = None) -> tuple[Attached, ...]:
+    """Returns the phones that the server knows; ``runner`` as `call`.
 
     Raises:
         DeviceError: the server does not answer.
     """
-    called = call([client, "devices"])
+    called = call([client, "devices"], runner=runner)
     if called.failed:
-        raise DeviceError(_server_trouble(called))
+        raise DeviceError(_server_trouble(client, called))
     return texts.parse_devices(called.stdout)
 
 
-def _server_trouble(called: Called) -> str:
+def _server_trouble(client: str, called: Called) -> str:
     place = os.environ.get("ADB_SERVER_SOCKET") or f"port {os.environ.get('ANDROID_ADB_SERVER_PORT', '5037')}"
     return (
-        f"The adb server ({place}) does not answer: {called.message}. Stop it with 'adb kill-server'; if another "
+        f"The adb server ({place}) does not answer: {called.message}. Stop it with '{client} kill-server'; if another "
         "program holds the port, set ANDROID_ADB_SERVER_PORT to a free one; the home folder must be writable, "
         "as the server keeps its key there."
     )

@@ -157,7 +157,9 @@ class Adb:
         called = self._call("get-state")
         if not called.failed:
             return called.stdout.strip()
-        for phone in attached(self.client):  # says more: "authorizing", "no permissions (...)"
+        known = attached(self.client, self._runner)
+        self._refuse_if_stopped()
+        for phone in known:  # says more: "authorizing", "no permissions (...)"
             if phone.serial == self.serial:
                 return phone.state
         return texts.NOT_FOUND

@@ -161,13 +161,17 @@ class BinaryModel(LoadedModel):
 
         Raises:
             OutputError: the program prints no such times.
+            DeviceError: it may have run another file.
         """
         options = self._options
         runs = self._runs(options.num_runs, options.min_secs, options.max_secs)
         with _told_of(self.file):
             finished = self._execute(runs, profile=True)
             self._parse(finished, runs)
-            return parse_profile(finished.stdout, finished.stderr)
+            profile = parse_profile(finished.stdout, finished.stderr)
+        if self.stale_reason:
+            raise DeviceError(self.stale_reason)
+        return profile
 
     def close(self) -> None:
         """Takes the model away from where the program reads it; a second call does nothing."""

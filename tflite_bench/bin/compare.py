@@ -48,7 +48,7 @@ def main(paths: Sequence[str]) -> None:
         screen.print_json(
             {
                 "measurements": [a.to_json(), b.to_json()],
-                "comparison": dataclasses.asdict(comparison),
+                "comparison": {**dataclasses.asdict(comparison), "num_rounds": rounds},
                 "trusted": all(one.verdict is Verdict.OK for one in (a, b)),
             }
         )
@@ -61,16 +61,16 @@ def main(paths: Sequence[str]) -> None:
             if one.verdict is not Verdict.OK
         ]
         doubt = f"Not to be relied on: {' and '.join(doubts)}. " if doubts else ""
-        print("\n" + doubt + _sentence(names, comparison))
+        print("\n" + doubt + _sentence(names, comparison, rounds))
     if FLAGS["require_ok"].value:
         app.require_ok((a, b))
 
 
-def _sentence(names: Sequence[str], comparison: bootstrap.Comparison) -> str:
+def _sentence(names: Sequence[str], comparison: bootstrap.Comparison, rounds: int) -> str:
     a, b = names
     figures = (
         f"{b} takes {comparison.ratio:.3f} times as long as {a} "
-        f"(95 % interval {comparison.low:.3f} to {comparison.high:.3f})"
+        f"(95 % interval {comparison.low:.3f} to {comparison.high:.3f}, {rounds} rounds)"
     )
     if comparison.conclusion == bootstrap.TOO_FEW:
         return f"Too few rounds to tell: {figures}; give --rounds={bootstrap.MIN_BLOCKS} or more."

@@ -10,6 +10,7 @@ import numpy as np
 
 from tflite_bench.errors import OptionsError
 from tflite_bench.measure.sustained import Point, Sustained, clock
+from tflite_bench.messages import visible
 from tflite_bench.staircase.sweep import Staircase
 
 PICTURES = (".png", ".svg", ".pdf")
@@ -21,7 +22,7 @@ _SECS_PER_MINUTE = 60
 
 
 def text_curve(run: Sustained) -> str:
-    """Returns one line for each of at most 20 stretches of time: when, median, a bar, temperature and thermal status.
+    """Returns a line for each of at most 20 stretches: when, runs, median, a bar, temperature and thermal status.
 
     A bar's length is its median's share of the largest one.
     """
@@ -30,11 +31,13 @@ def text_curve(run: Sustained) -> str:
     times = [clock(part[0].begin_secs) for part in stretches]
     if len(set(times)) < len(times):  # a short run
         times = [f"{part[0].begin_secs:.1f} s" for part in stretches]
-    width = max(map(len, times))
+    counts = [f"{sum(point.block.count for point in part)} runs" for part in stretches]
+    width, count_width = max(map(len, times)), max(map(len, counts))
     lines = []
-    for time, median, part in zip(times, medians, stretches, strict=True):
+    for time, count, median, part in zip(times, counts, medians, stretches, strict=True):
         bar = "#" * round(_BAR * median / max(medians))
-        lines.append(f"{time:>{width}}  {median:>9.4g} ms  {bar:<{_BAR}}  {_state(part[-1])}".rstrip())
+        start = f"{time:>{width}}  {count:>{count_width}}  {median:>9.4g} ms"
+        lines.append(f"{start}  {bar:<{_BAR}}  {_state(part[-1])}".rstrip())
     return "\n".join(lines)
 
 
@@ -42,13 +45,22 @@ def check_picture(path: str | os.PathLike[str]) -> None:
     """Checks that a picture can be written to ``path`` before minutes are spent on it.
 
     Raises:
-        OptionsError: another ending than one of `PICTURES`, or no such folder.
+        OptionsError: another ending than one of `PICTURES`, no such folder, or the file cannot be written.
     """
     target = pathlib.Path(path)
     if target.suffix.lower() not in PICTURES:
         raise OptionsError(f"Expected a file that ends in {', '.join(PICTURES)} for the plot. Received: {path}.")
     if not target.absolute().parent.is_dir():
         raise OptionsError(f"Expected a folder for the plot. There is none at {target.absolute().parent}.")
+    existed = target.exists()
+    try:
+        target.open("ab").close()
+    except OSError as error:
+        raise OptionsError(
+            f"Expected a file that can be written for the plot. Received: {path} ({error.strerror})."
+        ) from error
+    if not existed:
+        target.unlink()
 
 
 def write_picture(runs: Sequence[Sustained], labels: Sequence[str], path: str | os.PathLike[str]) -> None:
@@ -66,9 +78,11 @@ def write_picture(runs: Sequence[Sustained], labels: Sequence[str], path: str | 
     figure = Figure(figsize=(9, 6 if warm else 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2 if warm else 1, 1, sharex=True, squeeze=False, height_ratios=[2, 1] if warm else [1])[:, 0]
-    for run, label in zip(runs, labels, strict=True):
+    lines = []
+    for run in runs:
         minutes = [(point.begin_secs + point.end_secs) / 2 / _SECS_PER_MINUTE for point in run.points]
-        (line,) = axes[0].plot(minutes, [point.block.median_ms for point in run.points], label=label)
+        (line,) = axes[0].plot(minutes, [point.block.median_ms for point in run.points])
+        lines.append(line)
         low, high = ([getattr(point.block, name) for point in run.points] for name in ("p5_ms", "p95_ms"))
         axes[0].fill_between(minutes, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
         slowed = run.slowed_after_secs
@@ -78,8 +92,10 @@ def write_picture(runs: Sequence[Sustained], labels: Sequence[str], path: str | 
             axes[1].plot(minutes, [_temperature(point) for point in run.points], color=line.get_color())
     axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel("latency, ms (median, 5 % to 95 %)")
-    axes[0].legend(loc="lower right")
-    axes[0].set_title(f"{runs[0].device.name}, {runs[0].options.threads} threads", loc="left")
+    told = [_plain(f"{label} ({run.num_runs} runs)") for run, label in zip(runs, labels, strict=True)]
+    # Both given: a line whose own label begins with an underscore is left out.
+    axes[0].legend(lines, told, loc="lower right")
+    axes[0].set_title(_plain(f"{visible(runs[0].device.name)}, {runs[0].options.threads} threads"), loc="left")
     if warm:
         axes[1].set_ylabel("°C")
     axes[-1].set_xlabel("minutes")
@@ -118,8 +134,13 @@ def write_staircase(found: Staircase, path: str | os.PathLike[str]) -> None:
         axes.set_ylim(bottom=0)
     for axes in grid[len(found.sweeps) :]:
         axes.set_visible(False)
-    figure.suptitle(f"{found.sweeps[0].device.name}, {found.options.threads} threads", x=0, ha="left")
+    figure.suptitle(f"{_plain(found.sweeps[0].device.name)}, {found.options.threads} threads", x=0, ha="left")
     figure.savefig(path)
+
+
+def _plain(text: str) -> str:
+    """Returns ``text`` for a picture, where dollar signs would begin and end a formula."""
+    return text.replace("$", r"\$")
 
 
 def _temperature(point: Point) -> float | None:

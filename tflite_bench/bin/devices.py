@@ -14,7 +14,7 @@ from tflite_bench.conditions import THERMAL_STATUS, Conditions
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import DeviceError
 from tflite_bench.inventory import IN_USE, Entry, host_entry, phone_entries
-from tflite_bench.messages import tell
+from tflite_bench.messages import tell, visible
 
 FLAGS = flags.FlagValues()
 USAGE = "[--flag=value ...]"
@@ -60,7 +60,7 @@ def _text(entry: Entry) -> str:
     lines.append(entry.reason)
     if not entry.ready and entry.state != IN_USE:
         lines[0] = f"{entry.device}: cannot be used ({entry.state})"
-    return "\n  ".join(filter(None, lines))
+    return "\n  ".join(map(visible, filter(None, lines)))
 
 
 def _conditions(now: Conditions | None, free_mb: float | None) -> str:

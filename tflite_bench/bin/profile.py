@@ -11,6 +11,7 @@ from tflite_bench.benchmark_model.op_profile import OpProfile
 from tflite_bench.bin import option_flags, screen
 from tflite_bench.device import open_device
 from tflite_bench.measure.interleave import whole
+from tflite_bench.messages import visible
 from tflite_bench.model_file import read_model_file
 from tflite_bench.types import DeviceInfo
 
@@ -31,7 +32,7 @@ def main(paths: Sequence[str]) -> None:
     file = read_model_file(paths[0])
     with open_device(FLAGS["device"].value, option_flags.device_options(FLAGS)) as device:
         option_flags.warn_of_threads(device, options)
-        profile = device.run_job(lambda one: whole(one, lambda: one.profile(file.path, options)))
+        profile = device.run_job(lambda one: whole(one, lambda: one.profile(file.path, options), options.pin))
         info = device.info()
     if FLAGS["json"].value:
         screen.print_json(
@@ -49,20 +50,23 @@ def main(paths: Sequence[str]) -> None:
 
 def _print(profile: OpProfile, info: DeviceInfo, options: BenchOptions, most: int) -> None:
     total_ms = sum(row.avg_ms for row in profile.rows)
-    print(
+    where = (
         f"{info.kind}: {info.name}, {info.arch}, {info.os_version}, {info.runtime} {info.runtime_version}; "
-        f"threads: {options.threads}; delegate: {options.delegate}\n"
+        f"threads: {options.threads}; delegate: {options.delegate}"
+    )
+    print(
+        f"{visible(where)}\n"
         f"Times an inference, averages over {profile.num_runs} inferences; telling them slows a model down.\n"
     )
     rows = profile.by_time[: most or None]
     print(
         screen.table(
             [
-                ("operator", [_shown(row.type) for row in rows]),
+                ("operator", [visible(row.type) for row in rows]),
                 ("ms", [f"{row.avg_ms:.3f}" for row in rows]),
                 ("share", [f"{row.share:.1%}" for row in rows]),
                 ("calls", [f"{row.calls:g}" for row in rows]),
-                ("name", [_shown(row.name) for row in rows]),
+                ("name", [visible(row.name) for row in rows]),
             ]
         )
     )
@@ -73,7 +77,7 @@ def _print(profile: OpProfile, info: DeviceInfo, options: BenchOptions, most: in
     print(
         screen.table(
             [
-                ("type", [*(_shown(one.type) for one in types), "all"]),
+                ("type", [*(visible(one.type) for one in types), "all"]),
                 ("operators", [*(str(one.count) for one in types), str(len(profile.rows))]),
                 ("ms", [*(f"{one.avg_ms:.3f}" for one in types), f"{total_ms:.3f}"]),
                 ("share", [*(f"{one.share:.1%}" for one in types), f"{sum(one.share for one in types):.1%}"]),
@@ -81,9 +85,4 @@ def _print(profile: OpProfile, info: DeviceInfo, options: BenchOptions, most: in
         )
     )
     if profile.init:
-        print("\nOnce, before: " + ", ".join(f"{_shown(row.type)} {row.avg_ms:.3f} ms" for row in profile.init))
-
-
-def _shown(text: str) -> str:
-    """Returns ``text`` without characters that would change what a terminal shows; names come from the model."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+        print("\nOnce, before: " + ", ".join(f"{visible(row.type)} {row.avg_ms:.3f} ms" for row in profile.init))

@@ -32,7 +32,11 @@ _EVERY = flags.DEFINE_integer(
     "reference_every", EVERY, "Models between two measurements of the reference.", flag_values=FLAGS
 )
 _SUSTAINED = flags.DEFINE(
-    option_flags.Duration(), "sustained", None, "Run each model so long without a pause.", flag_values=FLAGS
+    option_flags.Duration(),
+    "sustained",
+    None,
+    "Run each model over and over for so long.",
+    flag_values=FLAGS,
 )
 _PLOT = flags.DEFINE_string("plot", None, "Picture of --sustained to write: .png, .svg or .pdf.", flag_values=FLAGS)
 
@@ -112,8 +116,7 @@ def _beside_reference(device: Device, paths: Sequence[str], options: BenchOption
                 on_measured=keep,
             )
     finally:
-        if found.checked:
-            screen.print_reference_run(screen.labels(paths)[: len(found.checked)], found, FLAGS["json"].value)
+        screen.print_reference_run(screen.labels(paths)[: len(found.checked)], found, FLAGS["json"].value)
     _check([one.measurement for one in found.checked])
 
 

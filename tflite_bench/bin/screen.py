@@ -39,12 +39,14 @@ def print_results(labels: Sequence[str], measured: Sequence[Measurement], as_jso
 
 
 def print_reference_run(labels: Sequence[str], run: ReferenceRun, as_json: bool) -> None:
-    """Prints the models with the drift of the reference beside them, and the reference itself."""
+    """Prints the models with the drift of the reference beside them, and the reference itself; also nothing."""
     measured = [one.measurement for one in run.checked]
     drifts = [one.drift for one in run.checked]
     if as_json:
         models = [{**one.to_json(), "drift": drift} for one, drift in zip(measured, drifts, strict=True)]
         print_json({"measurements": models, "references": [one.to_json() for one in run.references]})
+        return
+    if not measured:
         return
     print_measurements(labels, measured, drifts)
     medians = zip(decimals([one.median_ms for one in run.references]), run.references, strict=True)
@@ -94,7 +96,9 @@ def print_measurements(
     ]
     print(table(times))
     doubts = [
-        f"{label}: {one.reason}" for label, one in zip(labels, measured, strict=True) if one.verdict is not Verdict.OK
+        f"{label}: {visible(one.reason)}"
+        for label, one in zip(labels, measured, strict=True)
+        if one.verdict is not Verdict.OK
     ]
     if doubts:
         print("\n" + "\n".join(doubts))
@@ -156,8 +160,8 @@ def where(device: DeviceInfo, options: BenchOptions) -> str:
         parts.append(f"delegate: {options.delegate}")
     if device.mode:
         parts.append(device.mode)
-    serial = f" ({visible(device.serial)})" if device.serial else ""
-    return (
+    serial = f" ({device.serial})" if device.serial else ""
+    return visible(
         f"{device.kind}: {device.name}{serial}, {device.arch}, {device.cores} cores, {device.os_version}, "
         f"{device.runtime} {device.runtime_version}; {', '.join(parts)}"
     )

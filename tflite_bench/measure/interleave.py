@@ -64,13 +64,13 @@ def interleave(
     # A mistyped last path should not cost the loading of the ones before it.
     for model in models:
         read_model_file(model)
-    return device.run_job(lambda one: whole(one, lambda: _measure(one, models, options, rounds, on_block)))
+    return device.run_job(lambda one: whole(one, lambda: _measure(one, models, options, rounds, on_block), options.pin))
 
 
-def whole(device: Device, measure: Callable[[], T]) -> T:
+def whole(device: Device, measure: Callable[[], T], pin: str = "none") -> T:
     """Returns what ``measure`` returns, called again from its beginning where the device went away in the middle.
 
-    Before each call the device is waited for until it is there and fit to measure.
+    Before each call the device is waited for until it is there and fit to measure on the cores of ``pin``.
 
     Raises:
         DeviceLostError: it went away more than `MAX_RESTARTS` times, or did not come back.
@@ -78,7 +78,7 @@ def whole(device: Device, measure: Callable[[], T]) -> T:
     """
     restarts = 0
     while True:
-        device.settle()
+        device.settle(pin)
         try:
             return measure()
         except DeviceLostError as error:

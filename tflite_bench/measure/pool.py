@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from tflite_bench.bench_options import BenchOptions
@@ -89,8 +90,7 @@ class Pool(Device):
         try:
             self._members = _of_one_model(_reachable(devices))
         except BaseException:
-            for device in devices:
-                device.close()
+            _each(device.close for device in devices)
             raise
 
     @property
@@ -163,16 +163,14 @@ class Pool(Device):
         with self._changed:
             self._interrupted = True
             self._changed.notify_all()
-        for member in self._members:
-            member.device.interrupt()
+        _each(member.device.interrupt for member in self._members)
 
     def close(self) -> None:
         """Closes all devices."""
         with self._changed:
             self._interrupted = True
             self._changed.notify_all()
-        for member in self._members:
-            member.device.close()
+        _each(member.device.close for member in self._members)
 
     def _tried(self, member: _Member, job: Callable[[Device], T]) -> T:
         try:
@@ -257,6 +255,13 @@ class Pool(Device):
                 member.done += 1
                 member.error, member.failures, self._all_away_since = None, 0, None
             self._changed.notify_all()
+
+
+def _each(actions: Iterable[Callable[[], None]]) -> None:
+    """Does all of them, also where some fail; then raises the error of the last of those."""
+    with contextlib.ExitStack() as stack:
+        for action in reversed(list(actions)):
+            stack.callback(action)
 
 
 def _reachable(devices: Sequence[Device]) -> list[_Member]:

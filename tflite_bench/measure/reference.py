@@ -117,7 +117,8 @@ def drifted(reference: Measurement, start_ms: float, max_drift: float) -> Measur
         max_drift: how far it may drift, as a share.
     """
     ratio = reference.median_ms / start_ms
-    figures = f"The reference takes {reference.median_ms:.4g} ms, at the start it took {start_ms:.4g} ms"
+    now = f"{reference.median_ms:.4g} ms ({reference.num_runs} runs)"
+    figures = f"The reference takes {now}, at the start it took {start_ms:.4g} ms"
     if ratio > 1 + max_drift:
         text = f"{figures}: the device is {ratio - 1:.0%} slower."
         return dataclasses.replace(reference, verdict=Verdict.THROTTLED, reason=text)

@@ -1,4 +1,4 @@
-"""Latency over time: what a model takes after minutes without a pause, when the device has become hot."""
+"""Latency over time: what a model takes after minutes of running, when the device has become hot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from tflite_bench.bench_options import BenchOptions
 from tflite_bench.conditions import Conditions
 from tflite_bench.device import Device
-from tflite_bench.errors import OptionsError
+from tflite_bench.errors import DeviceError, OptionsError
 from tflite_bench.measure.interleave import whole
 from tflite_bench.statistics.block import Block
 from tflite_bench.statistics.combined import combine
@@ -149,9 +149,10 @@ def sustain(
     on_point: Callable[[Sustained], None] | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> Sustained:
-    """Returns the latency of ``model`` over ``duration_secs`` seconds without a pause.
+    """Returns the latency of ``model`` over ``duration_secs`` seconds, block after block.
 
-    The device is waited for until it is fit to measure, so the curve begins cool. Where it goes away in the middle the
+    Between blocks a phone starts the program anew and tells its state, which takes it some tenths of a second. The
+    device is waited for until it is fit to measure, so the curve begins cool. Where it goes away in the middle the
     curve starts anew, as it would have cooled down meanwhile. Of a pool, one device runs all of it.
 
     Args:
@@ -166,7 +167,7 @@ def sustain(
     Raises:
         OptionsError: a duration that is not above 0, or options that the device cannot follow.
         ModelFileError: the file is no model, or cannot be run.
-        DeviceError: the device fails, or went away too often or for too long.
+        DeviceError: the device fails, went away too often or for too long, or timed another file (`Verdict.STALE`).
     """
     if not 0 < duration_secs < float("inf"):
         raise OptionsError(f"Expected a duration above 0 seconds. Received: {duration_secs}.")
@@ -181,6 +182,8 @@ def sustain(
             while not points or now() - start < duration_secs:
                 begin = now() - start
                 block = loaded.run(_BLOCK_RUNS, block_secs, max(options.max_secs, block_secs))
+                if loaded.stale_reason:
+                    raise DeviceError(loaded.stale_reason)
                 points.append(Point(begin, now() - start, block, one.conditions()))
                 if on_point is not None:
                     file = loaded.file
@@ -190,7 +193,7 @@ def sustain(
             file = loaded.file
         return Sustained(file.path.name, file.sha256, one.info(), options, started_at, tuple(points))
 
-    return device.run_job(lambda one: whole(one, lambda: measure(one)))
+    return device.run_job(lambda one: whole(one, lambda: measure(one), options.pin))
 
 
 def clock(seconds: float) -> str:

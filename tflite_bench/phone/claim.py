@@ -19,6 +19,7 @@ import sys
 from typing import Any
 
 from tflite_bench.adb.connection import Adb
+from tflite_bench.cache import computer_id
 from tflite_bench.errors import DeviceBusyError
 from tflite_bench.phone.files import ROOT, folder_of_this_computer
 
@@ -92,8 +93,13 @@ class PhoneClaim:
             raise DeviceBusyError(_busy(self._shown, who))
         # Only if it is still the note that was looked at: another one may take it over at the same moment.
         gone = f"{FOLDER}.{secrets.token_hex(4)}"
-        same = f'[ "$(cat {_NOTE} 2>/dev/null)" = {shlex.quote(_field("note", text))} ]'
-        made, text = self._make(f"{same} && mv {FOLDER} {gone} && rm -rf {gone} && mkdir {FOLDER}")
+        # Looking and moving are two steps, so what was moved is looked at again, and put back where it is another's.
+        same, moved = (
+            f'[ "$(cat {folder}/holder 2>/dev/null)" = {shlex.quote(_field("note", text))} ]'
+            for folder in (FOLDER, gone)
+        )
+        move = f"{same} && mv {FOLDER} {gone} && {{ {moved} || {{ mv {gone} {FOLDER}; false; }}; }}"
+        made, text = self._make(f"{move} && rm -rf {gone} && mkdir {FOLDER}")
         if not made:
             raise DeviceBusyError(_busy(self._shown, holder(text) or _SOMEBODY))
 
@@ -175,10 +181,11 @@ def _own_note() -> Note:
 
 def _host() -> str:
     """Names this computer; containers on it have process numbers of their own."""
+    name = f"{socket.gethostname()} {computer_id()}"
     try:
-        return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
+        return f"{name} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
-        return socket.gethostname()
+        return name
 
 
 def _busy(shown: str, who: str) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterable
 
-from tflite_bench.errors import OptionsError
+from tflite_bench.errors import DeviceError, OptionsError
 
 # One process for all of it: each further one would cost a phone some milliseconds. Every file is one line, and
 # the names come first: "cpu0/cpufreq/cpuinfo_max_freq:1803000".
@@ -15,6 +15,10 @@ COMMAND = (
     " echo count:$(ls -d cpu[0-9]* | wc -l); grep -s Cpus_allowed_list /proc/self/status"
 )
 _KHZ_PER_MHZ = 1000
+_REMEDY = (
+    "Phones switch cores off when they are hot, short of battery or asleep: let it cool down, charge it, switch its "
+    "screen on, and measure again; or name cores that are on, with pin=0x and a mask."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,25 +45,34 @@ class Cores:
     Attributes:
         groups: from the slowest to the fastest; one, without a clock, where the phone tells none.
         usable: numbers of the cores that are switched on and that a command of adb's shell may run on.
+        unknown: numbers of the cores that are in no group: one that is switched off tells no clock.
     """
 
     groups: tuple[CoreGroup, ...]
     usable: tuple[int, ...]
+    unknown: tuple[int, ...] = ()
 
     @property
     def count(self) -> int:
         """How many cores the phone has."""
-        return sum(len(group.cores) for group in self.groups)
+        return sum(len(group.cores) for group in self.groups) + len(self.unknown)
 
     def __str__(self) -> str:
-        return " + ".join(map(str, self.groups))
+        unknown = f"{len(self.unknown)} x at an unknown clock (cores {spans(self.unknown)})"
+        return " + ".join([*map(str, self.groups), *([unknown] if self.unknown else [])])
+
+    def remembering(self, earlier: Cores) -> Cores:
+        """Returns these cores in the groups of an earlier look at the same phone, where that told of as many."""
+        best = min(earlier, self, key=lambda look: len(look.unknown))
+        return dataclasses.replace(self, groups=best.groups, unknown=best.unknown)
 
     def mask(self, pin: str, threads: int) -> int | None:
         """Returns the mask of the cores for ``BenchOptions.pin``: bit k is core k; None for "none".
 
         Raises:
-            OptionsError: there are no such cores, some of them cannot be used now, or they are fewer than the
-                threads, which would then wait for each other.
+            OptionsError: a mask has cores that cannot be used now, or they are fewer than the threads, which would
+                then wait for each other.
+            DeviceError: all cores of "big" or "little" are switched off, or which ones they are cannot be told.
         """
         if pin == "none":
             return None
@@ -72,9 +85,9 @@ class Cores:
             )
         chosen = [core for core in wanted if core in self.usable]
         if not chosen:
-            raise OptionsError(
+            raise DeviceError(
                 f"None of the cores of pin={pin} ({spans(wanted)}) can be used now: they are switched off, or not for "
-                f"programs of adb's shell. These can: {spans(self.usable)}."
+                f"programs of adb's shell. These can: {spans(self.usable)}. {_REMEDY}"
             )
         if threads > len(chosen):
             raise OptionsError(
@@ -84,10 +97,13 @@ class Cores:
         return _to_mask(chosen)
 
     def _wanted(self, pin: str) -> tuple[int, ...]:
-        if pin == "big":
-            return self.groups[-1].cores
-        if pin == "little":
-            return self.groups[0].cores
+        if pin in ("big", "little"):
+            if self.unknown:
+                raise DeviceError(
+                    f"Which cores are pin={pin} cannot be told: the phone tells no clock of its cores "
+                    f"{spans(self.unknown)}, as of cores that are switched off. It has {self}. {_REMEDY}"
+                )
+            return self.groups[-1 if pin == "big" else 0].cores
         if pin == "all":
             return self.usable
         number = int(pin, 16)
@@ -104,21 +120,24 @@ class Cores:
 def parse(text: str) -> Cores:
     """Returns the cores of what `COMMAND` printed; what the phone does not tell is taken for allowed.
 
-    Cores are alike whose highest clock is equal; where no clocks can be read, those of equal ``cpu_capacity``.
+    Cores are alike whose highest clock is equal, or whose ``cpu_capacity`` is where that can be read of more cores:
+    some kernels go on to tell it of cores that are switched off.
     """
     clocks = _by_core(text, r"cpufreq/cpuinfo_max_freq")
     capacities = _by_core(text, r"cpu_capacity")
     count = re.search(r"^count:(\d+)$", text, re.MULTILINE)
     every = set(range(int(count.group(1)))) if count else set()
     every |= clocks.keys() | capacities.keys() or {0}
-    ranks = clocks or capacities
+    ranks = max(clocks, capacities, key=len)
     online = _cores_of(r"^online:(.*)$", text, every)
     allowed = _cores_of(r"^Cpus_allowed_list:\s*(.*)$", text, every)
     groups = []
-    for rank in sorted({ranks.get(core, 0) for core in every}):
-        cores = tuple(sorted(core for core in every if ranks.get(core, 0) == rank))
-        groups.append(CoreGroup(rank // _KHZ_PER_MHZ if clocks and rank else None, cores))
-    return Cores(tuple(groups), tuple(sorted(every & online & allowed)))
+    for rank in sorted(set(ranks.values())):
+        cores = tuple(sorted(core for core, value in ranks.items() if value == rank))
+        groups.append(CoreGroup(rank // _KHZ_PER_MHZ if ranks is clocks else None, cores))
+    unknown = tuple(sorted(every - ranks.keys()))
+    usable = tuple(sorted(every & online & allowed))
+    return Cores(tuple(groups), usable, unknown) if groups else Cores((CoreGroup(None, unknown),), usable)
 
 
 def spans(cores: Iterable[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Iterator
@@ -61,6 +62,7 @@ class AdbDevice(Device):
         self._closed = False
         self._seen: tuple[float, Conditions] | None = None  # when, and what
         self._identity = identity
+        self._cores = identity.cores
         require_tools(self._identity, adb.serial)
         self._executable = executable_for(self._identity.abis, options.benchmark_model)
         self._flavour = self._executable.flavour
@@ -157,10 +159,11 @@ class AdbDevice(Device):
         share = 0.0 if self._settings.mode else self._options.min_clock_share
         return Limits(self._options.max_thermal_status, share)
 
-    def settle(self) -> None:
+    def settle(self, pin: str = "none") -> None:
         """Waits until the phone is there, and cool, each for a bounded time, and tells the screen why.
 
-        A phone that does not cool in time is measured all the same: the verdict then tells.
+        A phone that does not cool in time is measured all the same: the verdict then tells. Clocks of other cores than
+        those of ``pin`` do not matter, to either.
 
         Raises:
             DeviceHotError: it is too hot, and others of its pool may be cooler; after so much time, no more.
@@ -170,10 +173,10 @@ class AdbDevice(Device):
         if self._lost:
             self._return()
         try:
-            self._be_cool()
+            self._be_cool(pin)
         except DeviceLostError:
             self._return()
-            self._be_cool()
+            self._be_cool(pin)
 
     def interrupt(self) -> None:
         """Ends the call of adb that another thread waits for; only `close` may follow."""
@@ -217,17 +220,18 @@ class AdbDevice(Device):
         if "taskset" not in self._identity.tools:
             raise OptionsError(f"The phone {self._shown} has no program taskset: expected pin=none.")
         with self._watched():  # cores are switched off and on as the phone likes, so they are looked at again
-            cores = phone_cores.parse(self._adb.shell(phone_cores.COMMAND, self._options.hang_secs).stdout)
-        return cores.mask(options.pin, options.threads)
+            told = self._adb.shell(phone_cores.COMMAND, self._options.hang_secs).stdout
+        self._cores = phone_cores.parse(told).remembering(self._cores)
+        return self._cores.mask(options.pin, options.threads)
 
     def _look(self) -> tuple[Conditions, bool]:
         with self._watched():
             answers = self._adb.sections(_LOOK, self._options.hang_secs)
         return phone_state.parse(answers), phone_state.is_awake(answers)
 
-    def _be_cool(self) -> None:
-        held = bool(self._settings.mode)
-        now = self._comfort.wait(self._look_awake, self._adb.wait, held_clocks=held, others=self._pooled)
+    def _be_cool(self, pin: str) -> None:
+        limits = dataclasses.replace(self.limits, pin=pin)
+        now = self._comfort.wait(self._look_awake, self._adb.wait, limits, others=self._pooled)
         self._seen = time.monotonic(), now
 
     def _look_awake(self) -> Conditions:

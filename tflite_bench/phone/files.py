@@ -16,7 +16,7 @@ import shlex
 import socket
 
 from tflite_bench.adb.connection import Adb, NoSpaceError
-from tflite_bench.cache import cache_folder
+from tflite_bench.cache import cache_folder, computer_id
 from tflite_bench.errors import DeviceError, DeviceLostError, ModelFileError
 from tflite_bench.phone.identity import Identity
 
@@ -35,7 +35,7 @@ def folder_of_this_computer() -> str:
 
     Its lock lies in the cache folder, so the cache folder is in the name: whoever holds the lock may empty it.
     """
-    owner = f"{socket.gethostname()}\n{os.getuid()}\n{cache_folder()}"
+    owner = f"{socket.gethostname()}\n{computer_id()}\n{os.getuid()}\n{cache_folder()}"
     return f"{ROOT}/{PREFIX}{hashlib.sha256(owner.encode(errors='surrogateescape')).hexdigest()[:12]}"
 
 
@@ -176,6 +176,7 @@ class PhoneFiles:
                     raise
                 self._adb.push(str(local.absolute()), part, seconds)
         except NoSpaceError as error:
+            self._remove_if_there(part)
             raise NoSpaceError(f"{error} {local} needs {size / 2**20:.1f} MiB, {self._space()}") from error
         except DeviceError:
             self._remove_if_there(part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -114,6 +115,7 @@ def _open_pool(client: str, serials: Sequence[str], model: str, options: DeviceO
             )
         return Pool(phones, lost_secs=options.lost_secs)
     except BaseException:
-        for phone in phones:
-            phone.close()
+        with contextlib.ExitStack() as stack:  # all of them, also where some fail
+            for phone in phones:
+                stack.callback(phone.close)
         raise

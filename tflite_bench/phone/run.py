@@ -124,7 +124,8 @@ def read(result: ShellResult, marker: str) -> PhoneAnswer:
     """Returns what the shell's output for `command` tells."""
     stdout, found, rest = result.stdout.rpartition(f"\n{marker} ")
     if not found:  # the shell itself was ended, or could not read the command
-        return PhoneAnswer(result.stdout, result.stderr, result.exit_code, None, "", True)
+        stale = "" if result.exit_code else "The phone did not tell whether its files stayed what they were."
+        return PhoneAnswer(result.stdout, result.stderr, result.exit_code, None, stale, True)
     line, _, encoded = rest.partition("\n")
     word, _, seen = line.partition(" ")
     ran = word in ("same", "changed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ from tflite_bench.adb.connection import Adb
 from tflite_bench.conditions import THERMAL_STATUS, Conditions
 from tflite_bench.device_options import DeviceOptions
 from tflite_bench.errors import DeviceHotError, DeviceLostError
+from tflite_bench.limits import Limits
 from tflite_bench.messages import tell
 
 _COOL_POLL_SECS = 5.0
@@ -41,8 +41,8 @@ class Comfort:
         self,
         look: Callable[[], Conditions],
         sleep: Callable[[float], None],
+        limits: Limits,
         *,
-        held_clocks: bool = False,
         others: bool = False,
     ) -> Conditions:
         """Returns the conditions once they are good, or after ``options.cool_secs`` as they are then.
@@ -50,18 +50,17 @@ class Comfort:
         Args:
             look: reads the conditions.
             sleep: waits for so many seconds.
-            held_clocks: whether the phone is in a mode that lowers the clocks by itself.
+            limits: the thermal status and the clocks that are good enough, and the cores that matter.
             others: whether other phones can do the work meanwhile.
 
         Raises:
             DeviceHotError: with ``others``, instead of waiting.
         """
-        limits = dataclasses.replace(self._options, min_clock_share=0.0) if held_clocks else self._options
         most_secs = self._options.cool_secs / (_HURRY if self._stays_hot else 1)
         begin, told = time.monotonic(), False
         while True:
             now = look()
-            hot = too_hot(now, limits)
+            hot = too_hot(now, limits, self._options.max_temperature_c)
             waited = time.monotonic() - begin
             if others and hot and not self._stays_hot:
                 waited = self._hot_for()
@@ -93,17 +92,15 @@ class Comfort:
             tell(f"The battery of the phone {self._shown} is at {percent} %: it may save power and be slow. Charge it.")
 
 
-def too_hot(now: Conditions, options: DeviceOptions) -> str:
+def too_hot(now: Conditions, limits: Limits, max_temperature_c: float) -> str:
     """Returns in what way the phone is hotter, or held slower, than the limits, or ""."""
-    status, most = now.thermal_status, options.max_thermal_status
+    status, most = now.thermal_status, limits.max_thermal_status
     if status is not None and status > most:
         return f"has thermal status {status} ({THERMAL_STATUS[status]}), more than {most}"
-    limit = options.max_temperature_c
-    if now.temperature_c is not None and now.temperature_c > limit:
-        return f"has {now.temperature_c:.1f} °C, more than {limit:g} °C"
-    for core, limit_mhz, top_mhz in now.lowered(options.min_clock_share):
-        share = f"{options.min_clock_share:.0%}"
-        return f"may clock core {core} with {limit_mhz} of {top_mhz} MHz, less than {share}"
+    if now.temperature_c is not None and now.temperature_c > max_temperature_c:
+        return f"has {now.temperature_c:.1f} °C, more than {max_temperature_c:g} °C"
+    for core, limit_mhz, top_mhz in limits.lowered(now):
+        return f"may clock core {core} with {limit_mhz} of {top_mhz} MHz, less than {limits.min_clock_share:.0%}"
     return ""
 
 

@@ -71,7 +71,8 @@ def judge(
     """
     if stale_reason:
         return Verdict.STALE, stale_reason
-    hotter = _hotter(before, after) or _hot(before, after, limits or Limits())
+    limits = limits or Limits()
+    hotter = _hotter(before, after, limits) or _hot(before, after, limits)
     if hotter:
         return Verdict.THROTTLED, hotter
     whole = combine(blocks)
@@ -117,21 +118,23 @@ def slower_than(fast_ms: float, least_ms: float, whole: Combined) -> str:
     if not shifted and whole.min_ms <= least_ms * (1 + _EARLY_DRIFT):
         return ""
     return (
-        f"It took {fast_ms if shifted else least_ms:.4g} ms when it was loaded, {whole.median_ms:.4g} ms when timed: "
-        "the device heats up, or something else began to run."
+        f"It took {fast_ms if shifted else least_ms:.4g} ms when it was loaded, {whole.median_ms:.4g} ms when timed "
+        f"({whole.count} runs): the device heats up, or something else began to run."
     )
 
 
-def _hotter(before: Conditions | None, after: Conditions | None) -> str:
+def _hotter(before: Conditions | None, after: Conditions | None, limits: Limits) -> str:
     """What the device told of itself, where it throttled in between; or nothing."""
     if before is None or after is None:
         return ""
     known = before.thermal_status is not None and after.thermal_status is not None
     if known and (after.thermal_status or 0) > (before.thermal_status or 0):
         return f"The thermal status rose from {before.thermal_word} to {after.thermal_word}."
-    limits = dict(before.clock_limits_mhz)
+    for core in limits.switched_off(before, after):
+        return f"The system switched core {core} off, which the model was pinned to."
+    known_mhz = dict(before.clock_limits_mhz)
     for core, now in after.clock_limits_mhz:
-        was = limits.get(core, now)  # a core that was switched off tells nothing
+        was = known_mhz.get(core, now)  # a core that was switched off tells nothing
         if now < was * _LESS_CLOCK:
             return f"The system lowered the clock limit of core {core} from {was} to {now} MHz."
     return ""
@@ -145,13 +148,11 @@ def _hot(before: Conditions | None, after: Conditions | None, limits: Limits) ->
     for now in (before, after):
         if now is None:
             continue
-        wanted = limits.cores(dict(now.clock_tops_mhz))
-        for core, limit, top in now.lowered(limits.min_clock_share):
-            if core in wanted:
-                return (
-                    f"The system held core {core} at {limit} of its {top} MHz, less than {limits.min_clock_share:.0%}: "
-                    "let the device cool down, or give --min_clock_share=0 where it never allows more."
-                )
+        for core, limit, top in limits.lowered(now):
+            return (
+                f"The system held core {core} at {limit} of its {top} MHz, less than {limits.min_clock_share:.0%}: "
+                "let the device cool down, or give --min_clock_share=0 where it never allows more."
+            )
     return ""
 
 

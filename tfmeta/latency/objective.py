@@ -168,7 +168,7 @@ class Latency:
     def outdated(self, structure: Structure, value: float) -> bool:
         """Whether ``value`` was measured on a throttled device, and was or will be measured again."""
         key = self._key(structure)
-        found = self._store.measurement(key, self._info.fingerprint, self._options_key)
+        found = self._store.measurement(key, self.info.fingerprint, self._options_key)
         return found is not None and (self._stored(key) is None or found["latency_ms"] != value)
 
     def __enter__(self) -> Self:

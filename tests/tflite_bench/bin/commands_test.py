@@ -231,8 +231,8 @@ def test_a_pool_measures_several_models_at_once(models: Models, fake: list[Devic
     together = threading.Barrier(2, timeout=10)
 
     class Meeting(Fake):
-        def settle(self) -> None:
-            super().settle()
+        def settle(self, pin: str = "none") -> None:
+            super().settle(pin)
             together.wait()  # both phones measure at the same time, or this breaks
 
     phones = [Meeting(serial="A"), Meeting(serial="B")]
@@ -272,7 +272,12 @@ def test_a_reference_on_a_pool_may_start_again_on_another_phone(
     models: Models, fake: list[Device], capsys: Captured
 ) -> None:
     lost = Fake(serial="A", faults=[None] * 50 + [DeviceLostError("Away.")])
-    lost.settle = lambda: (_ for _ in ()).throw(DeviceLostError("Gone.")) if len(lost.notes) > 45 else None  # type: ignore[method-assign]
+
+    def settle(pin: str = "none") -> None:
+        if len(lost.notes) > 45:
+            raise DeviceLostError("Gone.")
+
+    lost.settle = settle  # type: ignore[method-assign]
     fake.append(Pool([lost, Fake(serial="B")], lost_secs=1))
     paths = [str(models[name]) for name in ("small", "bytes", "indices")]
     arguments = ["run", *paths, *SHORT, f"--reference={models['large']}", "--reference_every=1", "--json"]
@@ -288,6 +293,12 @@ def test_what_was_measured_beside_a_reference_is_printed_when_a_later_one_fails(
     assert main([*arguments, "--reference_every=1", "--json"]) == 3
     (one,) = json.loads(capsys.readouterr().out)["measurements"]
     assert one["model_name"] == "small.tflite"
+    fake[:] = [Fake(faults=[OutputError("Garbage.")])]
+    assert main([*arguments, "--json"]) == 3
+    assert json.loads(capsys.readouterr().out) == {"measurements": [], "references": []}
+    fake[:] = [Fake(faults=[OutputError("Garbage.")])]
+    assert main(arguments) == 3
+    assert capsys.readouterr().out == ""
 
 
 def test_a_sustained_run_that_fails_leaves_its_points(
@@ -345,10 +356,12 @@ def test_control_characters_of_names_do_not_reach_the_terminal(
 ) -> None:
     path = tmp_path / "evil\n\x1b[31mFAKE 0.001 OK.tflite"
     path.write_bytes(models["small"].read_bytes())
-    fake.append(Fake(serial="S\x1b[0m", kind="statistics"))
+    fake.append(Fake(serial="S\x1b[0m", name="N\x1b[1m", kind="statistics"))
     assert main(["run", str(path), *SHORT]) == 0
     out = capsys.readouterr().out
-    assert "\x1b" not in out and r"evil\n\x1b[31mFAKE 0.001 OK.tflite" in out and r"S\x1b[0m" in out
+    assert (
+        "\x1b" not in out and r"evil\n\x1b[31mFAKE 0.001 OK.tflite" in out and r"S\x1b[0m" in out and r"N\x1b[1m" in out
+    )
     assert "p90 ~ ms" in out
     messages.tell("a\x1bb")
     assert capsys.readouterr().err == "a\\x1bb\n"

@@ -30,7 +30,7 @@ def test_a_table_of_operators_and_one_of_types(arguments: list[str], capsys: Cap
     assert titles.split() == ["operator", "ms", "share", "calls", "name"]
     # The model's names cannot move the cursor.
     assert [row.split() for row in rows[:2]] == [
-        ["Softmax", "(NC,", "F32)", "3.000", "75.0%", "1", "x?[2J:1"],
+        ["Softmax", "(NC,", "F32)", "3.000", "75.0%", "1", r"x\x1b[2J:1"],
         ["CONV_2D", "1.000", "25.0%", "1", "[a;b]:0"],
     ]
     assert rows[3].split() == ["type", "operators", "ms", "share"]

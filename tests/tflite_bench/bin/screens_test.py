@@ -21,6 +21,7 @@ SHORT = ["--device=fake", "--num_runs=40", "--min_secs=0", "--retries=0"]
 SCREENS = {
     "run": ["run", "SMALL", "LARGE", *SHORT],
     "run beside a reference": ["run", "SMALL", "BYTES", *SHORT, "--reference=LARGE", "--reference_every=1"],
+    "run again": ["run", "SMALL", "BYTES", *SHORT[:-1], "--retries=1", "--reference=LARGE"],
     "run over time": ["run", "SMALL", "--device=fake", "--sustained=1s"],
     "compare": ["compare", "SMALL", "LARGE", *SHORT],
     "profile": ["profile", "NET", "--device=binary:PROGRAM"],
@@ -29,11 +30,11 @@ SCREENS = {
 }
 NO_NUMBERS = {"fetch"}
 
-COUNT = r"\b(\d+) (?:runs|inferences)\b"
+COUNT = r"\b(\d+) (?:runs|inferences|rounds)\b"
 UNITS = r"ms|s|%|°C|K?i?B|[KMG]B|MHz|times"
 # What measurements are made of: a unit at the end, or a name that is a count, a share or a ratio.
 WITH_UNIT = re.compile(r".*_(?:ms|secs|mb|bytes|kb|mhz|c|percent)")
-COUNTS = {"num_runs", "count", "num_startups", "calls"}
+COUNTS = {"num_runs", "num_rounds", "count", "num_startups", "calls"}
 WITHOUT = {"ratio", "low", "high", "drift", "share", "step", "channels"}
 WITHOUT |= {"thermal_status", "cores", "threads", "warmup_runs", "seed"}
 
@@ -80,7 +81,7 @@ def test_json_names_units_and_counts(arguments: list[str], capsys: pytest.Captur
     assert len(times) > 3 or arguments[0] == "devices"
     unknown = {key for key, _ in found if not WITH_UNIT.fullmatch(key)} - COUNTS - WITHOUT
     assert not {key for key in unknown if not key.startswith(("num_", "max_", "min_"))}
-    assert not {key for key, counted in found if key.endswith("_ms") and not counted}
+    assert not {key for key, counted in found if (key.endswith("_ms") or key == "ratio") and not counted}
 
 
 @pytest.mark.parametrize("arguments", SCREENS, indirect=True)
@@ -90,7 +91,7 @@ def test_text_shows_units_and_counts(
     tables: list[screen.Columns] = []
     monkeypatch.setattr(screen, "table", lambda columns: tables.append(list(columns)) or "")
     assert main(arguments) == 0
-    text = capsys.readouterr().out
+    text, told = capsys.readouterr()
     assert (" ms" in text + " ".join(head for one in tables for head, _ in one)) == (arguments[0] != "devices")
     for columns in tables:
         heads = {head for head, _ in columns}
@@ -99,7 +100,10 @@ def test_text_shows_units_and_counts(
                 assert re.search(rf" (?:{UNITS})$", f" {head}"), head
         if any(head.endswith("ms") for head in heads):
             assert heads & {"runs", "starts"} or re.search(COUNT, text)
-    for line in text.splitlines():
+    assert ("made again" in told) == ("--retries=1" in arguments)
+    for line in told.splitlines():
+        assert " ms" not in line or re.search(COUNT, line), line
+    for line in (text + told).splitlines():
         if "threads: " in line or line.startswith(("host: ", "  ")):  # what the device is, with versions
             continue
         for number in re.finditer(r"(?<![\w.])\d+\.\d+", line):
@@ -108,3 +112,14 @@ def test_text_shows_units_and_counts(
             assert named, f"{number[0]} in: {line}"
     if " ms" in text and arguments[0] != "devices":
         assert re.search(COUNT, text) or any("runs" in [head for head, _ in one] for one in tables)
+
+
+def test_a_picture_shows_units_and_counts(
+    models: dict[str, pathlib.Path], fake: list[Device], tmp_path: pathlib.Path
+) -> None:
+    fake.append(Fake(lambda name, secs: 50.0, states=[Conditions(temperature_c=30.0)]))
+    picture = tmp_path / "curve.svg"
+    assert main(["run", str(models["small"]), "--device=fake", "--sustained=1s", f"--plot={picture}"]) == 0
+    texts = re.findall(r"<!-- (.*?) -->", picture.read_text())
+    assert {"latency, ms (median, 5 % to 95 %)", "°C", "minutes"} <= set(texts)
+    assert any(re.fullmatch(rf"small\.tflite \({COUNT}\)", text) for text in texts), texts

@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 import tflite_bench
+from tests.tflite_bench.devices import Fake
 from tflite_bench.bench_options import BenchOptions
 from tflite_bench.device import Device, LoadedModel
 from tflite_bench.errors import ModelFileError, OptionsError
@@ -112,3 +113,10 @@ def test_no_models_or_no_rounds_are_an_error(models: Models) -> None:
 
 def test_the_package_offers_the_same_function() -> None:
     assert tflite_bench.interleave is interleave
+
+
+@pytest.mark.parametrize("pin", ["big", "0x3"])
+def test_a_device_is_waited_for_on_the_cores_that_are_pinned(pin: str, models: Models) -> None:
+    device = Fake()
+    interleave(device, [models["small"]], BenchOptions(num_runs=2, min_secs=0, pin=pin), rounds=1)
+    assert device.notes[0] == f"settle {pin}"

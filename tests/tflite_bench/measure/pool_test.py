@@ -445,3 +445,16 @@ def test_one_device_runs_its_jobs_in_order_and_in_this_thread() -> None:
 
     assert list(run_jobs(Fake(), [job] * 3)) == [(0, 1), (1, 2), (2, 3)]
     assert set(seen) == {threading.current_thread()}
+
+
+@pytest.mark.parametrize("action", ["close", "interrupt"])
+def test_a_device_that_fails_at_the_end_does_not_keep_the_others(action: str) -> None:
+    devices = phones(3)
+
+    def fail() -> None:
+        raise DeviceError("It cannot be written.")
+
+    setattr(devices[0], action, fail)
+    with pytest.raises(DeviceError, match="cannot be written"):
+        getattr(Pool(devices), action)()
+    assert [device.closed if action == "close" else device.interrupted for device in devices[1:]] == [True, True]

@@ -61,7 +61,7 @@ def test_models_since_a_good_reference_are_measured_again_when_it_drifts(
     assert [one.measurement.median_ms for one in found.checked] == [1.0] * 5
     assert [one.measurement.verdict for one in found.checked] == [Verdict.OK] * 5
     assert [one.measurement.attempts for one in found.checked] == [(), (), ("THROTTLED",), ("THROTTLED",), ()]
-    text = "The reference takes 1.5 ms, at the start it took 1 ms: the device is 50% slower. The last 2"
+    text = "The reference takes 1.5 ms (20 runs), at the start it took 1 ms: the device is 50% slower. The last 2"
     assert text in capsys.readouterr().err
 
 

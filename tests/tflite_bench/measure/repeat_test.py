@@ -154,8 +154,8 @@ def test_a_device_that_goes_away_again_and_again_is_an_error(models: Models, cap
 
 def test_a_device_that_does_not_come_back_is_an_error_at_once(models: Models) -> None:
     class Gone(Fake):
-        def settle(self) -> None:
-            super().settle()
+        def settle(self, pin: str = "none") -> None:
+            super().settle(pin)
             if "load" in self.notes:
                 raise DeviceLostError("It did not come back within 5 s.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -12,7 +13,7 @@ from tests.tflite_bench.devices import Fake
 from tflite_bench.bench_options import BenchOptions
 from tflite_bench.bin import curves
 from tflite_bench.conditions import Conditions
-from tflite_bench.errors import DeviceLostError, OptionsError
+from tflite_bench.errors import DeviceError, DeviceLostError, OptionsError
 from tflite_bench.measure.sustained import Sustained, clock, sustain
 
 Models = dict[str, pathlib.Path]
@@ -71,6 +72,18 @@ def test_the_state_of_the_device_goes_with_the_curve(models: Models) -> None:
     assert "°C, thermal moderate" in curves.text_curve(run)
 
 
+def test_a_curve_of_another_file_is_none(models: Models) -> None:
+    device, points = Fake(lambda name, now: 20.0), []
+
+    def replaced(run: Sustained) -> None:
+        points.append(run)
+        device.stale_reason = "Another file was there." if len(points) == 3 else ""
+
+    with pytest.raises(DeviceError, match="Another file was there"):
+        sustain(device, models["small"], 600, QUICK, on_point=replaced, now=lambda: device.secs)
+    assert len(points) == 3 and device.notes[-1] == "close"
+
+
 def test_a_curve_that_was_cut_starts_anew(models: Models) -> None:
     device = Fake(lambda name, now: 20.0, faults=[*[None] * 30, DeviceLostError("Away.")])
     run = sustain(device, models["small"], 600, QUICK, now=lambda: device.secs)
@@ -87,8 +100,8 @@ def test_the_duration_must_be_one(models: Models, duration: float) -> None:
 def test_the_text_has_a_line_for_each_stretch_with_its_bar(models: Models) -> None:
     lines = curves.text_curve(_run(models, lambda minute: 1.0 if minute < 5 else 2.0)).splitlines()
     assert len(lines) == 20
-    assert lines[0].split() == ["0:00", "20", "ms", "#" * 20]
-    assert lines[-1].split()[1:] == ["40", "ms", "#" * 40]
+    assert lines[0].split() == ["0:00", "1500", "runs", "20", "ms", "#" * 20]
+    assert lines[-1].split()[1:] == ["750", "runs", "40", "ms", "#" * 40]
     assert len(curves.text_curve(_run(models, lambda minute: 1.0, minutes=0.001)).splitlines()) == 1
 
 
@@ -102,11 +115,25 @@ def test_a_picture_is_written(models: Models, tmp_path: pathlib.Path, ending: st
     assert path.stat().st_size > 5000
 
 
+def test_a_picture_names_every_line_with_its_runs_whatever_the_name_is(models: Models, tmp_path: pathlib.Path) -> None:
+    run = dataclasses.replace(_run(models, lambda minute: 1.0, minutes=0.1), device=Fake(name="$a^$\x1b[31m").info())
+    names = ["a$b^$c.tflite", "_m.tflite", r"\$x_{.tflite"]
+    curves.write_picture([run] * 3, names, tmp_path / "curve.svg")
+    texts = re.findall(r"<!-- (.*?) -->", (tmp_path / "curve.svg").read_text())  # the letters themselves are curves
+    assert {f"{name} ({run.num_runs} runs)" for name in names} <= set(texts)
+    assert r"$a^$\x1b[31m, 1 threads" in texts
+
+
 def test_a_picture_that_cannot_be_written_is_an_error_before_anything_runs(tmp_path: pathlib.Path) -> None:
     with pytest.raises(OptionsError, match=r"ends in \.png, \.svg, \.pdf for the plot. Received: a\.gif"):
         curves.check_picture("a.gif")
     with pytest.raises(OptionsError, match="There is none at"):
         curves.check_picture(tmp_path / "none" / "a.png")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(OptionsError, match=r"can be written for the plot. Received: .*folder\.png \(Is a directory\)"):
+        curves.check_picture(tmp_path / "folder.png")
+    curves.check_picture(tmp_path / "a.png")
+    assert not (tmp_path / "a.png").exists()
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (75, "1:15"), (600, "10:00")])

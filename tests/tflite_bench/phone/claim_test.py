@@ -12,9 +12,10 @@ import pytest
 
 from tests.phone import Phone
 from tflite_bench.adb.client import find_client
-from tflite_bench.adb.connection import Adb
+from tflite_bench.adb.connection import Adb, ShellResult
 from tflite_bench.errors import DeviceBusyError
 from tflite_bench.phone import claim as phone_claim
+from tflite_bench.phone import files as phone_files
 from tflite_bench.phone.claim import FOLDER, PhoneClaim
 
 
@@ -112,3 +113,33 @@ def test_the_note_s_words_cannot_reach_the_phone_s_shell() -> None:
     assert set(note.packed()) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=")
     assert phone_claim.read(f"note: {note.packed()} boot\n") == phone_claim.Note(**{**vars(note), "boot_id": "boot"})
     assert json.dumps(phone_claim.holder("")) == '""'
+
+
+def test_computers_of_one_name_do_not_take_each_other_s_phone(
+    phone: Phone, claim: PhoneClaim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = PhoneClaim(Adb(find_client(), phone.serial), "x", 10.0)
+    with monkeypatch.context() as patch:
+        for module in (phone_claim, phone_files):
+            patch.setattr(module, "computer_id", lambda: "another")
+        patch.setattr(os, "getpid", lambda: 2**22 + 1)
+        theirs.take()
+    with pytest.raises(DeviceBusyError):
+        claim.take()
+
+
+def test_a_note_that_changes_while_it_is_taken_over_stays(
+    phone: Phone, claim: PhoneClaim, other: PhoneClaim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone.state.boot()  # it does not hold any more
+    adb, note = Adb(find_client(), phone.serial), f"{FOLDER}/holder"
+    fresh = f"{phone_claim.Note('elsewhere', 7, 'x', '/y', 'token').packed()} $(cat /proc/sys/kernel/random/boot_id)"
+    shell = adb.shell
+
+    def overtaken(command: str, deadline_secs: float) -> ShellResult:
+        return shell(command.replace(f"mv {FOLDER} ", f"echo {fresh} > {note} && mv {FOLDER} ", 1), deadline_secs)
+
+    monkeypatch.setattr(adb, "shell", overtaken)
+    with pytest.raises(DeviceBusyError, match="process 7 on elsewhere"):
+        PhoneClaim(adb, "x", 10.0).take()
+    assert phone.path(note).exists() and len(list(phone.path(FOLDER).parent.glob("tflite_bench.lock*"))) == 1

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tflite_bench.errors import OptionsError
+from tflite_bench.errors import DeviceError, OptionsError
 from tflite_bench.phone import cores as phone_cores
 from tflite_bench.phone.cores import Cores
 
@@ -84,7 +84,37 @@ def test_what_cannot_be_pinned_is_told_with_what_can(pin: str, threads: int, mes
 
 def test_a_group_that_is_switched_off_is_told() -> None:
     cores = phone_cores.parse(text([1000000] * 4 + [2000000] * 4, "0-3", "0-3"))
-    with pytest.raises(OptionsError, match=r"None of the cores of pin=big \(4-7\).*These can: 0-3"):
+    with pytest.raises(DeviceError, match=r"None of the cores of pin=big \(4-7\).*These can: 0-3.*let it cool down"):
+        cores.mask("big", 1)
+
+
+OFF = phone_cores.parse(text([1803000] * 6 + [0, 0], "0-5", "0-7"))
+
+
+@pytest.mark.parametrize("pin", ["big", "little"])
+@pytest.mark.parametrize("cores", [OFF, phone_cores.parse(text([1804800] * 4 + [2419200] * 3 + [0], "0-6"))])
+def test_what_cores_that_are_off_are_made_for_is_not_guessed(cores: Cores, pin: str) -> None:
+    off = phone_cores.spans(cores.unknown)
+    with pytest.raises(DeviceError, match=rf"pin={pin} cannot be told: .* its cores {off}, .*let it cool down.*pin=0x"):
+        cores.mask(pin, 1)
+    assert cores.count == 8 and f"1 x at an unknown clock (cores {off})"[1:] in str(cores)
+    assert cores.mask("all", 1) == sum(1 << core for core in cores.usable)
+    assert cores.mask("0x3", 1) == 0x3
+
+
+def test_an_earlier_look_tells_what_cores_that_are_off_are_made_for() -> None:
+    now = OFF.remembering(PIXEL)
+    assert now.usable == OFF.usable and now.mask("little", 4) == 0x0F
+    with pytest.raises(DeviceError, match=r"None of the cores of pin=big \(6-7\)"):
+        now.mask("big", 1)
+    assert PIXEL.remembering(OFF) == PIXEL
+
+
+def test_capacities_tell_of_cores_that_are_off_where_clocks_do_not() -> None:
+    capacities = "".join(f"cpu{core}/cpu_capacity:{300 if core < 4 else 1024}\n" for core in range(8))
+    cores = phone_cores.parse(text([1803000] * 4 + [0] * 4, "0-3", "0-7") + capacities)
+    assert cores.unknown == () and cores.mask("little", 4) == 0x0F
+    with pytest.raises(DeviceError, match=r"pin=big \(4-7\)"):
         cores.mask("big", 1)
 
 
@@ -97,6 +127,10 @@ def test_spans_are_read_as_they_are_written(cores: set[int]) -> None:
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=16), st.sampled_from(["big", "little", "all"]))
 def test_a_mask_holds_usable_cores_only(clocks: list[int], pin: str) -> None:
     cores = phone_cores.parse(text([clock * 1000 for clock in clocks]))
+    if cores.unknown and pin != "all":
+        with pytest.raises(DeviceError):
+            cores.mask(pin, 1)
+        return
     mask = cores.mask(pin, 1)
     assert mask is not None
     assert 0 < mask < 1 << len(clocks)

@@ -130,6 +130,19 @@ def test_a_block_is_one_call_and_files_are_pushed_once(phone: Phone, open_phone:
             assert len(phone.pushes) == pushes
 
 
+def test_big_cores_that_are_off_are_never_replaced_by_others(
+    phone: Phone, open_phone: Open, model: pathlib.Path
+) -> None:
+    device = open_phone()
+    phone.state.switch_off(7)
+    with pytest.raises(DeviceError, match=r"None of the cores of pin=big \(7\) can be used now"):
+        device.load(model, BenchOptions(pin="big"))
+    device.load(model, BenchOptions(pin="little")).close()
+    device.close()
+    with pytest.raises(DeviceError, match="pin=big cannot be told: the phone tells no clock of its cores 7,"):
+        open_phone().load(model, BenchOptions(pin="big"))
+
+
 @pytest.mark.parametrize(("pin", "mask", "slowness"), [("big", "80", 1.0), ("little", "f", 1.57), ("0x70", "70", 1.17)])
 def test_the_model_runs_on_the_cores_that_were_asked_for(
     phone: Phone, open_phone: Open, model: pathlib.Path, pin: str, mask: str, slowness: float
@@ -232,6 +245,8 @@ def test_a_model_that_is_replaced_while_it_runs_is_stale(phone: Phone, open_phon
         phone.bench = Bench()
         loaded.run(5, 0.0, 10.0)
         assert loaded.stale_reason != "", "one stale block is enough"
+        with pytest.raises(DeviceError, match="replaced while it ran"):
+            loaded.profile()
 
 
 def test_two_devices_do_not_share_a_phone(phone: Phone, open_phone: Open, adb_server: AdbServer) -> None:

@@ -135,9 +135,10 @@ def test_room_is_made_by_removing_what_nobody_uses(
     files.put(*made[3], ".tflite")
     kept = [path.name for path, sha256 in made if f"{sha256}.tflite" in names(phone, files)]
     assert kept == ["a", "b", "d"]
-    phone.set(no_space_after=100)
+    phone.set(no_space_after=100, keep_partial=True)
     with pytest.raises(NoSpaceError):
         files.put(*made[4], ".tflite")
+    assert not any(name.endswith(".part") for name in names(phone, files))
     kept = [path.name for path, sha256 in made if f"{sha256}.tflite" in names(phone, files)]
     assert kept == ["a"]
 

@@ -141,6 +141,9 @@ def test_the_mask_is_given_as_android_takes_it(tmp_path: pathlib.Path) -> None:
 def test_a_shell_that_was_ended_leaves_its_own_words() -> None:
     answer = phone_run.read(ShellResult("half of", "Killed", 137), MARKER)
     assert (answer.stdout, answer.exit_code, answer.result) == ("half of", 137, None)
+    assert answer.stale == ""  # the exit code says enough
+    answer = phone_run.read(ShellResult("text", "", 0), MARKER)
+    assert answer.ran and "did not tell whether its files stayed" in answer.stale
 
 
 def test_a_result_that_is_no_base64_is_none() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tflite_bench.conditions import Conditions
-from tflite_bench.device_options import DeviceOptions
+from tflite_bench.limits import Limits
 from tflite_bench.phone import state as phone_state
 from tflite_bench.phone.wait import too_hot
 
@@ -95,7 +96,7 @@ def test_without_a_skin_sensor_the_battery_counts_and_never_the_processor() -> N
     assert (found.temperature_c, found.cpu_c) == (33.4, 63.9)
     found = phone_state.parse(answers(thermal=without(without(THERMAL, "mType=3"), "mType=2")))
     assert (found.temperature_c, found.cpu_c) == (None, 63.9)
-    assert too_hot(found, DeviceOptions(max_thermal_status=2)) == ""
+    assert too_hot(found, Limits(2), 45.0) == ""
 
 
 def test_without_the_service_the_kernel_is_asked_and_its_sentinels_are_ignored() -> None:
@@ -148,7 +149,7 @@ def test_a_temperature_that_no_phone_has_is_none(value: float, kind: int, status
     assert found.thermal_status is not None and 0 <= found.thermal_status <= 6
 
 
-OPTIONS = DeviceOptions(max_thermal_status=1, max_temperature_c=40.0)
+LIMITS = Limits(max_thermal_status=1, min_clock_share=0.9)
 
 
 @pytest.mark.parametrize(
@@ -167,12 +168,20 @@ OPTIONS = DeviceOptions(max_thermal_status=1, max_temperature_c=40.0)
     ],
 )
 def test_a_phone_is_too_hot_above_its_limits(now: Conditions, words: str) -> None:
-    assert too_hot(now, OPTIONS) == words
+    assert too_hot(now, LIMITS, 40.0) == words
 
 
 def test_any_clock_is_taken_where_that_is_asked_for() -> None:
     now = Conditions(clock_limits_mhz=((0, 300),), clock_tops_mhz=((0, 1800),))
-    assert too_hot(now, DeviceOptions()) and too_hot(now, DeviceOptions(min_clock_share=0)) == ""
+    assert too_hot(now, LIMITS, 40.0) and too_hot(now, dataclasses.replace(LIMITS, min_clock_share=0), 40.0) == ""
+
+
+@pytest.mark.parametrize(
+    ("pin", "held"), [("none", True), ("all", True), ("little", True), ("big", False), ("0x2", False)]
+)
+def test_only_the_cores_that_are_pinned_are_waited_for(pin: str, held: bool) -> None:
+    now = Conditions(clock_limits_mhz=((0, 300), (1, 2800)), clock_tops_mhz=((0, 1800), (1, 2800)))
+    assert bool(too_hot(now, dataclasses.replace(LIMITS, pin=pin), 40.0)) is held
 
 
 def test_conditions_survive_json() -> None:

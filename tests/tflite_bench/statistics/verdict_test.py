@@ -38,7 +38,7 @@ def test_a_steady_run_is_ok(kind: str, count: int, blocks: int) -> None:
 
 @each_kind
 @pytest.mark.parametrize("blocks", [1, 2, 3, 5, 10])
-@pytest.mark.parametrize("count", [50, 93, 200, 1000, 20_000])
+@pytest.mark.parametrize("count", [26, 50, 93, 200, 1000, 20_000])
 def test_latency_that_doubles_after_20_runs_is_throttled(kind: str, count: int, blocks: int) -> None:
     times = _steady(count)
     times[20:] *= 2
@@ -201,6 +201,26 @@ def test_a_device_that_was_throttled_all_the_time_is_told(
     assert text in reason
 
 
+@pytest.mark.parametrize(
+    ("pin", "off", "told"),
+    [
+        ("big", 7, True),
+        ("0x80", 7, True),
+        ("big", 0, False),
+        ("little", 0, True),
+        ("none", 7, False),
+        ("all", 7, False),
+    ],
+)
+def test_a_pinned_core_that_goes_off_is_told(pin: str, off: int, told: bool) -> None:
+    tops = ((0, 1800), (1, 1800), (7, 2400))
+    before = Conditions(clock_tops_mhz=tops)
+    after = Conditions(clock_tops_mhz=tuple(pair for pair in tops if pair[0] != off))
+    blocks = cut("statistics", _steady(100), 5)
+    verdict, reason = judge(blocks, np.random.default_rng(0), before=before, after=after, limits=Limits(pin=pin))
+    assert (verdict is Verdict.THROTTLED and f"switched core {off} off" in reason) == told
+
+
 @each_kind
 @pytest.mark.parametrize("fast_runs", [20, 3])
 def test_what_was_fast_in_the_warm_up_only_is_throttled(kind: str, fast_runs: int) -> None:
@@ -210,7 +230,7 @@ def test_what_was_fast_in_the_warm_up_only_is_throttled(kind: str, fast_runs: in
     blocks, block = cut(kind, _steady(200) * 2, 10), KINDS[kind](warmup)
     verdict, reason = judge(blocks, np.random.default_rng(0), warmup=block)
     assert verdict is Verdict.THROTTLED
-    assert re.search(r"It took 9\.\d+ ms when it was loaded, 20\.?\d* ms when timed", reason), reason
+    assert re.search(r"It took 9\.\d+ ms when it was loaded, 20\.?\d* ms when timed \(\d+ runs\)", reason), reason
     slow = KINDS[kind](_steady(20) * 3)
     assert judge(blocks, np.random.default_rng(0), warmup=slow)[0] is Verdict.OK
 
