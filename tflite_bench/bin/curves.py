@@ -134,7 +134,7 @@ def write_staircase(found: Staircase, path: str | os.PathLike[str]) -> None:
         axes.set_ylim(bottom=0)
     for axes in grid[len(found.sweeps) :]:
         axes.set_visible(False)
-    figure.suptitle(f"{_plain(found.sweeps[0].device.name)}, {found.options.threads} threads", x=0, ha="left")
+    figure.suptitle(f"{_plain(visible(found.sweeps[0].device.name))}, {found.options.threads} threads", x=0, ha="left")
     figure.savefig(path)
 
 
