@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import inspect
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +47,7 @@ def build(name: str, dtype: str = "float32") -> Any:
 def describe(name: str) -> dict[str, Any]:
     """Returns what the channel graph says of a network."""
     model = build(name)
-    begin = time.perf_counter()
     graph = ChannelGraph.from_model(model)
-    seconds = time.perf_counter() - begin
     space = SearchSpace.from_graph(graph)
     free = {index for index, group in enumerate(graph.groups) if group.pinned is None}
     prunable = total = 0
@@ -71,7 +68,6 @@ def describe(name: str) -> dict[str, Any]:
         "pinned": pins,
         "macs": cost.macs(graph, space.full()),
         "half_macs": cost.macs(graph, space.uniform(0.5)),
-        "graph_seconds": seconds,
     }
 
 
