@@ -37,7 +37,7 @@ def test_cost_equals_a_count_over_the_pruned_model(name):
         weights = [(weight.name.endswith("kernel"), math.prod(weight.shape)) for weight in case.small.weights]
         graph, structure = case.graph, case.structure
         assert cost.macs(graph, structure) == macs
-        extras = sum(_repository_extras(layer, shape) for layer, shape, _ in calls)
+        extras = sum(_repository_extras(layer, shape) for layer, shape, *_ in calls)
         assert cost.macs(graph, structure, "metapruning") == macs + extras
         assert cost.params(graph, structure) == case.small.count_params()
         assert cost.weight_bytes(graph, structure) == 4 * case.small.count_params()
