@@ -179,7 +179,7 @@ def test_file_that_fails_verification_is_not_written(reader, digits, tmp_path):
     path.write_bytes(b"the file of the last run")
     # Calibrated on darker images, everything brighter is clipped.
     dark = digits[0][:100] * np.float32(0.15)
-    with pytest.raises(ExportError, match=r"was not written.*the same class on \d.*\(at least 99"):
+    with pytest.raises(ExportError, match=r"was not written.*the same class in \d.*\(at least 99"):
         export_tflite(reader, path, "int8", dark, digits[0][:200], min_class_agreement=0.999)
     assert path.read_bytes() == b"the file of the last run"
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.tflite"]

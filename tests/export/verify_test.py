@@ -75,7 +75,7 @@ def test_outputs_of_another_shape():
 @pytest.mark.parametrize(
     ("agreement", "tolerance", "message"),
     [
-        (Agreement(50, 0.8, 1, 1, 1), Tolerance(0.9), r"50 samples: the same class on 80\.0%"),
+        (Agreement(50, 0.8, 1, 1, 1), Tolerance(0.9), r"50 samples: the same class in 80\.0% of the answers"),
         (Agreement(50, 1.0, 1, 1, 0.1), Tolerance(0.9, 1e-3), r"relative error of 0\.1 \(at most"),
         # One output has no classes, so the error alone decides, also where none was asked for.
         (Agreement(50, None, 1, 1, 0.5), Tolerance(0.9), r"relative error of 0\.5 \(at most 0\.2"),
