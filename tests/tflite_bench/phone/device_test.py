@@ -557,7 +557,11 @@ def test_an_old_phone_is_measured(adb_server: AdbServer, program: str, model: pa
         assert_untouched(phone)
 
 
-def test_the_only_phone_needs_no_name(phone: Phone, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_only_phone_needs_no_name(
+    adb_server: AdbServer, phone: Phone, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adb_server.adb("disconnect")  # phones of earlier tests stay in the list for a while
+    adb_server.connect(phone)
     options = DeviceOptions(benchmark_model=(program,))
     with open_device("adb", options) as device:
         assert device.info().serial == "4a7b0c1d"
@@ -572,7 +576,7 @@ def test_a_phone_that_is_not_there_at_the_beginning_is_not_waited_for(
     adb_server: AdbServer, phone: Phone, program: str
 ) -> None:
     phone.cut(away_secs=None)
-    adb_server.adb("disconnect", phone.serial)
+    adb_server.adb("disconnect")  # this phone, and those of earlier tests
     with pytest.raises(DeviceLostError, match=r"is not attached\. Attached: none\. Failed to connect to") as raised:
         open_device(f"adb:{phone.serial}", DeviceOptions(benchmark_model=(program,)))
     assert "Connection refused" in str(raised.value) and "adb connect" not in str(raised.value)
