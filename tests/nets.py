@@ -165,6 +165,17 @@ def family(name: str) -> Any:
     return randomise(FAMILIES[name](), np.random.default_rng(2))
 
 
+def in_double_precision(name: str) -> Any:
+    """Returns `family` with the same random weights, computing in float64."""
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        return randomise(FAMILIES[name](), np.random.default_rng(2))
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+
+
 ALL = (*TINY, *ODD, *FAMILIES)
 
 

@@ -17,14 +17,20 @@ from tfmeta.lazy import keras
 @pytest.mark.parametrize("name", nets.ALL)
 def test_pruned_equals_the_original_with_the_dropped_channels_zeroed(name):
     for case in nets.pruned(name):
-        images = nets.colours(case.model)
+        model, small = case.model, case.small
+        if (
+            name in nets.FAMILIES
+        ):  # in single precision, so many layers with random weights make errors of rounding large
+            model = nets.in_double_precision(name)
+            small = prune(model, case.choice)
+        images = nets.colours(model)
         dropped = reference.dropped(case.graph, case.choice)
-        with reference.zeroed(case.graph, case.model, dropped):
-            expected = np.asarray(case.model(images, training=False))
-        found = np.asarray(case.small(images, training=False))
+        with reference.zeroed(case.graph, model, dropped):
+            expected = np.asarray(model(images, training=False))
+        found = np.asarray(small(images, training=False))
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
         if dropped:  # and so the channels that were dropped did count
-            assert np.abs(np.asarray(case.model(images, training=False)) - expected).max() > 1e-4
+            assert np.abs(np.asarray(model(images, training=False)) - expected).max() > 1e-4
 
 
 @pytest.mark.parametrize("name", nets.ALL)
