@@ -519,9 +519,9 @@ def test_throttling_that_grows(desk):
 
 
 def test_a_throttled_measurement_is_repeated_until_it_is_not(desk):
-    desk.phone.set(throttle=Throttle(after=30, factor=2.0, recovers_secs=0.3))
-    ended = desk.run("--num_runs=50", "--retries=2", "--cool_secs=5")
-    assert "waiting up to 5 s until it is cool" in ended.err and "is cool again" in ended.err
+    desk.phone.set(throttle=Throttle(after=30, factor=2.0, recovers_secs=2.0))
+    ended = desk.run("--num_runs=50", "--retries=2", "--cool_secs=20")
+    assert "waiting up to 20 s until it is cool" in ended.err and "is cool again" in ended.err
     (one,) = ended.measured
     assert one["attempts"][0] == "THROTTLED"
     desk.clean()
