@@ -41,13 +41,25 @@ OPTIONS = {
     "AlphaDropout": (0.5,),
     "RandomBrightness": (0.2,),
     "CenterCrop": (4, 4),
+    "RandomCrop": (4, 4),
+    "AdaptiveAveragePooling2D": (2,),
+    "AdaptiveMaxPooling2D": (2,),
 }
 # Layers of other than images, and those that read more than one tensor in a way of their own.
 OTHERS = {"RepeatVector", "Dot", "Attention", "AdditiveAttention", "EinsumDense", "MultiHeadAttention"}
-LACKING = {"LayerScale", "RMSNormalization", "StochasticDepth"}
+LACKING = (
+    "AdaptiveAveragePooling2D",
+    "AdaptiveMaxPooling2D",
+    "RandomElasticTransform",
+    "RandomGaussianBlur",
+    "RandomPerspective",
+    "RMSNormalization",
+)
+# These are made by networks of keras.applications only.
+INTERNAL = {"LayerScale", "StochasticDepth"}
 LAYERS = sorted(
     op
-    for op in set(RULES) - OTHERS - LACKING
+    for op in set(RULES) - OTHERS - INTERNAL - {*LACKING, "RandomCrop"}
     if hasattr(keras.layers, op) and not op.endswith(("1D", "3D", "1DTranspose", "3DTranspose"))
 )
 JOINS = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
@@ -93,10 +105,15 @@ def test_every_activation_has_a_twin(activation):
     to_legacy(_one_layer("Activation", keras.layers.Activation(activation)), _noise())
 
 
-def test_layer_that_tf_keras_lacks_is_named(monkeypatch):
-    monkeypatch.delattr(layers.tf_keras().layers, "Rescaling")
-    with pytest.raises(ExportError, match="Layer 'the_one' is a Rescaling, which tf_keras lacks"):
-        to_legacy(_one_layer("Rescaling"), _noise())
+@pytest.mark.parametrize("op", LACKING)
+def test_layer_that_tf_keras_lacks_is_named(op):
+    with pytest.raises(ExportError, match=f"Layer 'the_one' is a {op}, which tf_keras lacks"):
+        to_legacy(_one_layer(op), _noise())
+
+
+def test_layer_that_tf_keras_computes_otherwise_is_named():
+    with pytest.raises(ExportError, match=r"in layer 'the_one' \(RandomCrop\)"):
+        to_legacy(_one_layer("RandomCrop"), _noise())
 
 
 def test_option_that_tf_keras_lacks_is_named():
