@@ -11,7 +11,6 @@ from tfmeta.graph import cost
 from tfmeta.graph.space import SearchSpace
 from tfmeta.latency.features import Work
 from tfmeta.latency.predictor import Predictor
-from tfmeta.latency.probes import Lengths
 from tfmeta.latency.template import Template
 
 _FULL_RATE = {"CONV_2D 3x3": 3.0, "CONV_2D 1x1": 1.0, "DEPTHWISE_CONV_2D 5x5": 20.0, "FULLY_CONNECTED": 5.0}
@@ -33,7 +32,7 @@ def test_the_work_of_all_operators_is_that_of_the_network(work, widths):
     found = work.of(widths)
     np.testing.assert_allclose(found[:, :, 0].sum(1), cost.macs(graph_of("mixed"), widths))
     assert (found[:, :, 1] >= found[:, :, 0]).all() and (found[:, :, 2] >= found[:, :, 1]).all()
-    structure = Lengths.of(graph_of("mixed")).full
+    structure = graph_of("mixed").full
     full = operators(converted("mixed", structure, "fp32"))
     assert [kind.split(" ")[0] for kind in work.kinds] == [one[0] for one in full]
     at_full = work.of(np.array([structure.widths]))[0]

@@ -22,7 +22,7 @@ def twins(name, scheme):
 
 
 def full(name):
-    return Lengths.of(graph_of(name)).full
+    return graph_of(name).full
 
 
 def random_structure(name, seed):
@@ -137,7 +137,7 @@ def test_probes_tell_all_lengths_apart(name):
     lengths = Lengths.of(graph_of(name))
     probes = draw_probes(lengths)
     assert draw_probes(lengths) == probes
-    at = np.stack([lengths.at(one) for one in (lengths.full, *probes)]).astype(float)
+    at = np.stack([lengths.at(one) for one in (lengths.graph.full, *probes)]).astype(float)
     assert len({tuple(row) for row in (at / at[0]).T.tolist()}) == at.shape[1]
     assert (at >= 1).all() and (at <= at[0]).all()
 

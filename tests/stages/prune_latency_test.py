@@ -89,7 +89,7 @@ def test_limits_that_cannot_be_meant_are_told_before_anything_is_measured(monkey
             widest_within([Structure((1,))], None, HOST, QUICK, limit)
 
 
-def test_measured_files_decide_and_the_finished_one_is_measured(tmp_path, monkeypatch):
+def test_measured_files_decide_and_the_finished_one_is_measured(tmp_path):
     graph = ChannelGraph.from_model(nets.tiny("residual"))
     space = SearchSpace.from_graph(graph, multiple_of=2)
     scores = [np.arange(float(group.size)) for group in graph.searchable]
@@ -100,11 +100,10 @@ def test_measured_files_decide_and_the_finished_one_is_measured(tmp_path, monkey
     limit = Limit("latency", upper=f"{(chosen_ms + full_ms) / 2:f}")
     found = widest_within(rungs, graph, place, QUICK, limit)
     assert (found.structure, found.full_ms) == (rungs[1], full_ms)
-    monkeypatch.setattr(prune_latency, "structure_file", lambda *_: files[2])  # as above, without converting again
     path = tmp_path / "small.tflite"
     for rung, within in ((1, True), (2, False)):
         path.write_bytes(files[rung])
-        told = measured_file(path, found, graph, place, QUICK)
+        told = measured_file(path, found, place, QUICK)
         assert (told["file"], told["unit"], told["within"]) == ("small.tflite", "ms", within)
         assert told["latency_ms"] == pytest.approx(len(files[rung]) / 10_000)
         assert told["num_runs"] >= QUICK.num_runs and told["verdict"]

@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
         else:
             manifest = export(project, options, command)
     for file in manifest["files"]:
-        print(_line(file, project.splits.task.metric))
+        print(_line(file, manifest["metric"]))
     for one in manifest["refused"]:
         print(f"{one['model']}-{one['scheme']}: not written. {one['reason']}")
     print(f"Manifest: {workdir.export(_NAME.value, PARETO if _PARETO.value else _INIT.value) / 'manifest.json'}")

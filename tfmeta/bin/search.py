@@ -23,8 +23,7 @@ def main(argv: Sequence[str]) -> None:
     """Searches, then prints what was found beside its controls."""
     options = _SEARCH(_NAME.value, *_DEVICE(LatencyOptions()))
     with Workdir(_WORKDIR.value) as workdir:
-        project = Project(workdir)
-        found = search(project, options)
+        found = search(Project(workdir), options)
     print(f"Budget: {found['budget']}")
     for name, entry in found["structures"].items():
         values = entry["values"]
@@ -36,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
             time = f"   {values['predicted_latency_ms']:.3f} ± {deviation:.3f} ms predicted, not measured"
         print(
             f"{name:<10} {values['macs'] / 1e6:>10.3f} M MACs {values['params'] / 1e3:>10.1f} k params   "
-            f"{project.splits.task.metric} on the search split {100 * values['accuracy']:.2f} %{time}"
+            f"{found['metric']} on the search split {100 * values['accuracy']:.2f} %{time}"
         )
     if "latency" in found["structures"]["full"]["values"]:
         print(f"ms: medians of at least {options.latency.num_runs} runs, held against those of the full network")

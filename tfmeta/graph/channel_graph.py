@@ -175,6 +175,11 @@ class ChannelGraph:
         """The groups whose width may change, in graph order."""
         return tuple(group for group in self.groups if group.pinned is None)
 
+    @functools.cached_property
+    def full(self) -> Structure:
+        """The structure that keeps every channel."""
+        return Structure(tuple(group.size for group in self.searchable))
+
     @property
     def input_shape(self) -> Shape:
         """Shape of the first input, without the batch dimension."""

@@ -102,8 +102,7 @@ class Latency:
         self.options = options or LatencyOptions()
         self._twins = Twins(graph, self.options.scheme, folder)
         self._given = None if reference is None else Path(reference)
-        full = Structure(tuple(group.size for group in graph.searchable))
-        self._full, self._reference_key = full, self._key(full)
+        self._reference_key = self._key(graph.full)
         if self._given is not None:
             self._reference_key = sha256_of_reference(self._given)
         self.verdicts: collections.Counter[str] = collections.Counter()
@@ -206,7 +205,7 @@ class Latency:
         stored = self._stored(key)
         if stored is None:
             # Against itself: the ratio then tells how far equal models may differ here.
-            job = self._job(self._reference, None)
+            job = self._job(self.reference, None)
             with contextlib.closing(run_jobs(self._device, [job] * _BASELINE_MEASUREMENTS)) as measured:
                 found = [payload for _, payload in sorted(measured, key=operator.itemgetter(0))]
             for payload in found:
@@ -242,7 +241,7 @@ class Latency:
         return payload
 
     def _job(self, path: Path, baseline_ms: float | None) -> Callable[[tflite_bench.Device], dict[str, Any]]:
-        reference, options = self._reference, self.options
+        reference, options = self.reference, self.options
         return lambda device: measure_pair(device, path, reference, options, baseline_ms).to_json()
 
     def _collect(self, until: str | None = None) -> None:
@@ -284,8 +283,9 @@ class Latency:
             tell(f"{text} It is taken as it is; further ones are stored and counted only.")
 
     @property
-    def _reference(self) -> Path:
-        return self._file(self._full) if self._given is None else self._given
+    def reference(self) -> Path:
+        """The file that all others are measured against."""
+        return self._file(self.graph.full) if self._given is None else self._given
 
     @functools.cached_property
     def _options_key(self) -> str:

@@ -58,11 +58,6 @@ class Lengths:
         rows = np.vstack([rows, np.append(np.zeros(free.sum(), np.int64), 1)])
         return cls(graph, rows[:, :-1], rows[:, -1], fixed)
 
-    @property
-    def full(self) -> Structure:
-        """The full structure."""
-        return Structure(tuple(group.size for group in self.graph.searchable))
-
     def at(self, structure: Structure) -> np.ndarray:
         """Returns `[num_lengths]` int64: the lengths of a structure."""
         return self.factors @ np.array(structure.widths, np.int64) + self.constants
@@ -115,7 +110,7 @@ def _draw(lengths: Lengths, probes: Sequence[Structure], rng: np.random.Generato
 
 def _count_alike(lengths: Lengths, probes: Sequence[Structure]) -> int:
     """How many pairs of lengths are in the same proportion in the full structure and all ``probes``."""
-    at = np.stack([lengths.at(one) for one in (lengths.full, *probes)])
+    at = np.stack([lengths.at(one) for one in (lengths.graph.full, *probes)])
     same = np.ones((at.shape[1], at.shape[1]), bool)
     for row in at[1:]:
         same &= np.outer(at[0], row) == np.outer(row, at[0])

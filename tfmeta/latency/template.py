@@ -60,7 +60,7 @@ class Template:
             UserError: no such scheme.
         """
         lengths = Lengths.of(graph)
-        structures = (lengths.full, *draw_probes(lengths))
+        structures = (lengths.graph.full, *draw_probes(lengths))
         return cls(graph, scheme, structures, tuple(convert(graph, one, scheme) for one in structures))
 
     @functools.cached_property

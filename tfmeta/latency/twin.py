@@ -65,7 +65,7 @@ class Twins:
             UserError: no such scheme.
         """
         self._check(structure)
-        if structure == self._lengths.full:
+        if structure == self._graph.full:
             return self._full
         reason = self.reason_against(structure)
         if reason is None and isinstance(self._template, Template):
@@ -122,7 +122,7 @@ class Twins:
     @functools.cached_property
     def _full(self) -> bytes:
         kept = self._kept
-        return self._convert(self._graph, self._lengths.full, self._scheme) if kept is None else kept.contents[0]
+        return self._convert(self._graph, self._graph.full, self._scheme) if kept is None else kept.contents[0]
 
     @functools.cached_property
     def _kept(self) -> Template | None:
@@ -140,7 +140,7 @@ class Twins:
         """The template, or why there is none."""
         try:
             template = self._kept or Template.make(self._graph, self._scheme, self._converted)
-            template.layout.write(self._lengths.at(self._lengths.full))  # now, so that a failure is known from here on
+            template.layout.write(self._lengths.at(self._graph.full))  # now, so that a failure is known from here on
         except ExportError as error:
             return str(error)
         if self._place is not None and template is not self._kept:
@@ -148,7 +148,7 @@ class Twins:
         return template
 
     def _converted(self, graph: ChannelGraph, structure: Structure, scheme: str) -> bytes:
-        return self._full if structure == self._lengths.full else self._convert(graph, structure, scheme)
+        return self._full if structure == self._graph.full else self._convert(graph, structure, scheme)
 
     def _tell(self, text: str) -> None:
         if text not in self._told:

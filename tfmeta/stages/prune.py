@@ -95,19 +95,18 @@ def prune(model: Any, splits: Splits, options: PruneOptions, folder: Path) -> di
     folder.mkdir(parents=True, exist_ok=True)
     with files.replacing(folder / "pruned.keras") as temporary:
         small.save(temporary)
-    full = Selection.first(SearchSpace.from_graph(graph).full()).structure
     told = {
         "criterion": options.criterion,
         "ranking": options.ranking,
         "widths": dict(zip((g.name for g in graph.searchable), selection.structure.widths, strict=True)),
-        "macs": [cost.macs(graph, full), cost.macs(graph, selection.structure)],
-        "params": [cost.params(graph, full), cost.params(graph, selection.structure)],
+        "macs": [cost.macs(graph, graph.full), cost.macs(graph, selection.structure)],
+        "params": [cost.params(graph, graph.full), cost.params(graph, selection.structure)],
         "test_accuracy": [evaluate(each, splits.test) for each in (model, small)],
         "files": _exported(small, splits, options, folder),
     }
     if fast is not None:
         path = folder / told["files"][0]["file"]
-        told["latency"] = measured_file(path, fast, graph, options.place, _latency(options))
+        told["latency"] = measured_file(path, fast, options.place, _latency(options))
     files.write_json(folder / "pruned.json", told)
     return told
 

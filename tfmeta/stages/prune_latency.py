@@ -13,7 +13,6 @@ from typing import Any
 from tfmeta.errors import BudgetError, UserError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.structure import Structure
-from tfmeta.latency.conversion import structure_file
 from tfmeta.latency.measure import measure_files
 from tfmeta.latency.objective import Latency
 from tfmeta.latency.options import LatencyOptions, Place
@@ -29,6 +28,7 @@ class FastEnough:
         structure: the widest whose latency is within the limit.
         limit_ms: the limit.
         full_ms: latency of the full network.
+        reference: the full network's file, which the others were measured against.
         measured: what was measured on the way: `widths`, `latency_ms` with its 95 % interval `low_ms` to `high_ms`,
             and `verdict`.
     """
@@ -36,6 +36,7 @@ class FastEnough:
     structure: Structure
     limit_ms: float
     full_ms: float
+    reference: bytes
     measured: tuple[Mapping[str, Any], ...]
 
 
@@ -81,7 +82,8 @@ def widest_within(
         while bad - good > 1:
             middle = (good + bad) // 2
             good, bad = (middle, bad) if fits(middle) else (good, middle)
-        return FastEnough(rungs[good], limit_ms, latency.baseline_ms, tuple(measured))
+        full = latency.reference.read_bytes()
+        return FastEnough(rungs[good], limit_ms, latency.baseline_ms, full, tuple(measured))
 
 
 def _milliseconds(limit: Limit, full_ms: float) -> float:
@@ -99,25 +101,21 @@ def _too_slow(found: Mapping[str, Any], limit_ms: float, full_ms: float, device:
     )
 
 
-def measured_file(
-    path: Path, found: FastEnough, graph: ChannelGraph, place: Place, options: LatencyOptions
-) -> dict[str, Any]:
+def measured_file(path: Path, found: FastEnough, place: Place, options: LatencyOptions) -> dict[str, Any]:
     """Returns what the finished file takes, measured in turns with the full network, as plain data.
 
     Args:
         path: the .tflite file of the pruned model.
         found: what it was pruned to.
-        graph: the channel graph of the full network.
         place: where to measure.
         options: how; the scheme is that of the file.
 
     Raises:
         tflite_bench.BenchError: the device fails.
     """
-    full = Structure(tuple(group.size for group in graph.searchable))
     with tempfile.TemporaryDirectory() as folder:
         reference = Path(folder) / "full.tflite"
-        reference.write_bytes(structure_file(graph, full, options.scheme))
+        reference.write_bytes(found.reference)
         (final,) = measure_files(place.device, [path], reference, options, place.options)
     latency_ms = final.ratio * found.full_ms  # so the device's drift since the first measurement cancels
     return {

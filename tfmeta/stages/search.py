@@ -27,7 +27,7 @@ from tfmeta.workdir import MAIN
 
 ROWS = ("searched", "random", "uniform", "full")
 
-_KEYS = ("budget", "evaluations", "structures", "pareto", "missing", "note")  # of a result file
+_KEYS = ("metric", "budget", "evaluations", "structures", "pareto", "missing", "note")  # of a result file
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,7 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
         rows = _rows(answer, full, objectives, latency)
     budget = _budget_text(limits, {name: float(objective([full])[0]) for name, objective in closed.items()})
     found = {
+        "metric": project.splits.task.metric,
         "budget": budget if latency is None or latency.measures else f"{budget}, predicted and not measured",
         "evaluations": len(answer.trials),
         "structures": rows,
