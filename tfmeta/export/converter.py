@@ -106,12 +106,38 @@ def _only_tensor(model: keras.Model, kind: str) -> KerasTensor:
 def make(model: keras.Model) -> Any:
     """Returns a TensorFlow Lite converter for ``model``, which takes builtin operators only.
 
-    ``from_keras_model`` and not ``from_concrete_functions``: both give the same operators with
-    fused batch norms when the latter gets no second argument, but only the former writes a
-    signature, and with a second argument Keras 3 models keep their variables as VAR_HANDLE
-    operators (measured with TF 2.21 and Keras 3.15).
+    The model is traced once, and its weights become constants of that graph before TensorFlow saves anything.
+    ``TFLiteConverter.from_keras_model`` gives the same operators, tensor names and signature, but traces and saves
+    every layer by itself on the way: 7 s and not 2 s for MobileNetV2 (TF 2.21, Keras 3.15).
+
+    Args:
+        model: a built Keras model with one input of a fixed shape, and its outputs named.
+
+    Raises:
+        ExportError: the model cannot be traced.
     """
-    conversion = tf.lite.TFLiteConverter.from_keras_model(model)
+    # Not in TensorFlow's public names, but what its own converter freezes models with.
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2 as frozen
+
+    source = model.inputs[0]
+    spec = tf.TensorSpec(source.shape, source.dtype, name=source.name.split(":")[0])
+    holder = tf.Module()
+
+    def called(image: tf.Tensor) -> Any:
+        return model(image, training=False)
+
+    def served(image: tf.Tensor) -> Any:
+        return tf.nest.pack_sequence_as(function.structured_outputs, constant(image))
+
+    try:
+        with quiet():
+            function = tf.function(called).get_concrete_function(spec)
+            constant = frozen(function)
+            holder.serve = tf.function(served)
+            functions = [holder.serve.get_concrete_function(spec)]
+            conversion = tf.lite.TFLiteConverter.from_concrete_functions(functions, holder)
+    except Exception as error:  # what a layer raises when it is called
+        raise _explained(error, model) from error
     conversion.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return conversion
 
