@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import keras
 import pytest
+import tensorflow as tf
 from keras import layers
 
+from tests import nets
 from tfmeta.errors import ExportError
-from tfmeta.export import converter
+from tfmeta.export import converter, flatbuffer
 
 
 def test_subclassed_model_is_refused():
@@ -54,6 +56,40 @@ def test_weights_are_shared():
     image = keras.Input((4, 4, 3))
     model = keras.Model(image, layers.Conv2D(2, 1)(image))
     assert converter.with_batch_one(model).weights[0] is model.weights[0]
+
+
+@pytest.mark.parametrize("name", ["plain", "squeeze_excite", "concat", "shared_layer"])
+def test_files_are_those_that_tensorflow_makes_of_the_model_itself(name):
+    model = converter.with_batch_one(nets.tiny(name))
+    ours = flatbuffer.parse(converter.run(model, converter.make(model)))
+    theirs = flatbuffer.parse(converter.run(model, tf.lite.TFLiteConverter.from_keras_model(model)))
+    assert (ours.signatures, ours.inputs, list(ours.outputs)) == (
+        theirs.signatures,
+        theirs.inputs,
+        list(theirs.outputs),
+    )
+    assert [_layout(one) for one in ours.operators] == [_layout(one) for one in theirs.operators]
+    names = [[t.name for one in file.operators[:-1] for t in one.outputs] for file in (ours, theirs)]
+    assert names[0] == names[1]  # which the layer of an operator is found by
+
+
+def _layout(operator):
+    return operator.op, operator.version, [(t.shape, t.dtype, t.constant) for t in operator.inputs]
+
+
+def test_a_layer_that_cannot_be_called_is_told():
+    class Broken(layers.Layer):
+        def call(self, inputs):
+            return inputs
+
+    broken = Broken(name="broken")
+    image = keras.Input((4, 4, 3), name="image")
+    model = converter.with_batch_one(keras.Model(image, layers.Flatten()(broken(image))))
+    broken.call = lambda inputs: inputs[:, :, :, 7]
+    with pytest.raises(
+        ExportError, match=r"The TFLite converter failed on model .*calling Broken\.call\(\)\. slice index 7 of"
+    ):
+        converter.make(model)
 
 
 @pytest.mark.parametrize(

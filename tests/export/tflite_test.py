@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import keras
 import numpy as np
 import pytest
@@ -185,7 +187,8 @@ def test_file_that_fails_verification_is_not_written(reader, digits, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.tflite"]
 
 
-def test_conversion_is_silent(tiny, noise, tmp_path, capfd):
+def test_conversion_is_silent(tiny, noise, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(tf.get_logger(), "level", logging.INFO)  # as it is in a command
     export_tflite(tiny("plain"), tmp_path / "m.tflite", "int8", noise, min_class_agreement=0.0)
     captured = capfd.readouterr()
     assert captured.out == "" and captured.err == ""

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 _CHATTER = re.compile(
     r"^I\d{4} "  # the information level of TensorFlow's log
     r"|^INFO: "  # LiteRT names its delegate
+    r"|^INFO:tensorflow:Assets written to"  # a folder that is gone already
     r"|All log messages before absl::InitializeLog\(\)"
     r"|Ignored output_format\.|Ignored drop_control_dependency\."
     r"|Skipping runtime version metadata in the model"

@@ -23,6 +23,7 @@ OUTPUT_NAME = "output"
 _GENERATED_NAME = re.compile(r"^(keras_tensor|input_layer|input)(_\d+)?$")
 # What the converter says of an operator that has no kernel for 16-bit activations.
 _NO_16X8 = re.compile(r"Quantization to 16x8-bit not yet supported for op: '(\w+)'")
+_COLOUR = re.compile(r"\x1b\[\d+m")
 _HINT = "TFLite files made here hold builtin operators only, so that every phone can run them."
 
 
@@ -131,9 +132,9 @@ def make(model: keras.Model) -> Any:
 
     try:
         with quiet():
-            function = tf.function(called).get_concrete_function(spec)
+            function = tf.function(called, autograph=False).get_concrete_function(spec)
             constant = frozen(function)
-            holder.serve = tf.function(served)
+            holder.serve = tf.function(served, autograph=False)
             functions = [holder.serve.get_concrete_function(spec)]
             conversion = tf.lite.TFLiteConverter.from_concrete_functions(functions, holder)
     except Exception as error:  # what a layer raises when it is called
@@ -214,8 +215,8 @@ def _explained(error: Exception, model: keras.Model) -> ExportError:
             "Expected layers that TFLite has builtin operators for. Received: "
             f"{'; '.join(unsupported)}. {_HINT} Replace the layer."
         )
-    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    operator = _NO_16X8.search(first_line)
+    told = _told(error)
+    operator = _NO_16X8.search(told)
     if operator:
         layers = sorted(set(_layers_with(operator.group(1), model)))
         where = f" (layer {', '.join(map(repr, layers))})" if layers else ""
@@ -223,7 +224,13 @@ def _explained(error: Exception, model: keras.Model) -> ExportError:
             f"Expected operators that TFLite has 16-bit kernels for. Received: {operator.group(1)}{where}. Use relu, "
             'relu6, leaky_relu, sigmoid or tanh there, or export with scheme="int8".'
         )
-    return ExportError(f"The TFLite converter failed on model {model.name!r}: {first_line[:500]}")
+    return ExportError(f"The TFLite converter failed on model {model.name!r}: {told[:500]}")
+
+
+def _told(error: Exception) -> str:
+    """What an error says in its first line; of a layer's own error, which Keras puts below a line of its own, both."""
+    lines = [line for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].startswith("Exception encountered when calling") else 1])
 
 
 def _layers_with(operator: str, model: keras.Model) -> Iterator[str]:
