@@ -2,7 +2,8 @@
 
     python benchmarks/conversion.py
 
-Both ways in turns, in one process; a ratio is of the medians. Writes conversion.json and conversion.md beside this file.
+Both ways in turns, in one process; a ratio is of the medians. Writes conversion.json and conversion.md beside this
+file.
 """
 
 from __future__ import annotations
@@ -77,9 +78,9 @@ def _markdown(rows: Sequence[dict[str, Any]]) -> str:
     lines = [
         "# Conversion",
         "",
-        "Made by `python benchmarks/conversion.py`: from a Keras model in memory to the bytes of a TFLite file, as tfmeta "
-        f"does it and with `TFLiteConverter.from_keras_model`, {_TURNS.value} turns of both, medians. int8 is calibrated "
-        "with 4 images. *Alike*: both files have the same operators in the same order.",
+        "Made by `python benchmarks/conversion.py`: from a Keras model in memory to the bytes of a TFLite file, as "
+        f"tfmeta does it and with `TFLiteConverter.from_keras_model`, {_TURNS.value} turns of both, medians. int8 is "
+        "calibrated with 4 images. *Alike*: both files have the same operators in the same order.",
         "",
         "| Network | Scheme | tfmeta | from_keras_model | Faster | Alike |",
         "| --- | --- | ---: | ---: | ---: | --- |",
