@@ -45,7 +45,8 @@ smallest size that they take.
   channels runs over those that are kept. **cost**: whether MACs and parameters in closed form are those that a count
   over the layers of the pruned network finds.
 * **hypernetwork**: hidden units with which the PruningNet was built here and trained for one step, and what its weights
-  take in training. **TFLite**: size of the converted network at a quarter of every width, run against its Keras model.
+  take in training. **TFLite**: size of the converted network at a quarter of every width, and the relative error of
+  what it computes against its Keras model.
 
 | network | params | groups | prunable | pinned | MACs | half | error | cost | hypernetwork | TFLite |
 |---|---:|---:|---:|---|---:|---:|---:|---|---|---|"""
@@ -106,7 +107,7 @@ def _row(name: str, row: dict[str, Any]) -> str:
         cell("pruning", lambda r: f"{r['error']:.0e} ({r['precision']})"),
         cell("pruning", lambda r: "exact" if r["cost_exact"] else "wrong"),
         cell("pruning_net", lambda r: f"{r['hidden']} units, {r['training_bytes'] / 2**30:.1f} GiB"),
-        cell("conversion", lambda r: f"{r['tflite_bytes'] / 2**20:.1f} MiB"),
+        cell("conversion", lambda r: f"{r['tflite_bytes'] / 2**20:.1f} MiB, {r['error']:.0e}"),
     ]
     return f"| {name} | {' | '.join(cells)} |"
 

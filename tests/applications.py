@@ -103,13 +103,17 @@ def describe_params(name: str) -> int:
 
 def check_conversion(name: str, folder: Path) -> dict[str, Any]:
     """Returns the size of the file of a pruned network, which was run against its Keras model."""
+    keras.utils.set_random_seed(0)
     model = build(name)
     graph = ChannelGraph.from_model(model)
     structure = SearchSpace.from_graph(graph).uniform(0.25)
-    small = nets.randomise(rebuild(graph, graph.kept(structure)), np.random.default_rng(2))
-    path = folder / f"{name}.tflite"
-    export_tflite(small, path, scheme="fp32", reference_samples=nets.colours(small))
-    return {"tflite_bytes": path.stat().st_size}
+    small = nets.settle(rebuild(graph, graph.kept(structure)), np.random.default_rng(2))
+    path, images = folder / f"{name}.tflite", nets.colours(small)
+    answers = np.asarray(small(images, training=False))
+    depends = float(np.abs(answers[0] - answers[1]).max() / np.abs(answers).max())
+    result = export_tflite(small, path, scheme="fp32", reference_samples=images)
+    error = result.agreement.max_relative_error
+    return {"tflite_bytes": path.stat().st_size, "error": error, "depends": depends}
 
 
 def check_pruning_net(name: str, hidden: int | None = None) -> dict[str, Any]:

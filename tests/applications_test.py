@@ -17,7 +17,9 @@ def test_a_network_keeps_every_promise(name, tmp_path):
     assert pruned["depends"] > 1e-3
     assert pruned["cost_exact"]
     assert 0 < applications.check_pruning_net(name, hidden=1)["loss"] < 100
-    assert applications.check_conversion(name, tmp_path)["tflite_bytes"] > 10_000
+    converted = applications.check_conversion(name, tmp_path)
+    assert converted["tflite_bytes"] > 10_000
+    assert converted["error"] < 1e-3 < 10 * converted["depends"]
 
 
 def test_the_table_is_complete_and_written_from_the_answers():

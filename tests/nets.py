@@ -245,16 +245,40 @@ def _near_statistics(model: Any, rng: np.random.Generator) -> None:
     norms = [la for la in layers_of(model).values() if isinstance(la, keras.layers.BatchNormalization)]
     if not norms or len(model.inputs) > 1:
         return
-    momentums = [layer.momentum for layer in norms]
+    _take_statistics(norms, model, 8)
     for layer in norms:
-        layer.momentum = 0.0
-    model(colours(model, 8), training=True)
-    for layer, momentum in zip(norms, momentums, strict=True):
-        layer.momentum = momentum
         size = layer.moving_mean.shape[0]
         spread = np.sqrt(np.array(layer.moving_variance) + 1e-3)
         layer.moving_mean.assign(np.array(layer.moving_mean) + rng.normal(0, 0.2, size) * spread)
         layer.moving_variance.assign(spread**2 * rng.uniform(0.5, 1.5, size))
+
+
+def _take_statistics(norms: list[Any], model: Any, count: int) -> None:
+    momentums = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(colours(model, count), training=True)
+    for layer, momentum in zip(norms, momentums, strict=True):
+        layer.momentum = momentum
+
+
+def settle(model: Any, rng: np.random.Generator) -> Any:
+    """Lets a network answer as a trained one does, in single precision too; returns the model.
+
+    Kernels stay as Keras drew them, batch norms get the statistics of images and damp a little, and what is constant is
+    moved, so that no layer does nothing. After `randomise` the deepest networks are chaotic: rounding decides there.
+    """
+    norms = [la for la in layers_of(model).values() if isinstance(la, keras.layers.BatchNormalization)]
+    _take_statistics(norms, model, 64)
+    for layer in layers_of(model).values():
+        for weight in () if isinstance(layer, keras.layers.Normalization) else layer.weights:
+            value = np.array(weight)
+            if layer in norms or (value.size and np.all(value == value.flat[0])):
+                if weight.name == "moving_variance":
+                    weight.assign(value * rng.uniform(1.05, 1.15, value.shape))
+                else:
+                    weight.assign(value * rng.uniform(0.95, 1.05, value.shape) + rng.normal(0, 0.01, value.shape))
+    return model
 
 
 def images(model: Any, count: int = 2, seed: int = 3) -> np.ndarray:
