@@ -10,11 +10,12 @@ asks anew.
 
 from __future__ import annotations
 
-import gc
 import json
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from absl import app, flags
 
 from tests import applications
 from tfmeta import files
-from tfmeta.lazy import keras
 
 _NETWORKS = flags.DEFINE_list("networks", [], "Networks to check; all by default.")
 _CHECKS = flags.DEFINE_list("checks", [], "Checks to make: graph, pruning, pruning_net, conversion; all by default.")
@@ -69,16 +69,24 @@ def main(argv: Sequence[str]) -> None:
                 continue
             begin = time.perf_counter()
             try:
-                row[check] = CHECKS[check](name)
+                row[check] = _alone(check, name)
             except Exception as error:  # told in the table; the other networks are checked all the same
                 row[check] = {"failed": f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"}
             seconds = round(time.perf_counter() - begin, 1)
             print(f"{check} of {name}: {row[check]} ({seconds} s)", flush=True)
             files.write_json(ANSWERS, answers)
             files.write_text(TABLE, table(answers))
-            keras.backend.clear_session()
-            gc.collect()
     files.write_text(TABLE, table(answers))
+
+
+def _alone(check: str, name: str) -> dict[str, Any]:
+    """Makes a check in a process of its own, which has all the memory and gives it back at the end."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(_answer, check, name).result()
+
+
+def _answer(check: str, name: str) -> dict[str, Any]:
+    return CHECKS[check](name)
 
 
 def _converted(name: str) -> dict[str, Any]:
