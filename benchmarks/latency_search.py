@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
+import tflite_bench
 from tfmeta import files
 from tfmeta.export.bundle import installed_versions
 from tfmeta.graph import cost
@@ -79,10 +80,15 @@ class Subject:
     folder: Path
 
     def fresh(self, name: str) -> Path:
-        """Returns the path of a store that does not exist: half a search has no wall time."""
+        """Returns the path of a store that knows the full network's latency alone: half a search has no wall time."""
         path = self.folder / f"{name}.sqlite"
-        path.unlink(missing_ok=True)
+        shutil.copyfile(self.baseline, path)
         return path
+
+    @property
+    def baseline(self) -> Path:
+        """The store of the one latency that all parts hold theirs against."""
+        return self.folder / "baseline.sqlite"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -90,9 +96,11 @@ def main(argv: Sequence[str]) -> None:
     spec, _, side = _NETWORK.value.rpartition("@")
     graph = ChannelGraph.from_model(build_network(spec, (int(side), int(side), 3), CLASSES).model)
     subject = Subject(graph, SearchSpace.from_graph(graph), Path(_WORKDIR.value))
-    settings = {flag.name: flag.value for flag in (_NETWORK, _STRUCTURES, _POPULATION, _LIMIT)}
+    settings = _settings()
     if subject.folder.exists() and _read(subject.folder / "settings.json") != settings:
-        shutil.rmtree(subject.folder)
+        raise SystemExit(
+            f"{subject.folder} was made with other settings or on another machine. Give another --workdir."
+        )
     files.write_json(subject.folder / "settings.json", settings)
     Twins(graph, OPTIONS.scheme, subject.folder).file(subject.space.smallest())  # converts, for all parts
     parts: dict[str, Any] = {}
@@ -103,23 +111,46 @@ def main(argv: Sequence[str]) -> None:
             files.write_json(path, run(subject, parts))
         parts[name] = _read(path)
     here = Path(__file__).parent
-    found = {"settings": settings, "options": OPTIONS.to_json(), "versions": installed_versions()}
+    found = {"settings": settings}
     found |= {name: {key: part[key] for key in part if key != "trials"} for name, part in parts.items()}
     files.write_json(here / "latency_search.json", found)
     files.write_text(here / "latency_search.md", _markdown(found))
 
 
+def _settings() -> dict[str, Any]:
+    """Everything that the parts depend on."""
+    with tflite_bench.open_device("host") as device:
+        fingerprint = device.info().fingerprint
+    return {
+        **{flag.name: flag.value for flag in (_NETWORK, _STRUCTURES, _POPULATION, _LIMIT)},
+        "options": OPTIONS.to_json(),
+        "table": dataclasses.asdict(TABLE),
+        "seed": SEED,
+        "device": fingerprint,
+        "versions": installed_versions(),
+    }
+
+
+def _baseline(subject: Subject, parts: dict[str, Any]) -> dict[str, Any]:
+    subject.baseline.unlink(missing_ok=True)
+    with Store(subject.baseline) as store, Latency(subject.graph, "host", OPTIONS, subject.folder, store) as latency:
+        return {"full_ms": latency.baseline_ms, "device": latency.info.to_json()}
+
+
 def _table(subject: Subject, parts: dict[str, Any]) -> dict[str, Any]:
-    with Latency(subject.graph, "host", OPTIONS, subject.folder) as latency:
+    with (
+        Store(subject.fresh("table")) as store,
+        Latency(subject.graph, "host", OPTIONS, subject.folder, store) as latency,
+    ):
         table = build(latency, subject.space, TABLE)
     table.save(subject.folder / "table")
-    return {"verdicts": table.verdicts, "full_ms": table.baseline_ms, "device": table.device.to_json()}
+    return {"verdicts": table.verdicts}
 
 
 def _searched(how: str) -> Callable[[Subject, dict[str, Any]], dict[str, Any]]:
     def run(subject: Subject, parts: dict[str, Any]) -> dict[str, Any]:
         path = subject.fresh(how)
-        limit = _LIMIT.value * parts["table"]["full_ms"]
+        limit = _LIMIT.value * parts["baseline"]["full_ms"]
         half = _POPULATION.value // 2
         start = time.monotonic()
         with Store(path) as store:
@@ -165,7 +196,7 @@ def _verified(subject: Subject, parts: dict[str, Any]) -> dict[str, Any]:
         paths[name] = subject.folder / f"{name}.tflite"
         files.write_bytes(paths[name], twins.file(structure))
     found = measure_files("host", [paths[how] for how in structures], paths["full"], FINAL)
-    full_ms = parts["table"]["full_ms"]
+    full_ms = parts["baseline"]["full_ms"]
     return {
         how: {
             "ms": one.ratio * full_ms,
@@ -194,12 +225,14 @@ def _proxies(subject: Subject, parts: dict[str, Any]) -> dict[str, Any]:
         by_macs = _macs(subject, widths) * line[0] + line[1]
         by_table, deviation = table.predictor.predict(np.array(widths))
         for name, predicted in (("a line over the MACs", by_macs), ("the latency table", by_table)):
-            error = Error.between(np.array(measured), predicted, deviation)
-            rows.append({"judged": what, "predictor": name, **dataclasses.asdict(error)})
+            error = dataclasses.asdict(Error.between(np.array(measured), predicted, deviation))
+            del error["within"]  # a line has no deviations
+            rows.append({"judged": what, "predictor": name, **error})
     return {"rows": rows, "fitted_to": len(seen)}
 
 
 PARTS: dict[str, Callable[[Subject, dict[str, Any]], dict[str, Any]]] = {
+    "baseline": _baseline,
     "table": _table,
     "hybrid": _searched("hybrid"),
     "measured": _searched("measured"),
@@ -223,13 +256,13 @@ def _read(path: Path) -> Any:
 
 
 def _markdown(found: dict[str, Any]) -> str:
-    network, table, fitted_to = found["settings"]["network"], found["table"], found["proxies"]["fitted_to"]
-    device, limit_ms = table["device"], found["hybrid"]["limit_ms"]
+    network, baseline, fitted_to = found["settings"]["network"], found["baseline"], found["proxies"]["fitted_to"]
+    device, limit_ms = baseline["device"], found["hybrid"]["limit_ms"]
     lines = [
         "# A search for latency: measuring each, or only what decides",
         "",
         f"Made by `python benchmarks/latency_search.py`: `{network}`, fp32, one thread of {device['name']} "
-        f"({device['runtime']} {device['runtime_version']}); the full network takes {table['full_ms']:.2f} ms, the "
+        f"({device['runtime']} {device['runtime_version']}); the full network takes {baseline['full_ms']:.2f} ms, the "
         f"limit is {limit_ms:.2f} ms. What is searched for is the mean logarithm of the relative widths, a stand-in "
         "that costs nothing; nothing is trained. Measurements are of structures, each in turns with the full network; "
         "those of a hybrid search count the structures that it begins with.",
