@@ -4,9 +4,11 @@
 
 For a MobileNetV1 and a MobileNetV2 at 0.25x and 0.5x of their MACs (uniform widths): one network a seed, trained and
 written in every scheme. Quantization after training and in training are compared over all seeds; the other schemes
-that train take one. For every number of layers that are kept out of int8 there is a file too. Then every file is timed
-on this machine, one at a time, in turns with the float file of its network. Can be stopped at any moment and started
-again: each file has a result of its own. Writes schemes.json and schemes.md beside this file.
+that train take one. Those train on for some epochs, so beside them stands the float network that was trained on as
+long, in float and in int8 (`fp32_longer`, `int8_longer`). For every number of layers that are kept out of int8 there is
+a file too. Then every file is timed on this machine, one at a time, in turns with the float file of its network. Can be
+stopped at any moment and started again: each file has a result of its own. Writes schemes.json and schemes.md beside
+this file.
 
 `--smoke` does it all in small, in minutes, to see that it works; its numbers mean nothing and are written to --workdir.
 """
@@ -52,10 +54,13 @@ from tfmeta.training import TrainOptions, evaluate, set_seed, train_plain
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/schemes", "Folder for everything that is made on the way.")
 _PROCESSES = flags.DEFINE_integer("processes", 2, "Networks that are worked on at a time, one core each.")
-_JOB = flags.DEFINE_string("job", None, "Work on this network only ('0-2': first network and budget, seed 2).")
+_JOB = flags.DEFINE_integer("job", None, "Work on the network of this number only; its name is in the log.", 0)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of Fashion-MNIST's files; where it is found by default.")
 _SMOKE = flags.DEFINE_bool("smoke", False, "In small, to see that it works.")
 
-EVERY_SEED = (*SCHEMES, "int8_qat")
+# The float network after as many more epochs as a step of the schemes that train, in these schemes.
+LONGER = {"fp32_longer": "fp32", "int8_longer": "int8"}
+EVERY_SEED = (*SCHEMES, *LONGER, "int8_qat")
 ENOUGH = 0.5  # points that int8 may lose before the table says why
 
 
@@ -66,7 +71,7 @@ class Setting:
     networks: tuple[str, ...] = ("mobilenet_v1?width=0.5", "mobilenet_v2?width=0.5")
     budgets: tuple[float, ...] = (0.25, 0.5)
     seeds: int = 3
-    schemes: tuple[str, ...] = tuple(ALL_SCHEMES)
+    schemes: tuple[str, ...] = (*ALL_SCHEMES, *LONGER)
     train: TrainOptions = dataclasses.field(default_factory=lambda: TrainOptions(epochs=6, augment=False))
     tune: TuneOptions = dataclasses.field(
         default_factory=lambda: TuneOptions(TrainOptions(epochs=2, learning_rate=0.01, augment=False))
@@ -86,7 +91,7 @@ SMOKE = Setting(
     networks=("mobilenet_v1?width=0.25&blocks=8",),
     budgets=(0.5,),
     seeds=1,
-    schemes=("fp32", "int8", "int8_qat", "sparse"),
+    schemes=("fp32", "int8", *LONGER, "int8_qat", "sparse"),
     train=TrainOptions(epochs=1, augment=False, calibration_images=500),
     tune=TuneOptions(TrainOptions(epochs=1, learning_rate=0.01, augment=False, calibration_images=500)),
     train_size=2000,
@@ -102,8 +107,8 @@ def main(argv: Sequence[str]) -> None:
     setting, root = SMOKE if _SMOKE.value else Setting(), Path(_WORKDIR.value)
     _claim(root, setting)
     if _JOB.value is not None:
-        job = int(_JOB.value)
-        Job(setting, *setting.jobs()[job], root / str(job)).run()
+        print(setting.jobs()[_JOB.value], flush=True)
+        Job(setting, *setting.jobs()[_JOB.value], root / str(_JOB.value)).run()
         return
     _in_parallel(len(setting.jobs()), root)
     jobs = [Job(setting, *job, root / str(place)) for place, job in enumerate(setting.jobs())]
@@ -136,6 +141,7 @@ def _in_parallel(count: int, root: Path) -> None:
             while waiting and len(running) < _PROCESSES.value:
                 job = waiting.pop(0)
                 command = [sys.executable, __file__, f"--workdir={root}", f"--job={job}"]
+                command += [] if _DATA_DIR.value is None else [f"--data_dir={_DATA_DIR.value}"]
                 with open(root / f"{job}.log", "ab") as log:
                     running[job] = subprocess.Popen(
                         command + ["--smoke"] * _SMOKE.value, env={**os.environ, **one_core}, stdout=log, stderr=log
@@ -164,12 +170,16 @@ class Job:
             train_size=self.setting.train_size,
             search_size=self.setting.search_size,
             test_size=self.setting.test_size,
+            data_dir=_DATA_DIR.value,
         )
         splits = data.load("fashion_mnist", options)
         self._made("network", lambda: self._train(splits))
         model = load_model(self.folder / "model.keras")
+        self._made("longer", lambda: self._train_on(splits))
+        longer = load_model(self.folder / "longer.keras")
         for scheme in self.schemes:
-            self._made(scheme, lambda scheme=scheme: self._export(model, splits, scheme))
+            given = longer if scheme in LONGER else model
+            self._made(scheme, lambda scheme=scheme, given=given: self._export(given, splits, scheme))
         if self.seed == 0:
             self._made("mixed", lambda: self._mixed(model, splits))
         files.write_text(self.folder / "done", "")
@@ -199,10 +209,21 @@ class Job:
             "seconds": seconds,
         }
 
+    def _train_on(self, splits: Any) -> dict[str, Any]:
+        options = dataclasses.replace(self.setting.tune.train, seed=self.seed)
+        set_seed(self.seed)
+        model, seconds = _timed(
+            lambda: train_plain(load_model(self.folder / "model.keras"), splits, options, description="Training on")
+        )
+        with files.replacing(self.folder / "longer.keras") as temporary:
+            model.save(temporary)
+        return {"test_accuracy": evaluate(model, splits.test), "seconds": seconds}
+
     def _export(self, model: Any, splits: Any, scheme: str) -> dict[str, Any]:
         calibration = from_split(splits.train, 300, self.seed)
         samples, _ = splits.search.sample(300, self.seed)
-        train = resolve(ALL_SCHEMES, scheme, "scheme").train
+        converted = LONGER.get(scheme, scheme)
+        train = resolve(ALL_SCHEMES, converted, "scheme").train
         path = self.folder / f"{scheme}.tflite"
         tune = dataclasses.replace(
             self.setting.tune, train=dataclasses.replace(self.setting.tune.train, seed=self.seed)
@@ -211,7 +232,7 @@ class Job:
             given, training_s = _timed(lambda: train(model, splits, tune, self.folder / "steps") if train else model)
             # Whatever the agreement: a table of what fits would hide what is lost.
             result, export_s = _timed(
-                lambda: export_tflite(given, path, scheme, calibration, samples, min_class_agreement=0.0)
+                lambda: export_tflite(given, path, converted, calibration, samples, min_class_agreement=0.0)
             )
         except ExportError as error:
             return {"scheme": scheme, "refused": str(error)}
@@ -305,9 +326,12 @@ def markdown(results: Sequence[dict[str, Any]], setting: Setting) -> str:
         lines += ["", "Layers kept out of int8, the most sensitive first:", ""]
         lines += _table("In|Kept|Accuracy|Size (KiB)|Median (ms)|Of float", _mixed_rows(rows))
     lines += ["", "## Quantization after training and in training", ""]
-    lines += _table("Network|Seeds|Loss of int8|Loss of int8_qat|QAT gains|95 % interval", _qat_rows(written))
+    head = "Network|Seeds|Loss of int8|Loss of fp32_longer|Loss of int8_longer|Loss of int8_qat|QAT gains|95 % interval"
+    lines += _table(head, _qat_rows(written))
+    lines += ["", "*QAT gains*: int8_qat over int8_longer, which was trained as long, in points, paired by seed."]
     lines += ["", f"Files of int8 that lose more than {ENOUGH} points, and why:", "", *_whys(written)]
     lines += ["", "## Time of the steps of an export", ""]
+    lines += ["Schemes that begin with the same steps of training share them; they count for the first one.", ""]
     lines += _table("Schemes|" + "|".join(_STEPS), _step_rows(written))
     return "\n".join(lines) + "\n"
 
@@ -360,18 +384,19 @@ def _latency_cells(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _qat_rows(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
-    after, within = _losses(rows, "int8"), _losses(rows, "int8_qat")
-    for network, budget in dict.fromkeys(key[:2] for key in after):
-        pairs = [(after[key], within[key]) for key in after if key[:2] == (network, budget) and key in within]
-        if not pairs:
+    losses = [_losses(rows, scheme) for scheme in ("int8", *LONGER, "int8_qat")]
+    for network, budget in dict.fromkeys(key[:2] for key in losses[0]):
+        keys = [key for key in losses[0] if key[:2] == (network, budget) and all(key in one for one in losses)]
+        if not keys:
             continue
-        gains = np.array([int8 - qat for int8, qat in pairs])
+        *_, longer, within = ([one[key] for key in keys] for one in losses)
+        gains = np.subtract(longer, within)
         interval = "one seed"
         if len(gains) > 1:
             half = _T[min(len(gains) - 2, len(_T) - 1)] * gains.std(ddof=1) / np.sqrt(len(gains))
             interval = f"{gains.mean() - half:+.2f} to {gains.mean() + half:+.2f}"
-        losses = [_spread([pair[place] for pair in pairs]) for place in (0, 1)]
-        yield [f"{network}, {budget}x", str(len(pairs)), *losses, f"{gains.mean():+.2f}", interval]
+        told = [_spread([one[key] for key in keys]) for one in losses]
+        yield [f"{network}, {budget}x", str(len(keys)), *told, f"{gains.mean():+.2f}", interval]
 
 
 def _whys(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -379,9 +404,8 @@ def _whys(rows: Sequence[dict[str, Any]]) -> list[str]:
     for row in rows:
         key = (row["network"], row["budget"], row["seed"])
         if row["scheme"] == "int8" and (loss := _losses(rows, "int8")[key]) > ENOUGH:
-            why = (
-                "; ".join(row["worst_layers"]) or "no layer stands out: its outputs differ by little, where classes tie"
-            )
+            same = f"{100 * row['agreement']['class_agreement']:.1f} % of the samples are the same class as in float"
+            why = "; ".join([same, *row["worst_layers"]])
             found.append(f"* {row['network']}, {row['budget']}x, seed {row['seed']}: {loss:.2f} points. {why}.")
     return found or ["None."]
 
