@@ -79,3 +79,15 @@ def test_a_network_that_classifies_is_told(folder, capsys):
     assert program.main(["train", f"--workdir={folder}/other", model, *_data(folder)]) == 1
     error = capsys.readouterr().err
     assert "to (11,), but data set 'fashion_canvas:2' has images (32, 32, 1) and 11 classes for each pixel" in error
+
+
+def test_a_network_that_sums_the_scores_of_all_scales(folder, capsys):
+    training = [f"--{stage}_{option}" for stage in ("train", "retrain") for option in ("epochs=1", "batch_size=16")]
+    model = ["--model=fcn?width=0.5&stages=2", "--multiple_of=2"]
+    command = ["run", f"--workdir={folder}/fcn", *model, *training, *SEARCH, *EXPORT[:1], *EXPORT[2:], *_data(folder)]
+    assert program.main(command) == 0
+    table = capsys.readouterr().out.split("\n\n")[1]
+    assert table.startswith("Network   Mean IoU, test split")
+    manifest = projects.read(folder / "fcn/export/main/manifest.json")
+    found = {entry["model"]: entry["outputs"]["output"]["shape"] for entry in manifest["files"]}
+    assert found == dict.fromkeys(("searched", "random", "uniform", "full"), [1, 32, 32, 11])
