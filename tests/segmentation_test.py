@@ -90,4 +90,4 @@ def test_a_network_that_sums_the_scores_of_all_scales(folder, capsys):
     assert table.startswith("Network   Mean IoU, test split")
     manifest = projects.read(folder / "fcn/export/main/manifest.json")
     found = {entry["model"]: entry["outputs"]["output"]["shape"] for entry in manifest["files"]}
-    assert found == dict.fromkeys(("searched", "random", "uniform", "full"), [1, 32, 32, 11])
+    assert found == {row: [1, 32, 32, 11] for row in ("searched", "random", "uniform", "full")}
