@@ -129,7 +129,7 @@ def require_written(manifest: Mapping[str, Any]) -> None:
 
 def _first(refused: Sequence[Mapping[str, Any]]) -> str:
     """The first reason, and how many more there are."""
-    more = f" ({len(refused) - 1} more in the same way.)" if len(refused) > 1 else ""
+    more = f" (And {len(refused) - 1} more.)" if len(refused) > 1 else ""
     return f"{refused[0]['scheme']} of {refused[0]['model']}: {refused[0]['reason']}{more}"
 
 
