@@ -78,7 +78,7 @@ def _setting() -> dict[str, Any]:
 def _run(label: str, model: str, root: Path) -> dict[str, Any]:
     options = ProjectOptions(model=model, dataset="fashion_canvas", data=DATA, multiple_of=MULTIPLE_OF)
     with Workdir(root / model.split("?")[0]) as workdir:
-        data, _ = run(Project(workdir, options), RunOptions(TRAIN, SEARCH, RetrainOptions(RETRAIN), ExportOptions()))
+        data, *_ = run(Project(workdir, options), RunOptions(TRAIN, SEARCH, RetrainOptions(RETRAIN), ExportOptions()))
     return {
         "network": label,
         "model": model,

@@ -145,6 +145,33 @@ def test_a_process_killed_while_writing_leaves_the_file_as_it_was(tmp_path):
     assert path.read_text() == "old"
 
 
+# Each rename of `replacing_folder`, and before the first one.
+@pytest.mark.parametrize(("renames", "left"), [(0, ["old.txt"]), (1, ["new.txt"]), (2, ["new.txt"])])
+def test_a_process_killed_while_folders_change_places_loses_neither(renames, left, tmp_path):
+    files.write_text(tmp_path / "main" / "old.txt", "old")
+    code = (
+        "import os, signal\nfrom tfmeta import files\n"
+        f"rename, left = os.rename, [{renames}]\n"
+        "def counted(*paths):\n"
+        "    if left[0] == 0:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    left[0] -= 1\n"
+        "    rename(*paths)\n"
+        "    if left[0] == 0 and paths[1].name == 'main':\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "os.rename = counted\n"
+        f"with files.replacing_folder({str(tmp_path / 'main')!r}) as folder:\n"
+        "    (folder / 'new.txt').write_text('new')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) == (1 if renames == 1 else 2)  # in between, what was there has no place
+    files.remove_partial(tmp_path)
+    assert names(tmp_path) == ["main"] and names(tmp_path / "main") == left
+    files.remove_partial(tmp_path)
+    assert names(tmp_path / "main") == left
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [

@@ -12,9 +12,12 @@ import pytest
 
 import tflite_bench.__main__ as bench_main
 from tfmeta.bin import VERBS
+from tfmeta.export import SCHEMES
+from tfmeta.registry import resolve
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+SHIPPING = (ROOT / "docs/shipping.md").read_text("utf-8")
 _INLINE = re.compile(r"`((?:tfmeta|tflite-bench|make) [^`]+)`")
 
 
@@ -48,7 +51,7 @@ def test_every_tfmeta_command_names_a_verb_and_its_flags(command: str) -> None:
             assert word.removeprefix("--").split("=")[0] in known
 
 
-@pytest.mark.parametrize("flag", sorted(set(re.findall(r"`--([a-z_]+)[=`]", README))))
+@pytest.mark.parametrize("flag", sorted(set(re.findall(r"`--([a-z_]+)[=`]", README + SHIPPING))))
 def test_every_flag_that_is_named_alone_exists(flag: str) -> None:
     # Every verb takes these without defining them.
     known = [f"tfmeta.bin.{verb}" for verb in VERBS] + [f"tflite_bench.bin.{verb}" for verb in bench_main.VERBS]
@@ -77,3 +80,20 @@ def test_every_make_target_exists(command: str) -> None:
 )
 def test_every_file_that_is_named_exists(path: str) -> None:
     assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMES))
+def test_the_tolerances_of_schemes_are_told(name: str) -> None:
+    tolerance = resolve(SCHEMES, name, "scheme").tolerance
+    (row,) = re.findall(rf"^\| `{name}` \|.*", SHIPPING, re.MULTILINE)
+    same, error = (cell.strip() for cell in row.split("|")[3:5])
+    assert same == f"{100 * tolerance.min_class_agreement:g} %"
+    assert error == ("–" if tolerance.max_relative_error is None else f"{tolerance.max_relative_error:g}")
+
+
+def test_every_check_of_a_file_is_told() -> None:
+    sources = [ROOT / f"tfmeta/{name}.py" for name in ("export/ship_check", "export/ship_run", "stages/check")]
+    found = {name for path in sources for name in re.findall(r'Finding\(\s*"(\w+)"', path.read_text("utf-8"))}
+    (rows,) = re.findall(r"^\| check \|.*\n\|.*\n((?:\|.*\n)+)", SHIPPING, re.MULTILINE)
+    told = {name for row in rows.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert told == {*found, "input", "output"}

@@ -36,7 +36,7 @@ class BenchOptions:
         pin: cores that the model may run on: "none" leaves it to the system, "all", "big" (the fastest
             group), "little" (the slowest group), or a hexadecimal mask such as "0xf0".
         delegate: what runs the operators: "xnnpack" (CPU, the runtime's default), "none" (the plain
-            kernels), "gpu" or "nnapi".
+            kernels), "gpu" or "nnapi" (deprecated since Android 15).
         require_full_delegation: fail where the delegate leaves operators to the plain kernels.
 
     Raises:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _PARTIAL = ".partial-"
+_OLD = ".old"
 
 
 @contextlib.contextmanager
@@ -49,7 +50,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives an empty folder that takes the place of ``path`` when the block ends without an error.
 
-    When the block raises, a full disk included, nothing of what it wrote is left, and ``path`` stays as it was.
+    When the block raises, a full disk included, nothing of what it wrote is left, and ``path`` stays as it was. A
+    process that is killed while the two folders change places leaves both for `remove_partial`, which ends that.
 
     Args:
         path: the folder to write or replace; the one above it is made if needed.
@@ -60,11 +62,11 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     above = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))
-    new, old = above / target.name, above / f"{target.name}.old"
+    new, old = above / target.name, above / f"{target.name}{_OLD}"
     try:
         new.mkdir()
         yield new
-        for file in new.rglob("*"):
+        for file in (*new.rglob("*"), new):
             _sync(file)
         if target.exists():
             os.rename(target, old)
@@ -83,9 +85,17 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def remove_partial(*folders: Path) -> None:
-    """Removes from ``folders`` what `replacing` left there when its process was killed in the middle."""
+    """Removes from ``folders`` what `replacing` and `replacing_folder` left there when their process was killed.
+
+    Where the folder that was to be replaced had left its place already, the new one takes it: it was whole by then.
+    """
     for folder in folders:
         for leftover in folder.glob(f"{_PARTIAL}*"):
+            for old in leftover.glob(f"*{_OLD}"):
+                new = old.with_suffix("")
+                if new.is_dir() and not (folder / new.name).exists():
+                    os.rename(new, folder / new.name)
+                    _sync(folder)
             shutil.rmtree(leftover, ignore_errors=True)
 
 

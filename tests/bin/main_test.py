@@ -1,7 +1,9 @@
 """The command line's outer shell: verbs, flags, exit codes, and answers without TensorFlow."""
 
 import errno
+import importlib
 import os
+import shlex
 import subprocess
 import sys
 import types
@@ -77,6 +79,32 @@ def test_a_flag_file_is_read(tmp_path):
     (tmp_path / "flags.txt").write_text("--workdir=b\n# a comment\n--scheme=int8\n")
     app.run(verb, "tfmeta tiny", [f"--flagfile={tmp_path}/flags.txt"])
     assert seen == [("b", "int8")]
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [
+        ("export", ["--scheme=fp32", "--scheme=int8_qat", "--name=a b", "--pareto", "--sparsity=0.7"]),
+        ("export", ["--scheme=int8", "--device=adb:S1", "--nopareto"]),
+        ("run", ["--scheme=fp32", "--scheme=int8", "--model=vgg?width=0.5&blocks=2", "--notrain_augment"]),
+        ("run", ["--retrain_augmentation=flip=1,cutout=8", "--rows=searched,full", "--max_macs=0.5x"]),
+        ("run", ["--allow_custom_objects=a.b", "--allow_custom_objects=c.d", "--train_augmentation="]),
+    ],
+)
+def test_the_recorded_command_gives_the_same_flags_again(verb, arguments):
+    values = importlib.import_module(f"tfmeta.bin.{verb}").FLAGS
+    given = ["--workdir=it's here", *arguments]
+
+    def parsed(arguments):
+        values.unparse_flags()
+        values(["tfmeta", *arguments])
+        return {name: values[name].value for name in values}
+
+    wanted = parsed(given)
+    program_name, verb_name, *again = shlex.split(app.command_line(values, verb))
+    assert (program_name, verb_name) == ("tfmeta", verb)
+    assert sorted(again) == sorted(given)
+    assert parsed(again) == wanted
 
 
 def test_the_exit_code_of_main_is_kept():

@@ -18,6 +18,7 @@ from tfmeta import files
 from tfmeta.errors import ExportError
 from tfmeta.export import bundle, verify
 from tfmeta.export.bundle import Origin, Refused, Shipped
+from tfmeta.export.model_card import model_card
 from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.tflite import export_tflite
 
@@ -110,6 +111,61 @@ def test_the_card_says_what_the_manifest_says(made, shipped):
     assert "image: int8 [1, 8, 8, 1], scale 0.00392157, zero point -128" in card
     assert "tfmeta export --workdir=w" in card and "searcher: genetic" in card
     assert "Images of 8 × 8, grey, stretched to that size" in card
+
+
+def measured(median_ms, started_at, memory_mb):
+    device = {"name": "Pixel 8", "runtime": "benchmark_model", "runtime_version": "abc"}
+    startup = {"init_ms": 1.25, "first_inference_ms": 0.5, "peak_memory_mb": memory_mb}
+    measurement = {"device": device, "options": {"threads": 2}, "started_at": started_at, "num_runs": 60, **startup}
+    return {"median_ms": median_ms, "p90_ms": 0.3, "verdict": "OK", "measurement": measurement}
+
+
+def test_the_card_tells_latency_start_and_memory_and_each_device_once(made):
+    manifest = bundle.read_manifest(made / "manifest.json")
+    first, second, _ = manifest["files"]
+    first["latency"] = measured(0.25, "2026-03-01T10:00:00Z", 4.25)
+    second["latency"] = measured(0.125, "2026-03-01T10:00:09Z", None)
+    card = model_card(manifest, PREPROCESSING)
+    assert "| 0.250 / 0.300 ms (60 runs, OK) | 1.250 + 0.500 ms | 4.2 MiB |" in card
+    assert "| 0.125 / 0.300 ms (60 runs, OK) | 1.250 + 0.500 ms | not told |" in card
+    assert "| not measured | not measured | not measured |" in card
+    assert card.count("Pixel 8") == 1
+    assert "Latency: Pixel 8, benchmark_model abc, 2 thread(s), 2026-03-01. Peak memory" in card
+
+
+@pytest.mark.parametrize(
+    ("networks", "told"),
+    [
+        (("searched", "full"), ["`searched`: its channels were chosen by a search: 0.5", "`full`: nothing was pruned"]),
+        (("full",), ["`full`: nothing was pruned"]),
+        (("front00", "front01", "front01"), ["`front00`, `front01`: networks of the search's front"]),
+    ],
+)
+def test_the_card_says_what_each_network_is(networks, told, made):
+    manifest = bundle.read_manifest(made / "manifest.json")
+    for file, network in zip(manifest["files"], networks, strict=False):
+        file["model"] = network
+    del manifest["files"][len(networks) :]
+    card = model_card(manifest, PREPROCESSING)
+    assert "two_convolutions, trained on digits.\n\n- `" in card
+    lines = [line for line in card.splitlines() if line.startswith("- ")]
+    assert len(lines) == len(told)
+    assert all(line.startswith(f"- {text}") for line, text in zip(lines, told, strict=True))
+
+
+@pytest.mark.parametrize("schemes", [(), ("int8",), ("fp32", "int8_qat"), ("clustered",)])
+def test_versions_of_packages_that_only_some_files_need(schemes):
+    versions = bundle.installed_versions(schemes)
+    trained = {"tf-keras", "tensorflow-model-optimization"}
+    assert trained & set(versions) == (trained if "int8_qat" in schemes or "clustered" in schemes else set())
+    assert set(bundle.installed_versions(schemes, mixed=True)) == {*versions, "litert-quantizer"}
+
+
+def test_the_manifest_names_the_versions_of_a_scheme_that_trains(shipped, tmp_path):
+    refused = [Refused("searched", "sparse", "No.", "abc")]
+    manifest = bundle.write_manifest(tmp_path / "manifest.json", shipped, refused, command="")
+    assert "tf-keras" in manifest["versions"]
+    assert "tf-keras" not in bundle.write_manifest(tmp_path / "manifest.json", shipped, command="")["versions"]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

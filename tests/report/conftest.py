@@ -42,7 +42,7 @@ def data() -> ReportData:
                 "full",
                 "fp32",
                 200_000,
-                latency=Latency(1.25, 1.5, "NOISY", 12_345),
+                latency=Latency(1.25, 1.5, "NOISY", 12_345, 2.5, 1.75, 4.25),
                 operators=(OpTime("CONV_2D", 4, 0.75, 0.6), OpTime("FULLY_CONNECTED", 1, 0.5, 0.4)),
             ),
         ),

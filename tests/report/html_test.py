@@ -12,8 +12,10 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.report import making
-from tfmeta.report.data import FileRow, GroupWidth, MixedRow, OpTime, ReportData, TrialPoint
+from tfmeta.export import ALL_SCHEMES
+from tfmeta.report.data import FileRow, GroupWidth, Latency, MixedRow, OpTime, ReportData, TrialPoint
 from tfmeta.report.explorer import embedded, explorer_data
+from tfmeta.report.files_chart import looks
 from tfmeta.report.html import to_html
 
 VOID = {"meta"}  # the others are closed, or written <line/>
@@ -127,11 +129,33 @@ def test_json_in_a_script_element(text):
 def test_numbers_and_reasons_are_in_the_tables(data, page):
     for text in ("95.0 %", "980 k", "45.7 kB", "0.412 ms", "0.410 ms (NOISY)", "1.14.0", "12,345", "0123456789ab"):
         assert text in page.texts
+    assert {"2.50 ms + 1.75 ms", "4.2 MiB"} <= set(page.texts)
     # One cell says why, and none is empty.
-    assert page.texts.count("not measured: no device") == 6
+    assert page.texts.count("not measured: no device") == 8
     assert not re.search(r"<td[^>]*></td>", to_html(data))
     assert ("title", "0123456789abcdef" * 4) in page.attributes
     assert "Not drawn: full: accuracy on the search split not measured." in page.texts
+
+
+def test_no_two_schemes_of_the_front_look_alike(data):
+    schemes = sorted(ALL_SCHEMES)
+    front = tuple(
+        FileRow(f"front{n}", scheme, 1000 + n, 0.5, 1.0, Latency(1.0 + n, 2.0)) for n, scheme in enumerate(schemes)
+    )
+    assert len(set(looks(front).values())) == len(schemes) > 5
+    page = to_html(dataclasses.replace(data, front=front, predictions=()))
+    drawn = re.findall(r'<path d="([^"]+)" transform="translate\(8 7\)" class="file best (s\d)"/></svg>(\w+)<', page)
+    looks_of = {name: (shape, color) for shape, color, name in drawn if name in schemes}
+    assert len(set(looks_of.values())) == len(looks_of) == len(schemes)
+    for shape, color in looks_of.values():  # the marks of both plots, drawn for two sizes
+        assert len(re.findall(f'<path d="{shape}" transform="[^"]+" class="file(?: best)? {color}">', page)) == 4
+
+
+def test_the_front_says_where_it_was_timed(data):
+    front = (FileRow("front00", "int8", 1000, 0.5, 1.0, Latency(1.0, 2.0)),)
+    told = dataclasses.replace(data, front=front, latency_label="not measured", front_latency_label="Pixel 8")
+    page = to_html(told)
+    assert "latency p50, ms (Pixel 8)" in page and "latency p50, ms (not measured)" not in page
 
 
 def test_a_file_whose_name_is_odd_can_be_fetched(data):
@@ -187,6 +211,7 @@ def test_names_are_escaped(data):
         winner=EVIL,
         file_label=EVIL,
         latency_label=EVIL,
+        front_latency_label=EVIL,
     )
     html = to_html(hostile)
     page = _Page(html)

@@ -41,6 +41,19 @@ def test_latency(value, p50, p90):
     assert (wording.p50(value), wording.p90(value)) == (p50, p90)
 
 
+@pytest.mark.parametrize(
+    ("value", "start", "memory"),
+    [
+        (Latency(1.0, 1.0, "OK", 5, 12.34, 0.5, 4.25), "12.3 ms + 0.500 ms", "4.2 MiB"),
+        (Latency(1.0, 1.0, "OK", 5, 12.34, 0.5), "12.3 ms + 0.500 ms", "not told"),
+        (Latency(1.0, 1.0), "not recorded", "not told"),
+        (Missing("no phone"), "no phone", "no phone"),
+    ],
+)
+def test_what_a_file_takes_before_its_steady_state(value, start, memory):
+    assert (wording.start(value), wording.memory(value)) == (start, memory)
+
+
 @pytest.mark.parametrize(("value", "text"), [(12.5e6, "12.5 M"), (2000, "2 k"), (0, "0")])
 def test_tick(value, text):
     assert wording.tick(value) == text

@@ -115,6 +115,7 @@ def test_the_report_tells_seeds_counts_options_and_commands():
         "search other": {"seed": 9},
         "retrain main scratch": {"distill": False, "init": "scratch", "train": {"epochs": 2, "seed": 7}},
         "pareto main": {"epochs": 4},
+        "export main pareto": {"schemes": ["int8"]},
     }
     front = {"files": [measured()], "refused": [], "command": "tfmeta export --pareto"}
     run = {"depends_on": {"latency": {"device": "adb-1"}}}
@@ -136,6 +137,7 @@ def test_the_report_tells_seeds_counts_options_and_commands():
         "search main",
         "retrain main scratch",
         "pareto main",
+        "export main pareto",
     ]
 
 

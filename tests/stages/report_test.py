@@ -84,6 +84,9 @@ def test_a_file_of_the_manifest():
     row = _file_row(FILE, "../export/main")
     assert (row.path, row.sha256) == ("../export/main/searched-int8.tflite", "ab" * 32)
     assert row.latency == Latency(1.0, 1.5, "NOISY", 321)
+    measurement = {"num_runs": 321, "init_ms": 2.0, "first_inference_ms": 3.0, "peak_memory_mb": None}
+    row = _file_row({**FILE, "latency": {**FILE["latency"], "measurement": measurement}}, "../export/main")
+    assert row.latency == Latency(1.0, 1.5, "NOISY", 321, 2.0, 3.0)
     assert row.operators == Missing("not measured")  # of an earlier version
     assert operators({"reason": "It does not tell."}) == Missing("It does not tell.")
     # The shares are printed digits, and may add up to more than all.

@@ -35,7 +35,7 @@ _DEVICE = {
 _PLACE = {
     "threads": "Threads of the CPU kernels.",
     "pin": f"Cores to run on: {', '.join(PINS)}, or a hexadecimal mask such as 0xf0.",
-    "delegate": f"What runs the operators: {', '.join(DELEGATES)}.",
+    "delegate": f"What runs the operators: {', '.join(DELEGATES)} (NNAPI is deprecated since Android 15).",
 }
 _TIMING = {
     "num_runs": "Least number of timed inferences.",

@@ -101,8 +101,16 @@ def guard(action: Callable[[], int], name: str, *, debug: Callable[[], bool] | N
 
 
 def command_line(flag_values: flags.FlagValues, verb: str) -> str:
-    """Returns the command that gives ``verb`` the flags it has, for records."""
-    given = (flag_values[name].serialize() for name in sorted(flag_values) if flag_values[name].present)
+    """Returns the command that gives ``verb`` the flags it has, for records; a shell can run it."""
+    given: list[str] = []
+    for name in sorted(flag_values):
+        flag = flag_values[name]
+        if not flag.present:
+            continue
+        if isinstance(flag, flags.MultiFlag):  # absl would write its values as one text of several lines
+            given += [f"--{name}={value}" for value in flag.value]
+        else:
+            given.append(flag.serialize())
     return shlex.join(["tfmeta", verb, *(text for text in given if text)])
 
 

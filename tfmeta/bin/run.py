@@ -11,6 +11,7 @@ from tfmeta.bin.app import command_line
 from tfmeta.latency.options import FINAL, LatencyOptions
 from tfmeta.project import Project
 from tfmeta.report.text import to_text
+from tfmeta.stages.export import require_written
 from tfmeta.stages.run import RunOptions, run
 from tfmeta.workdir import Workdir
 
@@ -37,5 +38,6 @@ def main(argv: Sequence[str]) -> None:
         export=_EXPORT(name, init, *_DEVICE(FINAL)),
     )
     with Workdir(_WORKDIR.value) as workdir:
-        data, paths = run(Project(workdir, options), stages, command_line(FLAGS, "run"))
+        data, paths, manifest = run(Project(workdir, options), stages, command_line(FLAGS, "run"))
     print(to_text(data, paths))
+    require_written(manifest)

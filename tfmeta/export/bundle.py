@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 
 from tfmeta import files
 from tfmeta.errors import ExportError
+from tfmeta.export import TRAINED_SCHEMES
 from tfmeta.export.flatbuffer import OperatorInfo, TensorInfo
 from tfmeta.export.kotlin_snippet import class_name, kotlin_snippet
 from tfmeta.export.model_card import model_card
@@ -32,6 +33,8 @@ from tfmeta.export.tflite import ExportResult
 MANIFEST = "manifest.json"
 
 _PACKAGES = ("tfmeta", "tensorflow", "keras", "ai-edge-litert", "numpy")
+_TRAINING_PACKAGES = ("tf-keras", "tensorflow-model-optimization")
+_MIXED_PACKAGES = ("litert-quantizer",)
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def write_manifest(
 def _manifest(shipped: Sequence[Shipped], refused: Sequence[Refused], folder: Path, command: str) -> dict[str, Any]:
     return {
         "command": command,
-        "versions": installed_versions(),
+        "versions": installed_versions([*(item.result.scheme for item in shipped), *(one.scheme for one in refused)]),
         "files": [_entry(item, folder) for item in shipped],
         "refused": [asdict(item) for item in refused],
     }
@@ -184,10 +187,16 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     return manifest
 
 
-def installed_versions() -> dict[str, str]:
-    """Returns the versions of Python and of what a file depends on, or "not installed"."""
+def installed_versions(schemes: Iterable[str] = (), *, mixed: bool = False) -> dict[str, str]:
+    """Returns the versions of Python and of what a file depends on, or "not installed".
+
+    Args:
+        schemes: those of the files; some need packages of their own.
+        mixed: whether there are files of mixed precision.
+    """
+    trained = not TRAINED_SCHEMES.keys().isdisjoint(schemes)
     versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *(_TRAINING_PACKAGES if trained else ()), *(_MIXED_PACKAGES if mixed else ())):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -10,6 +10,13 @@ from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.tasks import Task
 
 _Z = 1.96  # of a 95 % interval
+_NETWORKS = {
+    "searched": "its channels were chosen by a search: {budget}",
+    "random": "the best of as many random structures within the same limits",
+    "uniform": "all widths by one factor within the same limits",
+    "full": "nothing was pruned",
+}
+_OF_FRONT = "networks of the search's front, from the smallest to the largest: {budget}"
 
 
 def model_card(manifest: Mapping[str, Any], preprocessing: Preprocessing) -> str:
@@ -23,7 +30,7 @@ def model_card(manifest: Mapping[str, Any], preprocessing: Preprocessing) -> str
     sections = [
         _front(origin, task),
         f"# {origin['name']}\n\n{task.about.format(classes=len(preprocessing.labels))} for TFLite (LiteRT): "
-        f"{origin['network']}, channels pruned to {origin['budget']}, trained on {origin['data_set']}.",
+        f"{origin['network']}, trained on {origin['data_set']}.\n\n" + _networks(manifest),
         "## Files\n\n" + _table(manifest, task),
         "## Before and after\n\n" + _use(preprocessing),
         "## In an app\n\n" + _app(manifest),
@@ -42,10 +49,19 @@ def _front(origin: Mapping[str, Any], task: Task) -> str:
     return "\n".join(["---", "library_name: tflite", *tags, f"datasets: [{_yaml(origin['data_set'])}]", metrics, "---"])
 
 
+def _networks(manifest: Mapping[str, Any]) -> str:
+    """What the networks are whose files the bundle holds, a line each."""
+    found, budget = dict.fromkeys(file["model"] for file in manifest["files"]), manifest["origin"]["budget"]
+    lines = [f"- `{name}`: {text.format(budget=budget)}" for name, text in _NETWORKS.items() if name in found]
+    front = [f"`{name}`" for name in found if name not in _NETWORKS]
+    return "\n".join(lines + ([f"- {', '.join(front)}: {_OF_FRONT.format(budget=budget)}"] if front else []))
+
+
 def _table(manifest: Mapping[str, Any], task: Task) -> str:
     lines = [
-        f"| file | scheme | test {task.metric} | size | latency p50 / p90 | runtime from | SHA-256 |",
-        "|---|---|---|---|---|---|---|",
+        f"| file | scheme | test {task.metric} | size | latency p50 / p90 | loading + first inference | peak memory "
+        "| runtime from | SHA-256 |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for file in manifest["files"]:
         cells = (
@@ -53,7 +69,7 @@ def _table(manifest: Mapping[str, Any], task: Task) -> str:
             file["scheme"],
             _accuracy(file, task),
             f"{file['size_bytes'] / 1024:,.1f} KiB",
-            _latency(file["latency"]),
+            *_latency(file["latency"]),
             file["minimum_runtime"]["version"] or "unknown",
             f"`{file['sha256'][:16]}…`",
         )
@@ -70,11 +86,17 @@ def _accuracy(file: Mapping[str, Any], task: Task) -> str:
     return f"{100 * accuracy:.2f}{margin} %"
 
 
-def _latency(latency: Mapping[str, Any] | None) -> str:
+def _latency(latency: Mapping[str, Any] | None) -> tuple[str, str, str]:
+    """The cells for latency, start and memory."""
     if latency is None:
-        return "not measured"
-    runs = latency["measurement"]["num_runs"]
-    return f"{latency['median_ms']:.3f} / {latency['p90_ms']:.3f} ms ({runs} runs, {latency['verdict']})"
+        return ("not measured",) * 3
+    measured = latency["measurement"]
+    runs, memory_mb = measured["num_runs"], measured["peak_memory_mb"]
+    return (
+        f"{latency['median_ms']:.3f} / {latency['p90_ms']:.3f} ms ({runs} runs, {latency['verdict']})",
+        f"{measured['init_ms']:.3f} + {measured['first_inference_ms']:.3f} ms",
+        "not told" if memory_mb is None else f"{memory_mb:.1f} MiB",
+    )
 
 
 def _use(preprocessing: Preprocessing) -> str:
@@ -128,17 +150,24 @@ def _evidence(manifest: Mapping[str, Any], of: str) -> str:
         same = "no classes" if found["class_agreement"] is None else f"{found['class_agreement']:.1%}{of}"
         errors = f"{found['max_abs_error']:.3g} | {found['mean_abs_error']:.3g} | {found['num_samples']} images"
         lines.append(f"| `{file['file']}` | {same} | {errors} |")
-    devices = {text: None for file in manifest["files"] if (text := _device(file["latency"]))}
-    return "\n".join([*lines, *(["", f"Latency: {'; '.join(devices)}."] if devices else [])])
+    return "\n".join([*lines, *_devices(manifest)])
 
 
-def _device(latency: Mapping[str, Any] | None) -> str:
-    measured = (latency or {}).get("measurement")
-    if not measured:
-        return ""
+def _devices(manifest: Mapping[str, Any]) -> list[str]:
+    """Where the files were timed, and from what day on."""
+    days: dict[str, str] = {}
+    for file in manifest["files"]:
+        measured = (file["latency"] or {}).get("measurement")
+        if measured:
+            days.setdefault(_device(measured), measured["started_at"][:10])
+    told = "; ".join(f"{device}, {day}" for device, day in days.items())
+    return ["", f"Latency: {told}. Peak memory is what loading and the first inference add."] if told else []
+
+
+def _device(measured: Mapping[str, Any]) -> str:
     device, options = measured["device"], measured["options"]
     runtime = f"{device.get('runtime', '')} {device.get('runtime_version', '')}".strip()
-    return f"{device.get('name', 'device')}, {runtime}, {options.get('threads', 1)} thread(s), {measured['started_at']}"
+    return f"{device.get('name', 'device')}, {runtime}, {options.get('threads', 1)} thread(s)"
 
 
 def _made(manifest: Mapping[str, Any]) -> str:

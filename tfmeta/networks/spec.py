@@ -85,7 +85,7 @@ def build(spec: str, input_shape: tuple[int, ...], classes: int, allow_custom_ob
     Raises:
         UserError: an unknown name or argument, or a file that is no Keras model.
     """
-    if _is_file(spec):
+    if is_file(spec):
         return Built(_load(spec, allow_custom_objects))
     if spec.startswith(_PRESET):
         preset = resolve(PRESETS, spec.removeprefix(_PRESET), "metapruning network")
@@ -118,7 +118,7 @@ def custom_objects(spec: str, allowed: Sequence[str] = ()) -> dict[str, Any]:
         UserError: a module cannot be imported.
     """
     owner = spec.partition("?")[0].rpartition(":")[0]
-    built_in = _is_file(spec) or owner in ("", "keras.applications", _PRESET.rstrip(":"))
+    built_in = is_file(spec) or owner in ("", "keras.applications", _PRESET.rstrip(":"))
     found: dict[str, Any] = {}
     for module in (*allowed, *(() if built_in else (owner,))):
         for key, value in vars(_module(module)).items():
@@ -129,7 +129,8 @@ def custom_objects(spec: str, allowed: Sequence[str] = ()) -> dict[str, Any]:
     return found
 
 
-def _is_file(spec: str) -> bool:
+def is_file(spec: str) -> bool:
+    """Returns whether ``spec`` is the path of a saved model."""
     return spec.endswith((".keras", ".h5"))
 
 

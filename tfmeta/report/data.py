@@ -169,6 +169,7 @@ class ReportData:
         full: the row of the network that was not pruned.
         file_label: which file the size and latency of a `Row` are of, "int8 .tflite".
         latency_label: where the latency was measured, "host CPU, 1 thread".
+        front_latency_label: likewise that of the front's files.
         search_images: size of the search split, or None when unknown.
         test_images: size of the test split, or None when unknown.
         metric: what the networks are judged by, within a sentence; the fields named accuracy hold it.
@@ -196,6 +197,7 @@ class ReportData:
     full: str = "full"
     file_label: str = "int8 .tflite"
     latency_label: str = "host CPU"
+    front_latency_label: str = "host CPU"
     search_images: int | None = None
     test_images: int | None = None
     metric: str = "accuracy"

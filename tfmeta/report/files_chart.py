@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tfmeta.report import tables, wording
@@ -19,6 +19,15 @@ class FilesChart:
     marks: tuple[Mark, ...]
 
 
+_LOOKS = 5  # colours, and as many shapes
+
+
+def looks(rows: Sequence[FileRow]) -> dict[str, tuple[int, int]]:
+    """Returns scheme → its colour and its shape, each 0 to 4. No two of up to 25 schemes have both in common."""
+    names = enumerate(sorted({row.scheme for row in rows}))
+    return {name: (place % _LOOKS, (place + place // _LOOKS) % _LOOKS) for place, name in names}
+
+
 def files_charts(data: ReportData, width: int, height: int) -> tuple[FilesChart, ...]:
     """Returns accuracy against p50 latency and against size, or nothing where no file has all three."""
     best = tables.best_files(data.front)
@@ -26,7 +35,7 @@ def files_charts(data: ReportData, width: int, height: int) -> tuple[FilesChart,
     if not rows:
         return ()
     costs: tuple[tuple[Callable[[FileRow], float], Callable[[float], str], str], ...] = (
-        (lambda row: row.latency.p50_ms, lambda value: f"{value:g}", f"latency p50, ms ({data.latency_label})"),
+        (lambda row: row.latency.p50_ms, lambda value: f"{value:g}", f"latency p50, ms ({data.front_latency_label})"),
         (lambda row: row.size_bytes, wording.size_tick, "size of the file"),
     )
     charts = []

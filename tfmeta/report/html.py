@@ -16,7 +16,7 @@ from tfmeta.report import tables, wording
 from tfmeta.report.chart import pareto_chart
 from tfmeta.report.data import Missing, ReportData
 from tfmeta.report.explorer import embedded, explorer_data
-from tfmeta.report.files_chart import files_charts
+from tfmeta.report.files_chart import files_charts, looks
 from tfmeta.report.findings import findings
 from tfmeta.report.latency_chart import latency_chart
 from tfmeta.report.progress_chart import progress_chart
@@ -46,7 +46,7 @@ def to_html(data: ReportData) -> str:
         charts=_charts(data),
         many=len(data.trials) > _MANY,
         series=searchers(data),
-        schemes=_places(row.scheme for row in data.front),
+        schemes=looks(data.front),
         origins=_places(point.origin for point in data.predictions),
         chosen=data.row(data.winner),
         timed_files=[(tables.file_name(row), row) for row in data.files if not isinstance(row.operators, Missing)],

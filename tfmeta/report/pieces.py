@@ -22,13 +22,23 @@ NOT_MEASURED = Missing("not measured")
 class Latency:
     """The time of one inference in milliseconds; ``verdict`` is "OK" where it can be trusted.
 
-    ``count`` is the number of inferences that were timed, or None where it is not known.
+    Attributes:
+        p50_ms: the median.
+        p90_ms: the 90th percentile.
+        verdict: "OK", "NOISY", "THROTTLED" or "STALE".
+        count: number of inferences that were timed; None, as for the others, where it is not known.
+        init_ms: reading the file, building the interpreter and allocating its tensors.
+        first_inference_ms: the first inference.
+        peak_memory_mb: how far the memory rose until then, in units of 2**20 bytes.
     """
 
     p50_ms: float
     p90_ms: float
     verdict: str = "OK"
     count: int | None = None
+    init_ms: float | None = None
+    first_inference_ms: float | None = None
+    peak_memory_mb: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.p50_ms) and math.isfinite(self.p90_ms)):

@@ -10,6 +10,7 @@ from tfmeta import files
 from tfmeta.report import tables, wording
 from tfmeta.report.chart import front_points, plotted_rows
 from tfmeta.report.data import FileRow, Missing, ReportData
+from tfmeta.report.files_chart import looks
 from tfmeta.report.html import searchers
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLORS = ("#2563c9", "#d9730d", "#1a8f5a", "#8e44ad", "#b0305c")
+_MARKERS = ("o", "s", "D", "^", "v")  # as `template.html` draws them
 _INK, _SOFT, _LINE, _TRACK = "#1b1f24", "#5a6470", "#e1e5ea", "#dfe4ea"
 _DPI = 144
 
@@ -58,13 +60,13 @@ def write_files_png(data: ReportData, path: str | os.PathLike[str]) -> None:
     figure, first = _figure(9.6, 4.0, panels=2)
     best = tables.best_files(data.front)
     costs: tuple[tuple[str, Callable[[FileRow], float]], ...] = (
-        (f"latency p50, ms ({data.latency_label})", lambda row: row.latency.p50_ms),
+        (f"latency p50, ms ({data.front_latency_label})", lambda row: row.latency.p50_ms),
         ("size of the file, KiB", lambda row: row.size_bytes / 1024),
     )
     rows = [r for r in data.front if not isinstance(r.test_accuracy, Missing) and not isinstance(r.latency, Missing)]
     for axes, (label, cost) in zip(first, costs, strict=True):
-        for place, scheme in enumerate(sorted({row.scheme for row in rows})):
-            color = _COLORS[place % len(_COLORS)]
+        for scheme, (place, shape) in looks(data.front).items():
+            color = _COLORS[place]
             ours = [row for row in rows if row.scheme == scheme]
             axes.scatter(
                 [cost(row) for row in ours],
@@ -72,6 +74,7 @@ def write_files_png(data: ReportData, path: str | os.PathLike[str]) -> None:
                 s=[60 if row in best else 24 for row in ours],
                 facecolors=[color if row in best else "none" for row in ours],
                 edgecolors=color,
+                marker=_MARKERS[shape],
                 label=scheme,
             )
         axes.set_xlabel(label)

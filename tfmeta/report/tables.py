@@ -123,6 +123,8 @@ def _file_headings(data: ReportData) -> tuple[str, ...]:
         "Latency p90",
         "Inferences timed",
         "Verdict",
+        "Loading + first inference",
+        "Peak memory",
         "Oldest runtime",
         "SHA-256",
     )
@@ -158,6 +160,8 @@ def _file_cells(row: FileRow) -> tuple[Cell, ...]:
         _cell(row.latency, wording.p90(row.latency, told=False)),
         _cell(row.latency, wording.timed(row.latency)),
         _cell(row.latency, wording.verdict(row.latency)),
+        _cell(row.latency, wording.start(row.latency)),
+        _cell(row.latency, wording.memory(row.latency)),
         _cell(row.minimum_runtime, wording.text(row.minimum_runtime)),
         Cell(row.sha256[:_SHA_DIGITS] or "not recorded", not row.sha256, title=row.sha256),
     )

@@ -75,6 +75,22 @@ def timed(value: Latency | Missing) -> str:
     return "not recorded" if value.count is None else f"{value.count:,}"
 
 
+def start(value: Latency | Missing) -> str:
+    """Returns what a file takes before its steady state: "1.21 ms + 0.845 ms", loading and the first inference."""
+    if isinstance(value, Missing):
+        return value.reason
+    if value.init_ms is None or value.first_inference_ms is None:
+        return "not recorded"
+    return f"{milliseconds(value.init_ms)} + {milliseconds(value.first_inference_ms)}"
+
+
+def memory(value: Latency | Missing) -> str:
+    """Returns how much memory a file takes, "4.2 MiB" (1 MiB is 2**20 bytes), where the device told."""
+    if isinstance(value, Missing):
+        return value.reason
+    return "not told" if value.peak_memory_mb is None else f"{value.peak_memory_mb:.1f} MiB"
+
+
 def milliseconds(value: float) -> str:
     """Returns 0.4123 as "0.412 ms"."""
     return f"{_three_digits(value)} ms"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tfmeta import files
-from tfmeta.errors import ExportError, WorkdirError
+from tfmeta.errors import ExportError, TrainingError, WorkdirError
 from tfmeta.export import ALL_SCHEMES, DEFAULT_SCHEMES
 from tfmeta.export.bundle import MANIFEST, Origin, Refused, Shipped, read_manifest, write_bundle
 from tfmeta.export.calibration import MIN_IMAGES, from_split
@@ -21,12 +21,12 @@ from tfmeta.export.verify import split_accuracy
 from tfmeta.graph.structure import Structure
 from tfmeta.latency.measure import measure_files
 from tfmeta.latency.options import FINAL, HOST, LatencyOptions, Place
+from tfmeta.networks import spec
 from tfmeta.progress import bar
 from tfmeta.project import Project
 from tfmeta.registry import resolve
-from tfmeta.stages.retrain import load_model
+from tfmeta.stages.retrain import load_model, retrained_with
 from tfmeta.stages.search import ROWS, result, structures
-from tfmeta.training import TrainOptions
 from tfmeta.workdir import MAIN
 
 
@@ -68,29 +68,69 @@ def export(project: Project, options: ExportOptions, command: str = "") -> dict[
 
     A file is written only after it computed what its Keras model computes, on real samples. The accuracy in the
     manifest is the file's own, on the test split. The folder appears when everything in it is there, and
-    stays as it was until then.
+    stays as it was until then. A bundle that lacks a file (`unwritten`) is made again.
 
     Raises:
         WorkdirError: nothing is retrained yet.
-        ExportError: a model does not convert, or its file computes something else.
+        ExportError: no model converts to a file that computes the same.
         BenchError: the device does not answer.
     """
-    folder = project.workdir.export(options.name, options.init)
-    manifest = folder / MANIFEST
-    section, instead = f"export {options.name} {options.init}", f"delete {manifest} to export anew"
     models = _models(project, options)
-    if manifest.exists():
-        project.workdir.claim(section, options.to_json(), begun=True, instead=instead)
-        made = read_manifest(manifest)
-        if sources(made) == {row: files.sha256(path) for row, path in models.items()}:
-            return made
-    project.workdir.claim(section, options.to_json(), begun=False)
+    made = made_before(project, options, options.init)
+    if made is not None and sources(made) == {row: files.sha256(path) for row, path in models.items()}:
+        return made
     preprocessing = Preprocessing.of(project.splits)
-    with files.replacing_folder(folder) as new:
+    with files.replacing_folder(project.workdir.export(options.name, options.init)) as new:
         written, refused = write_files(project, options, models, new, preprocessing)
         shipped = measured(project, options, written, structures(project, options.name))
         origin = origin_of(project, options)
         return write_bundle(new, shipped, refused, preprocessing=preprocessing, origin=origin, command=command)
+
+
+def made_before(project: Project, options: ExportOptions, init: str) -> dict[str, Any] | None:
+    """Claims the options of a bundle, and returns its manifest where it is there and lacks nothing.
+
+    Args:
+        project: of the bundle.
+        options: what to export.
+        init: which networks, as in the name of the folder.
+
+    Raises:
+        WorkdirError: it was made with other options.
+        ExportError: its manifest is damaged.
+    """
+    path = project.workdir.export(options.name, init) / MANIFEST
+    made = read_manifest(path) if path.exists() else None
+    if made is not None and unwritten(made):
+        made = None  # what was refused is tried again, with other options too
+    section, instead = f"export {options.name} {init}", f"delete {path} to export anew"
+    project.workdir.claim(section, options.to_json(), begun=made is not None, instead=instead)
+    return made
+
+
+def unwritten(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Returns what was refused of the network that a bundle is about: the searched one, or the only one."""
+    refused = manifest["refused"]
+    models = {file["model"] for file in (*manifest["files"], *refused)}
+    return [one for one in refused if one["model"] == "searched" or len(models) == 1]
+
+
+def require_written(manifest: Mapping[str, Any]) -> None:
+    """Checks that a bundle lacks no file of the network that it is about.
+
+    Raises:
+        ExportError: it does; the text says which, and why.
+    """
+    lacking = unwritten(manifest)
+    if lacking:
+        names = ", ".join(f"{one['model']}-{one['scheme']}.tflite" for one in lacking)
+        raise ExportError(f"Not written: {names}. The other files are in the bundle. {_first(lacking)}")
+
+
+def _first(refused: Sequence[Mapping[str, Any]]) -> str:
+    """The first reason, and how many more there are."""
+    more = f" (And {len(refused) - 1} more.)" if len(refused) > 1 else ""
+    return f"{refused[0]['scheme']} of {refused[0]['model']}: {refused[0]['reason']}{more}"
 
 
 def measured(
@@ -127,8 +167,10 @@ def origin_of(project: Project, options: ExportOptions) -> Origin:
         "budget": found["budget"],
         "structures": found["structures"],
     }
-    name = options.name if options.name != MAIN else Path(project.options.model).stem
-    return Origin(name, project.options.model, project.options.dataset, found["budget"], search)
+    model = project.options.model
+    title = Path(model).stem if spec.is_file(model) else model
+    name = options.name if options.name != MAIN else title
+    return Origin(name, model, project.options.dataset, found["budget"], search)
 
 
 def _models(project: Project, options: ExportOptions) -> dict[str, Path]:
@@ -150,7 +192,11 @@ def sources(manifest: Mapping[str, Any]) -> dict[str, str]:
 def write_files(
     project: Project, options: ExportOptions, models: dict[str, Path], folder: Path, preprocessing: Preprocessing
 ) -> tuple[list[Shipped], list[Refused]]:
-    """Writes what verifies. A control that does not is left out with its reason; the searched network must not fail."""
+    """Writes what verifies, and leaves out what does not, with its reason.
+
+    Raises:
+        ExportError: nothing verifies.
+    """
     calibration = from_split(project.splits.train, options.calibration_images, project.options.seed)
     samples, _ = project.splits.search.sample(options.verify_images, project.options.seed)
     written: list[Shipped] = []
@@ -170,12 +216,12 @@ def write_files(
                 min_calibration_images=min(MIN_IMAGES, len(calibration)),
                 preprocessing=preprocessing,
             )
-        except ExportError as error:
-            if row == "searched" or len(models) == 1:
-                raise
+        except (ExportError, TrainingError) as error:
             refused.append(Refused(row, scheme, str(error), digest))
             continue
         written.append(Shipped(row, exported, model_sha256=digest))
+    if not written:
+        raise ExportError(f"No file was written. {_first([asdict(one) for one in refused])}")
     return written, refused
 
 
@@ -193,9 +239,7 @@ def _trained(project: Project, options: ExportOptions, scheme: str, model: Any, 
 
 def _as_retrained(project: Project, options: ExportOptions) -> TuneOptions:
     """The options of the training, with the settings that the network was retrained with where none are asked."""
-    retrained = project.workdir.config.get(f"retrain {options.name} {options.init}")
-    if retrained is None:
+    own, wanted = retrained_with(project, options.name, options.init), options.tune.train
+    if own is None:
         return options.tune
-    wanted, own = options.tune.train, retrained["train"]
-    train = TrainOptions(**{**own, "augmentation": tuple(own["augmentation"])})
-    return replace(options.tune, train=replace(train, epochs=wanted.epochs, learning_rate=wanted.learning_rate))
+    return replace(options.tune, train=replace(own, epochs=wanted.epochs, learning_rate=wanted.learning_rate))

@@ -9,13 +9,14 @@ from typing import Any
 
 from tfmeta import files, training
 from tfmeta.errors import UserError, WorkdirError
-from tfmeta.export.bundle import MANIFEST, read_manifest, write_bundle
+from tfmeta.export.bundle import write_bundle
 from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.graph import cost
 from tfmeta.graph.structure import Structure
 from tfmeta.progress import bar
 from tfmeta.project import Project
-from tfmeta.stages.export import ExportOptions, measured, origin_of, sources, write_files
+from tfmeta.stages.export import ExportOptions, made_before, measured, origin_of, sources, write_files
+from tfmeta.stages.retrain import retrained_with
 from tfmeta.stages.search import result
 from tfmeta.training import TrainOptions
 
@@ -30,8 +31,9 @@ class ParetoOptions:
     Attributes:
         export: schemes, device and the name of the search.
         count: structures at most, spread evenly over the front.
-        epochs: how long each is trained from its generated weights; 0 leaves them as the PruningNet made them, which
-            ranks the files but is below what training gives.
+        epochs: how long each is trained from its generated weights, with the settings that the networks of the search
+            were retrained with for the rest; 0 leaves them as the PruningNet made them, which ranks the files but is
+            below what training gives.
 
     Raises:
         UserError: a number out of its range.
@@ -56,27 +58,19 @@ def export_front(project: Project, options: ParetoOptions, command: str = "") ->
         BenchError: the device does not answer.
     """
     export = options.export
-    folder = project.workdir.export(export.name, PARETO)
-    front = _front(project, export.name, options.count)
+    front, train = _front(project, export.name, options.count), _training(project, options)
     paths = {row: project.workdir.model(export.name, row, PARETO) for row in front}
-    made = [path for path in (*paths.values(), folder / MANIFEST) if path.exists()]
-    instead = f"delete {', '.join(str(path) for path in made)} to export anew"
-    asked = {**asdict(options), "export": export.to_json()}
-    project.workdir.claim(f"{PARETO} {export.name}", asked, begun=bool(made), instead=instead)
-    _train(project, options, front, paths)
-    if (folder / MANIFEST).exists():
-        manifest = read_manifest(folder / MANIFEST)
-        if sources(manifest) == {row: files.sha256(path) for row, path in paths.items()}:
-            return manifest
+    _claim(project, options, train)
+    made = made_before(project, export, PARETO)
+    _train(project, options, train, front, paths)
+    if made is not None and sources(made) == {row: files.sha256(path) for row, path in paths.items()}:
+        return made
     preprocessing = Preprocessing.of(project.splits)
     origin = origin_of(project, export)
     searched = {"retrained from": "generated", "epochs": options.epochs}
     origin = replace(origin, name=f"{origin.name} front", search={**origin.search, **searched})
-    with files.replacing_folder(folder) as new:
+    with files.replacing_folder(project.workdir.export(export.name, PARETO)) as new:
         written, refused = write_files(project, export, paths, new, preprocessing)
-        if not written:
-            reasons = "; ".join(f"{one.model} {one.scheme}: {one.reason}" for one in refused[:2])
-            raise WorkdirError(f"None of the {len(front)} networks of the front could be exported. {reasons}")
         shipped = measured(project, export, written, front)
         return write_bundle(new, shipped, refused, preprocessing=preprocessing, origin=origin, command=command)
 
@@ -98,21 +92,46 @@ def _front(project: Project, name: str, count: int) -> dict[str, Structure]:
     return {f"front{number:02d}": found[place] for number, place in enumerate(places)}
 
 
-def _train(project: Project, options: ParetoOptions, front: Mapping[str, Structure], paths: Mapping[str, Path]) -> None:
+def _training(project: Project, options: ParetoOptions) -> TrainOptions:
+    """How the networks of the front are trained: as those of the search were retrained, but for the epochs."""
+    own = retrained_with(project, options.export.name, options.export.init) if options.epochs else None
+    return replace(own or TrainOptions(seed=project.options.seed), epochs=max(options.epochs, 1))
+
+
+def _claim(project: Project, options: ParetoOptions, train: TrainOptions) -> None:
+    """Claims what the networks of the front depend on, which is less than what their files do."""
+    name, workdir = options.export.name, project.workdir
+    asked = {"count": options.count, "epochs": options.epochs, "train": asdict(train) if options.epochs else None}
+    every = (workdir.model(name, "front*", PARETO), workdir.checkpoint(_label(name, "front*")))
+    made = [str(path) for pattern in every for path in sorted(pattern.parent.glob(pattern.name))]
+    instead = f"delete {', '.join(made)} to make the networks anew"
+    workdir.claim(f"{PARETO} {name}", asked, begun=bool(made), instead=instead)
+
+
+def _label(name: str, row: str) -> str:
+    return f"{name}-{row}-{PARETO}"
+
+
+def _train(
+    project: Project,
+    options: ParetoOptions,
+    train: TrainOptions,
+    front: Mapping[str, Structure],
+    paths: Mapping[str, Path],
+) -> None:
     """Makes the models that are not there yet."""
     missing = [row for row, path in paths.items() if not path.exists()]
     if not missing:
         return
     from tfmeta.supernet.evaluation import Evaluator
 
-    train = TrainOptions(epochs=max(options.epochs, 1), seed=project.options.seed)
     images, _ = project.splits.train.sample(train.calibration_images, train.seed)
     evaluator = Evaluator(project.net)
     for row in bar(missing, "Front", unit="network"):
         model = evaluator.plain_model(front[row], training.batches_of(images, train.batch_size))
+        label = _label(options.export.name, row)
+        checkpoint = project.workdir.checkpoint(label)
         if options.epochs:
-            label = f"{options.export.name}-{row}-{PARETO}"
-            checkpoint = project.workdir.checkpoint(label)
             model = training.train_plain(
                 model,
                 project.splits,
@@ -123,5 +142,4 @@ def _train(project: Project, options: ParetoOptions, front: Mapping[str, Structu
             )
         with files.replacing(paths[row]) as temporary:
             model.save(temporary)
-        if options.epochs:
-            checkpoint.unlink(missing_ok=True)
+        checkpoint.unlink(missing_ok=True)

@@ -99,11 +99,12 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
             *how_latency(found, table),
         ),
         options=options_told(project.workdir.config, options.name, options.init),
-        versions=installed_versions(),
+        versions=installed_versions((file["scheme"] for file in (*files, *front["files"])), mixed=bool(mixed)),
         command=command,
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         file_label=f"{scheme} .tflite",
         latency_label=latency_label(files),
+        front_latency_label=latency_label(front["files"]),
         search_images=project.splits.search.size,
         test_images=project.splits.test.size,
         metric=project.splits.task.metric,
@@ -167,8 +168,9 @@ def _latency(file: Mapping[str, Any]) -> Latency | Missing:
     found = file["latency"]
     if found is None:
         return Missing("not measured")
-    count = found["measurement"]["num_runs"]
-    return Latency(found["median_ms"], found["p90_ms"], found["verdict"], count)
+    measured = found["measurement"]
+    startup = (measured.get(name) for name in ("init_ms", "first_inference_ms", "peak_memory_mb"))
+    return Latency(found["median_ms"], found["p90_ms"], found["verdict"], measured["num_runs"], *startup)
 
 
 def _operators(file: Mapping[str, Any]) -> tuple[OpTime, ...] | Missing:

@@ -89,6 +89,15 @@ def load_model(path: Path, custom_objects: Mapping[str, Any] | None = None) -> A
         ) from error
 
 
+def retrained_with(project: Project, name: str, init: str) -> TrainOptions | None:
+    """Returns how the networks of the search ``name`` were retrained from ``init``, or None where they were not."""
+    section = project.workdir.config.get(f"retrain {name} {init}")
+    if section is None:
+        return None
+    train = section["train"]
+    return TrainOptions(**{**train, "augmentation": tuple(train["augmentation"])})
+
+
 def _claim(project: Project, options: RetrainOptions, paths: Mapping[str, Path]) -> None:
     values = {name: value for name, value in asdict(options).items() if name != "rows"}  # rows may be added later
     checkpoints = {row: project.workdir.checkpoint(_label(options, row)) for row in ROWS}

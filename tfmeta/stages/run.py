@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tfmeta.project import Project
 from tfmeta.report.data import ReportData
@@ -25,14 +26,16 @@ class RunOptions:
     export: ExportOptions = field(default_factory=ExportOptions)
 
 
-def run(project: Project, options: RunOptions, command: str = "") -> tuple[ReportData, tuple[Path, ...]]:
+def run(
+    project: Project, options: RunOptions, command: str = ""
+) -> tuple[ReportData, tuple[Path, ...], dict[str, Any]]:
     """Runs train, search, retrain, export and report; stages that are done are not done again.
 
     Returns:
-        What the report tells, and the files it consists of.
+        What the report tells, the files it consists of, and the manifest of the export.
     """
     train(project, options.train)
     search(project, options.search)
     retrain(project, options.retrain)
-    export(project, options.export, command)
-    return report(project, ReportOptions(options.retrain.init, options.search.name), command)
+    manifest = export(project, options.export, command)
+    return *report(project, ReportOptions(options.retrain.init, options.search.name), command), manifest

@@ -175,6 +175,7 @@ def test_help_shows_every_flag_with_its_default(verb: str, capsys: Captured) -> 
     assert all(f"  {flag}\n" in out for flag in ("--[no]json", "--flagfile"))
     assert "default: false" in out
     assert "None" not in out
+    assert ("--delegate" in out) == ("NNAPI is deprecated since Android 15" in " ".join(out.split()))
 
 
 @pytest.mark.parametrize("verb", ["run", "compare", "profile", "staircase"])
