@@ -76,6 +76,12 @@ def test_an_operator_that_is_not_known_promises_nothing(files, tmp_path):
     assert finding.level == FAIL and "v99, so 2.16 cannot be promised" in finding.text
 
 
+def test_types_that_are_not_known_promise_nothing(by_others):
+    # Float values with weights of 4 bits: LiteRT says of no version that it computes with them.
+    finding = found(by_others("dynamic_wi4_afp32"), ShipOptions(min_runtime="2.16"))["runtime"]
+    assert finding.level == FAIL and "(float32 x int4 per channel), so 2.16 cannot be promised" in finding.text
+
+
 def test_flex_operators(tmp_path):
     function = tf.function(tf.linalg.det, input_signature=[tf.TensorSpec((1, 4, 4), tf.float32)])
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
@@ -92,10 +98,11 @@ def test_flex_operators(tmp_path):
 def test_custom_operators(files, tmp_path, name, level):
     def change(model):
         code = model.operatorCodes[-1]
-        code.builtinCode, code.deprecatedBuiltinCode, code.customCode = 32, 32, name
+        code.builtinCode, code.deprecatedBuiltinCode, code.customCode, code.version = 32, 32, name, 1
 
-    finding = found(changed(files, tmp_path, change))["operators"]
-    assert finding.level == level and name in finding.text
+    findings = found(changed(files, tmp_path, change), ShipOptions(min_runtime="2.16"))
+    assert findings["operators"].level == level and name in findings["operators"].text
+    assert findings["runtime"].level == {FAIL: FAIL, WARN: OK}[level]
 
 
 def test_open_sizes_and_made_up_names(tmp_path):

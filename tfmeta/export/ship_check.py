@@ -15,6 +15,7 @@ from typing import Any
 from tfmeta.errors import ExportError, UserError
 from tfmeta.export import flatbuffer
 from tfmeta.export.flatbuffer import FlatModel, TensorInfo
+from tfmeta.export.runtime_table import RUNTIME_OF
 from tfmeta.export.runtime_version import minimum_runtime, version_key
 
 OK, INFO, WARN, FAIL = "ok", "info", "warn", "fail"
@@ -25,8 +26,6 @@ _BYTES_PER_MB = 1_000_000
 _GENERATED = re.compile(
     r"^$|^(keras_tensor|input_layer|Identity)(_\d+)?$|^(args|inputs?|outputs?)_\d+$|^(StatefulPartitionedCall|serving_default)"
 )
-# Custom operators that TFLite's own runtime brings.
-_KNOWN_CUSTOM = {"TFLite_Detection_PostProcess", "NumericVerify", "Mfcc", "AudioSpectrogram"}
 _INTEGER = ("INT8", "UINT8", "INT16")
 
 
@@ -153,7 +152,7 @@ def _runtime(contents: FlatModel, options: ShipOptions) -> Finding:
 def _operators(contents: FlatModel) -> Finding:
     custom = sorted({one.op.removeprefix("CUSTOM:") for one in contents.operators if one.op.startswith("CUSTOM:")})
     flex = [name for name in custom if name.startswith("Flex")]
-    foreign = [name for name in custom if name not in flex and name not in _KNOWN_CUSTOM]
+    foreign = [name for name in custom if name not in flex and f"CUSTOM:{name}" not in RUNTIME_OF]
     if flex:
         advice = "An app needs the select-ops library for it, of some 20 MB. Convert without SELECT_TF_OPS."
         return Finding("operators", FAIL, f"TensorFlow operators: {', '.join(flex)}. {advice}")
