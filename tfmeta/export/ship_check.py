@@ -17,6 +17,7 @@ from tfmeta.export import flatbuffer
 from tfmeta.export.flatbuffer import FlatModel, TensorInfo
 from tfmeta.export.runtime_table import RUNTIME_OF
 from tfmeta.export.runtime_version import minimum_runtime, version_key
+from tfmeta.export.weights import weights_of
 
 OK, INFO, WARN, FAIL = "ok", "info", "warn", "fail"
 
@@ -214,14 +215,11 @@ def _end(side: str, name: str, tensor: TensorInfo) -> Finding:
 
 
 def _weights(contents: FlatModel) -> Finding:
-    kinds: dict[str, set[str]] = {}
-    for operator in contents.operators:
-        for tensor in operator.inputs[1:2]:
-            if tensor.constant and tensor.dtype in ("FLOAT32", "FLOAT16", *_INTEGER, "INT4"):
-                channel = tensor.quantization is not None and tensor.quantization.per_channel
-                scales = "" if tensor.quantization is None else " per channel" if channel else " per tensor"
-                kinds.setdefault(f"{tensor.dtype.lower()}{scales}", set()).add(operator.op)
-    told = "; ".join(f"{kind}: {', '.join(sorted(ops))}" for kind, ops in sorted(kinds.items()))
+    stored: dict[str, list[str]] = {}
+    for op, kinds in weights_of(contents.operators).items():
+        for kind in kinds:
+            stored.setdefault(kind, []).append(op)
+    told = "; ".join(f"{kind}: {', '.join(ops)}" for kind, ops in sorted(stored.items()))
     return Finding("weights", INFO, told or "none beside the operators")
 
 
