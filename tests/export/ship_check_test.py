@@ -201,9 +201,25 @@ def test_damaged_files_are_answered_and_never_crash(files, tmp_path):
     assert time.monotonic() - started < 30
 
 
-def test_missing_file(tmp_path):
-    with pytest.raises(UserError, match=r"is not there\. Check the path"):
-        ship_check(tmp_path / "none.tflite")
+@pytest.mark.parametrize(("name", "why"), [("none.tflite", "No such file or directory"), (".", "Is a directory")])
+def test_what_cannot_be_read(name, why, tmp_path):
+    (finding,) = ship_check(tmp_path / name).findings
+    assert (finding.check, finding.level) == ("file", FAIL)
+    assert finding.text == f"Cannot read the .tflite file {str(tmp_path / name)!r}: {why}."
+
+
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+@pytest.mark.parametrize("zero_point", [None, [], [0, 0]])
+def test_a_scale_without_its_zero_point(side, zero_point, files, tmp_path):
+    def change(model):
+        graph = model.subgraphs[0]
+        graph.tensors[getattr(graph, side)[0]].quantization.zeroPoint = zero_point
+
+    path = changed(files, tmp_path, change)
+    (finding,) = ship_check(path).findings
+    assert finding.level == FAIL and f"Received: 1 scales, {len(zero_point or [])} zero points" in finding.text
+    # As LiteRT has it.
+    assert ship_run.host_delegation(path).level == FAIL
 
 
 @pytest.mark.parametrize("options", [{"min_runtime": "new"}, {"min_runtime": "2"}, {"max_size_mb": 0.0}])

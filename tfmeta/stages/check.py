@@ -49,7 +49,7 @@ def check(path: str | os.PathLike[str], options: CheckOptions) -> ShipReport:
     """Returns what speaks against shipping the file at ``path``. Whatever is wrong with the file itself is a finding.
 
     Raises:
-        UserError: there is no such file, or the samples cannot be read.
+        UserError: the samples cannot be read.
         BenchError: the device does not answer.
     """
     samples = None if options.samples is None else ship_run.read_samples(options.samples)
