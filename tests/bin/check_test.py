@@ -60,12 +60,15 @@ def test_a_reference_and_a_device_that_is_not_there(path, capsys):
     [
         ([], 2, "Expected MODEL.tflite ..."),
         (["PATH", "--min_runtime=latest"], 1, "Expected a runtime version such as 2.16"),
-        (["PATH", "--samples=none.npy"], 1, "Cannot read the samples"),
-        (["PATH", "--min_class_agreement=90"], 1, "between 0 and 1"),
+        (["PATH", "--samples=none.npy", "--reference=PATH"], 1, "Cannot read the samples"),
+        (["PATH", "--min_class_agreement=90", "--reference=PATH"], 1, "between 0 and 1"),
+        (["PATH", "--samples=none.npy"], 1, "as the reference"),
+        (["PATH", "--min_class_agreement=0.9"], 1, "as the reference"),
+        (["PATH", "--require_full_delegation", "--device=none"], 1, "where nothing runs"),
     ],
 )
 def test_mistakes(arguments, code, text, path, capsys):
-    arguments = [str(path) if argument == "PATH" else argument for argument in arguments]
+    arguments = [argument.replace("PATH", str(path)) for argument in arguments]
     assert program.main(["check", *arguments]) == code
     assert text in capsys.readouterr().err
 
