@@ -208,6 +208,10 @@ def test_what_cannot_be_read(name, why, tmp_path):
     assert finding.text == f"Cannot read the .tflite file {str(tmp_path / name)!r}: {why}."
 
 
+def test_a_folder_without_a_name_is_named():
+    assert str(ship_check(".")).endswith("\n.: not fit to ship: 1 check failed")
+
+
 @pytest.mark.parametrize("side", ["inputs", "outputs"])
 @pytest.mark.parametrize("zero_point", [None, [], [0, 0]])
 def test_a_scale_without_its_zero_point(side, zero_point, files, tmp_path):

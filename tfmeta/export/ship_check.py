@@ -90,7 +90,7 @@ class ShipReport:
         lines = [f"{finding.level.upper():<5} {finding.check:<{width}}  {finding.text}" for finding in self.findings]
         failed = sum(finding.level == FAIL for finding in self.findings)
         verdict = "fit to ship" if self.fits else f"not fit to ship: {failed} check{'s' if failed > 1 else ''} failed"
-        return "\n".join([*lines, f"{self.path.name}: {verdict}"])
+        return "\n".join([*lines, f"{self.path.name or self.path}: {verdict}"])
 
 
 def ship_check(path: str | os.PathLike[str], options: ShipOptions | None = None) -> ShipReport:
