@@ -40,6 +40,15 @@ def test_one_that_does_not(path, tmp_path, capsys):
     assert second["file"].endswith("cut.tflite")
 
 
+def test_one_that_is_not_there_leaves_the_others_their_answer(path, capsys):
+    assert program.main(["check", "none.tflite", str(path), "--json"]) == 1
+    first, second = json.loads(capsys.readouterr().out)
+    assert second["fits"] and not first["fits"] and first["file"] == "none.tflite"
+    assert [finding["text"] for finding in first["findings"]] == [
+        "Cannot read the .tflite file 'none.tflite': No such file or directory."
+    ]
+
+
 def test_a_reference_and_a_device_that_is_not_there(path, capsys):
     assert program.main(["check", str(path), f"--reference={path}"]) == 0
     assert "OK    agreement  same class as the float file on 100.0%" in capsys.readouterr().out
@@ -50,14 +59,16 @@ def test_a_reference_and_a_device_that_is_not_there(path, capsys):
     ("arguments", "code", "text"),
     [
         ([], 2, "Expected MODEL.tflite ..."),
-        (["none.tflite"], 1, "none.tflite', which is not there"),
         (["PATH", "--min_runtime=latest"], 1, "Expected a runtime version such as 2.16"),
-        (["PATH", "--samples=none.npy"], 1, "Cannot read the samples"),
-        (["PATH", "--min_class_agreement=90"], 1, "between 0 and 1"),
+        (["PATH", "--samples=none.npy", "--reference=PATH"], 1, "Cannot read the samples"),
+        (["PATH", "--min_class_agreement=90", "--reference=PATH"], 1, "between 0 and 1"),
+        (["PATH", "--samples=none.npy"], 1, "as the reference"),
+        (["PATH", "--min_class_agreement=0.9"], 1, "as the reference"),
+        (["PATH", "--require_full_delegation", "--device=none"], 1, "where nothing runs"),
     ],
 )
 def test_mistakes(arguments, code, text, path, capsys):
-    arguments = [str(path) if argument == "PATH" else argument for argument in arguments]
+    arguments = [argument.replace("PATH", str(path)) for argument in arguments]
     assert program.main(["check", *arguments]) == code
     assert text in capsys.readouterr().err
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
+
+from tfmeta.export.chatter import quiet
 
 
 def _conv(x, filters, kernel=3, **options):
@@ -41,6 +45,20 @@ def _concat(x):
     return layers.MaxPooling2D()(layers.ZeroPadding2D(1)(x))
 
 
+def _by_others(path: Path, recipe: str) -> Path:
+    recipes = pytest.importorskip("litert_quantizer.recipe", reason="litert-quantizer is an extra")
+    image = keras.Input((8, 8, 3), batch_size=1, name="image")
+    x = layers.DepthwiseConv2D(3)(layers.Conv2D(8, 3, activation="relu")(image))
+    model = keras.Model(image, {"scores": layers.Dense(4)(layers.Dense(64)(layers.Flatten()(x)))})
+    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    work = pytest.importorskip("litert_quantizer.quantizer").Quantizer(str(path))
+    work.load_quantization_recipe(getattr(recipes, recipe)())
+    samples = [{"image": np.random.default_rng(0).random((1, 8, 8, 3), np.float32)}]
+    ranges = work.calibrate({"serving_default": samples}) if work.need_calibration else None
+    path.write_bytes(bytes(work.quantize(ranges).quantized_model))
+    return path
+
+
 _BODIES = {
     "plain": _plain,
     "depthwise": _depthwise,
@@ -65,6 +83,20 @@ def tiny() -> Callable[..., keras.Model]:
         return model
 
     return build
+
+
+@pytest.fixture(scope="session")
+def by_others(tmp_path_factory) -> Callable[[str], Path]:
+    """Returns name of a recipe of litert-quantizer -> a file that it wrote."""
+    folder, made = tmp_path_factory.mktemp("by_others"), dict[str, Path]()
+
+    def file(recipe: str) -> Path:
+        if recipe not in made:
+            with quiet():
+                made[recipe] = _by_others(folder / f"{recipe}.tflite", recipe)
+        return made[recipe]
+
+    return file
 
 
 @pytest.fixture(scope="session")

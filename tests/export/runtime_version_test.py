@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ import tensorflow as tf
 from keras import layers
 
 from tfmeta.export import SCHEMES, flatbuffer
+from tfmeta.export.chatter import quiet
 from tfmeta.export.flatbuffer import FlatModel, OperatorInfo, Quantization, TensorInfo
+from tfmeta.export.runtime_table import ANY_TYPE, BY_TYPE, BY_WEIGHTS, RUNTIME_OF
 from tfmeta.export.runtime_version import latest, minimum_runtime
 from tfmeta.export.tflite import export_tflite
 
@@ -85,10 +89,104 @@ def test_dynamic_range_dense_layer_needs_a_new_runtime():
         (_operator("CONV_2D", 1, "FLOAT32", "INT8", scales=4), "2.4.0"),
         (_operator("FULLY_CONNECTED", 1, "FLOAT32", "INT8", scales=4), "2.17.0"),
         (_operator("ADD", 1, "INT16"), "2.4.0"),
+        # Weights of 4 bits: CONV_2D v7, DEPTHWISE_CONV_2D v7 and FULLY_CONNECTED v10 of 2.11, with 16-bit values v13.
+        (_operator("CONV_2D", 1, "INT8", "INT4"), "2.11.0"),
+        (_operator("DEPTHWISE_CONV_2D", 1, "INT8", "INT4"), "2.11.0"),
+        (_operator("FULLY_CONNECTED", 1, "INT8", "INT4"), "2.11.0"),
+        (_operator("FULLY_CONNECTED", 1, "INT16", "INT4"), "2.18.0"),
+        (_operator("RESIZE_BILINEAR", 3, "INT16", "INT32"), "2.5.0"),
+        (_operator("RESIZE_NEAREST_NEIGHBOR", 3, "INT16", "INT32"), "2.4.0"),
+        (_operator("LEAKY_RELU", 1, "INT16", "INT16"), "2.3.0"),
+        # The values of these are not their first input.
+        (_operator("SPLIT", 1, "INT32", "INT16"), "2.3.0"),
+        (_operator("GATHER", 1, "INT32", "INT4"), "2.15.0"),
+        # Custom operators that the runtime brings itself.
+        (_operator("CUSTOM:TFLite_Detection_PostProcess", 1), "1.10.0"),
     ],
 )
 def test_runtime_of_one_operator(operator, version):
     assert minimum_runtime(_model(operator)).version == version
+
+
+@pytest.mark.parametrize(("scale", "version"), [(0.02, 2), (0.01, 3), (0.005, 3)])
+def test_a_product_with_a_scale_that_is_not_smaller_than_that_of_its_factors(scale, version):
+    # Factors of scale 0.1 each: MUL v3 where 0.1 * 0.1 / scale >= 1.
+    one = _tensor("INT8")
+    product = dataclasses.replace(one, quantization=Quantization((scale,), (0,), 0))
+    operator = OperatorInfo("MUL", 1, (one, one), (product,))
+    assert minimum_runtime(_model(operator)).reason == f"MUL v{version}"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        # litert-quantizer leaves the versions of the float file, all 1, and its note, 1.5.0.
+        ("weight_only_wi4_afp32", "2.18.0 (DEQUANTIZE v6)"),
+        ("weight_only_wi8_afp32", "2.7.0 (DEQUANTIZE v5)"),
+        ("dynamic_wi8_afp32", "2.17.0 (FULLY_CONNECTED v12)"),
+        ("static_wi8_ai8", "1.14.0 (CONV_2D v3)"),
+        ("static_wi8_ai16", "2.3.0 (CONV_2D v4)"),
+        (
+            "dynamic_wi4_afp32",
+            "at least 1.5.0; unknown for CONV_2D v1 (float32 x int4 per channel), "
+            "FULLY_CONNECTED v1 (float32 x int4 per channel)",
+        ),
+    ],
+)
+def test_files_of_litert_quantizer(recipe, told, by_others):
+    contents = flatbuffer.read(by_others(recipe))
+    assert contents.declared_runtime == "1.5.0"
+    assert str(minimum_runtime(contents)) == told
+
+
+_OPERATORS = {
+    "TILE": lambda x: tf.tile(x, [1, 2, 2, 1]),
+    "ARG_MIN": lambda x: tf.argmin(x, -1),
+    "TOPK_V2": lambda x: tf.math.top_k(x, 2)[0],
+    "UNPACK": lambda x: tf.unstack(x, axis=3),
+    "WHERE": lambda x: tf.where(x > 0),
+    "FLOOR": tf.floor,
+    "REVERSE_V2": lambda x: tf.reverse(x, [1]),
+    "BROADCAST_TO": lambda x: tf.broadcast_to(x[:, :1], [1, 4, 4, 4]),
+    "ABS": tf.abs,
+    "DEPTH_TO_SPACE": lambda x: tf.nn.depth_to_space(x, 2),
+    "EXP": tf.exp,
+    "GELU": tf.nn.gelu,
+    "LOG": lambda x: tf.math.log(tf.nn.relu(x) + 1.0),
+    "MIRROR_PAD": lambda x: tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT"),
+    "REDUCE_PROD": lambda x: tf.reduce_prod(x, [1]),
+    "RSQRT": lambda x: tf.math.rsqrt(tf.nn.relu(x) + 0.1),
+    "SPLIT_V": lambda x: tf.split(x, [1, 3], 3),
+    "SQRT": lambda x: tf.sqrt(tf.nn.relu(x)),
+    "SQUARED_DIFFERENCE": lambda x: tf.math.squared_difference(x, x * 3),
+    "SUM": lambda x: tf.reduce_sum(x, [1, 2]),
+}
+
+
+@pytest.mark.parametrize("types", ["float", "int8"])
+@pytest.mark.parametrize("op", _OPERATORS)
+def test_what_tensorflow_converts_is_known_by_types_alone(op, types):
+    function = tf.function(_OPERATORS[op], input_signature=[tf.TensorSpec([1, 4, 4, 4])])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    if types == "int8":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: [[np.linspace(-1, 1, 64, dtype=np.float32).reshape(1, 4, 4, 4)]]
+    with quiet():
+        contents = flatbuffer.parse(converter.convert())
+    assert op in {operator.op for operator in contents.operators}
+    # As if a quantizer had left the versions and the note of a float file; BROADCAST_TO begins with version 2.
+    first = [dataclasses.replace(one, version=1 + (one.op == "BROADCAST_TO")) for one in contents.operators]
+    found = minimum_runtime(_model(*first))
+    assert (found.version, found.unknown) == (contents.declared_runtime, ())
+
+
+def test_the_tables_fit_each_other():
+    from ai_edge_litert import schema_py_generated as schema
+
+    assert all(hasattr(schema.BuiltinOperator, op) for op in RUNTIME_OF if not op.startswith("CUSTOM:"))
+    assert not BY_TYPE.keys() & BY_WEIGHTS.keys() and set(ANY_TYPE) <= RUNTIME_OF.keys()
+    for op, versions in (BY_TYPE | BY_WEIGHTS).items():
+        assert max(versions.values()) <= len(RUNTIME_OF[op].split()), op
 
 
 def test_types_of_conversions_between_types():
@@ -118,6 +216,10 @@ def test_unknown_operators_are_told():
     assert runtime.unknown == ("CONV_2D v99",)
     assert str(runtime) == "at least 1.5.0; unknown for CONV_2D v99"
     assert str(minimum_runtime(_model(_operator("NEW_OP", 1)))) == "unknown (NEW_OP v1)"
+    # An operator that is known, with a type that has no rule; and a version that was taken back.
+    assert minimum_runtime(_model(_operator("SUM", 2, "INT16", "INT32"))).unknown == ("SUM v2 (int16)",)
+    assert minimum_runtime(_model(_operator("BROADCAST_TO", 1))).unknown == ("BROADCAST_TO v1",)
+    assert minimum_runtime(_model(_operator("CONV_2D", 1, "INT16", "INT4"))).unknown == ("CONV_2D v1 (int16 x int4)",)
 
 
 def test_versions_are_compared_by_number():

@@ -76,6 +76,12 @@ def test_an_operator_that_is_not_known_promises_nothing(files, tmp_path):
     assert finding.level == FAIL and "v99, so 2.16 cannot be promised" in finding.text
 
 
+def test_types_that_are_not_known_promise_nothing(by_others):
+    # Float values with weights of 4 bits: LiteRT says of no version that it computes with them.
+    finding = found(by_others("dynamic_wi4_afp32"), ShipOptions(min_runtime="2.16"))["runtime"]
+    assert finding.level == FAIL and "(float32 x int4 per channel), so 2.16 cannot be promised" in finding.text
+
+
 def test_flex_operators(tmp_path):
     function = tf.function(tf.linalg.det, input_signature=[tf.TensorSpec((1, 4, 4), tf.float32)])
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
@@ -92,10 +98,11 @@ def test_flex_operators(tmp_path):
 def test_custom_operators(files, tmp_path, name, level):
     def change(model):
         code = model.operatorCodes[-1]
-        code.builtinCode, code.deprecatedBuiltinCode, code.customCode = 32, 32, name
+        code.builtinCode, code.deprecatedBuiltinCode, code.customCode, code.version = 32, 32, name, 1
 
-    finding = found(changed(files, tmp_path, change))["operators"]
-    assert finding.level == level and name in finding.text
+    findings = found(changed(files, tmp_path, change), ShipOptions(min_runtime="2.16"))
+    assert findings["operators"].level == level and name in findings["operators"].text
+    assert findings["runtime"].level == {FAIL: FAIL, WARN: OK}[level]
 
 
 def test_open_sizes_and_made_up_names(tmp_path):
@@ -194,9 +201,29 @@ def test_damaged_files_are_answered_and_never_crash(files, tmp_path):
     assert time.monotonic() - started < 30
 
 
-def test_missing_file(tmp_path):
-    with pytest.raises(UserError, match=r"is not there\. Check the path"):
-        ship_check(tmp_path / "none.tflite")
+@pytest.mark.parametrize(("name", "why"), [("none.tflite", "No such file or directory"), (".", "Is a directory")])
+def test_what_cannot_be_read(name, why, tmp_path):
+    (finding,) = ship_check(tmp_path / name).findings
+    assert (finding.check, finding.level) == ("file", FAIL)
+    assert finding.text == f"Cannot read the .tflite file {str(tmp_path / name)!r}: {why}."
+
+
+def test_a_folder_without_a_name_is_named():
+    assert str(ship_check(".")).endswith("\n.: not fit to ship: 1 check failed")
+
+
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+@pytest.mark.parametrize("zero_point", [None, [], [0, 0]])
+def test_a_scale_without_its_zero_point(side, zero_point, files, tmp_path):
+    def change(model):
+        graph = model.subgraphs[0]
+        graph.tensors[getattr(graph, side)[0]].quantization.zeroPoint = zero_point
+
+    path = changed(files, tmp_path, change)
+    (finding,) = ship_check(path).findings
+    assert finding.level == FAIL and f"Received: 1 scales, {len(zero_point or [])} zero points" in finding.text
+    # As LiteRT has it.
+    assert ship_run.host_delegation(path).level == FAIL
 
 
 @pytest.mark.parametrize("options", [{"min_runtime": "new"}, {"min_runtime": "2"}, {"max_size_mb": 0.0}])

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from keras import layers
 
 from tfmeta.errors import UserError
-from tfmeta.export.rewrite import rewritten
-from tfmeta.export.ship_check import FAIL, OK, WARN
+from tfmeta.export import litert
+from tfmeta.export.chatter import quiet
+from tfmeta.export.model_metadata import OWN, embedded
+from tfmeta.export.preprocessing import Preprocessing
+from tfmeta.export.rewrite import rewritten, set_metadata
+from tfmeta.export.ship_check import FAIL, INFO, OK, WARN
 from tfmeta.export.ship_run import agreement, delegation, host_delegation, read_samples
 from tfmeta.export.tflite import export_tflite
 
@@ -28,6 +35,13 @@ def test_xnnpack_takes_over_floats_and_int8_but_not_16_bits(files):
     finding = host_delegation(files["int16x8"])
     assert finding.level == WARN and "XNNPACK runs 0 of" in finding.text and "CONV_2D" in finding.text
     assert host_delegation(files["int16x8"], required=True).level == FAIL
+
+
+@pytest.mark.parametrize(("required", "level"), [(False, INFO), (True, FAIL)])
+def test_a_runtime_that_does_not_tell(files, monkeypatch, required, level):
+    monkeypatch.setattr(litert, "coverage", lambda path: None)
+    finding = host_delegation(files["fp32"], required=required)
+    assert finding.level == level and "does not tell" in finding.text
 
 
 def test_partly_delegated():
@@ -57,7 +71,56 @@ def test_agreement_with_a_float_file(files, digits):
     # Far outside the range of calibration.
     wild = np.random.default_rng(0).normal(0, 9, (200, 8, 8, 1)).astype(np.float32)
     finding = agreement(files["int8"], files["fp32"], wild, min_class_agreement=1.0)
-    assert finding.level == FAIL and "at least 100.0% is asked for" in finding.text
+    assert finding.level == FAIL and "of the answers (at least 100.0%)" in finding.text
+    finding = agreement(files["int8"], files["fp32"], digits[0][:100], max_relative_error=1e-6)
+    assert finding.level == FAIL and "(at most 1e-06)" in finding.text
+
+
+def _segmenter(path, sign, *, told):
+    """A file that answers with three numbers for each of 8 x 8 pixels, and ``told`` says that they are classes."""
+    image = keras.Input((8, 8, 1), batch_size=1, name="image")
+    conv = layers.Conv2D(3, 1, name="scores")
+    model = keras.Model(image, conv(image))
+    conv.set_weights([sign * np.reshape([1.0, 0.5, -1.0], (1, 1, 1, 3)), np.array([0.0, 0.3, 0.4])])
+    with quiet():
+        data = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+    if told:
+        data = embedded(data, Preprocessing(8, 8, 1, "resize", (1 / 255, 0.0), ("a", "b", "c"), (8, 8)), "m")
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("told", ["file", "reference"])
+def test_each_pixel_is_an_answer_where_the_metadata_says_so(told, digits, tmp_path):
+    reference = _segmenter(tmp_path / "reference.tflite", 1, told=told == "reference")
+    same = _segmenter(tmp_path / "same.tflite", 1, told=told == "file")
+    finding = agreement(same, reference, digits[0][:20], min_class_agreement=0.99)
+    assert finding.level == OK and finding.text.startswith("same class as the float file on 100.0%")
+    other = _segmenter(tmp_path / "other.tflite", -1, told=told == "file")
+    assert agreement(other, reference, digits[0][:20]).level == FAIL
+    finding = agreement(other, reference, digits[0][:20], min_class_agreement=0.99)
+    assert finding.level == FAIL and "of the answers (at least 99.0%)" in finding.text
+
+
+def test_maps_that_are_not_told_to_be_classes_are_judged_by_their_error(digits, tmp_path):
+    reference = _segmenter(tmp_path / "reference.tflite", 1, told=False)
+    same, other = (_segmenter(tmp_path / f"{sign}.tflite", sign, told=False) for sign in (1, -1))
+    finding = agreement(same, reference, digits[0][:20])
+    assert finding.level == OK and finding.text.startswith("relative error 0, largest difference 0")
+    finding = agreement(other, reference, digits[0][:20])
+    assert finding.level == FAIL and "a relative error of" in finding.text and "(at most 0.2)" in finding.text
+    assert agreement(other, reference, digits[0][:20], max_relative_error=10.0).level == OK
+    # What was asked for and cannot be told is no success.
+    finding = agreement(same, reference, digits[0][:20], min_class_agreement=0.99)
+    assert finding.level == FAIL and "neither file says that its answers are scores of classes" in finding.text
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"output": {"shape": []}}', b'{"output": {"shape": [1, "x", 2]}}'])
+def test_metadata_of_another_kind(content, files, digits, tmp_path):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(rewritten(files["fp32"].read_bytes(), lambda model: set_metadata(model, OWN, content)))
+    finding = agreement(path, files["fp32"], digits[0][:20])
+    assert finding.level == FAIL and "Expected the metadata 'tfmeta' as tfmeta writes it" in finding.text
 
 
 def test_a_reference_that_is_int8_itself(files):

@@ -50,10 +50,32 @@ def test_a_device_that_tells_what_its_delegate_took_over(path, monkeypatch, requ
     assert found(path, options)["delegate"].text == "gpu runs 1 of 2 operators (50%) in 1 piece"
 
 
+def test_a_device_that_does_not_tell_what_is_required(path):
+    options = CheckOptions(place=Place(Counting()), latency=QUICK, full_delegation=True)
+    assert found(path, options)["delegate"].level == "fail"
+
+
 def test_no_device_runs_nothing(path):
     assert not {"latency", "delegate", "host"} & found(path, CheckOptions(place=Place("none"))).keys()
 
 
 def test_agreement_out_of_range():
     with pytest.raises(UserError, match=r"between 0 and 1\. Received: 90"):
-        CheckOptions(min_class_agreement=90)
+        CheckOptions(reference="r.tflite", min_class_agreement=90)
+    with pytest.raises(UserError, match=r"relative error above 0.*Received: 0"):
+        CheckOptions(reference="r.tflite", max_relative_error=0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"samples": "s.npy"}, {"min_class_agreement": 0.9}, {"max_relative_error": 0.1}],
+    ids=lambda one: str(*one),
+)
+def test_what_is_asked_without_a_reference(options):
+    with pytest.raises(UserError, match=r"Expected a float \.tflite file as the reference"):
+        CheckOptions(**options)
+
+
+def test_delegation_that_is_required_where_nothing_runs():
+    with pytest.raises(UserError, match=r'Received: "none", where nothing runs'):
+        CheckOptions(place=Place("none"), full_delegation=True)

@@ -23,7 +23,7 @@ _DEVICE = option_flags.device(FLAGS)
 _FULL = flags.DEFINE_bool(
     "require_full_delegation",
     CheckOptions.full_delegation,
-    "Fail when the delegate leaves operators out.",
+    "Fail when the delegate leaves operators out, or the device does not tell.",
     flag_values=FLAGS,
 )
 _REFERENCE = flags.DEFINE_string("reference", None, "A float .tflite file that it must agree with.", flag_values=FLAGS)
@@ -35,8 +35,14 @@ _SAMPLES = flags.DEFINE_string(
 )
 _AGREEMENT = flags.DEFINE_float(
     "min_class_agreement",
-    CheckOptions.min_class_agreement,
-    "Share of samples, 0 to 1, that the file and the reference must give the same class.",
+    None,
+    "Share of answers, 0 to 1, that the file and the reference must give the same class (0.9 where they are classes).",
+    flag_values=FLAGS,
+)
+_ERROR = flags.DEFINE_float(
+    "max_relative_error",
+    None,
+    "Largest difference of an answer, divided by the reference's largest answer (0.2 where they are no classes).",
     flag_values=FLAGS,
 )
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON array, an object a file.", flag_values=FLAGS)
@@ -58,6 +64,7 @@ def main(argv: Sequence[str]) -> int:
         _REFERENCE.value,
         _SAMPLES.value,
         _AGREEMENT.value,
+        _ERROR.value,
     )
     reports = [check(path, options) for path in argv[1:]]
     if _JSON.value:

@@ -22,13 +22,14 @@ from typing import Any
 from tfmeta import files
 from tfmeta.errors import ExportError
 from tfmeta.export import TRAINED_SCHEMES
-from tfmeta.export.flatbuffer import OperatorInfo, TensorInfo
+from tfmeta.export.flatbuffer import TensorInfo
 from tfmeta.export.kotlin_snippet import class_name, kotlin_snippet
 from tfmeta.export.model_card import model_card
 from tfmeta.export.model_metadata import LABELS_FILE, labels_text
 from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.python_snippet import module_name, python_snippet
 from tfmeta.export.tflite import ExportResult
+from tfmeta.export.weights import weights_of
 
 MANIFEST = "manifest.json"
 
@@ -212,6 +213,7 @@ def _entry(item: Shipped, folder: Path) -> dict[str, Any]:
             "It is gone or was changed. Run the export again."
         )
     contents = result.contents
+    weights = weights_of(contents.operators)
     return {
         "file": os.path.relpath(result.path, folder),
         "model": item.model,
@@ -228,7 +230,7 @@ def _entry(item: Shipped, folder: Path) -> dict[str, Any]:
                 "op": op,
                 "version": version,
                 "count": count,
-                "weights": _granularity(contents.operators, op),
+                "weights": " and ".join(weights.get(op, ())) or "none",
             }
             for (op, version), count in contents.operator_counts().items()
         ],
@@ -258,14 +260,3 @@ def _tensor(tensor: TensorInfo) -> dict[str, Any]:
         "dtype": tensor.dtype.lower(),
         "quantization": quantization,
     }
-
-
-def _granularity(operators: Sequence[OperatorInfo], op: str) -> str:
-    """Returns how the constant weights of all operators ``op`` are quantized."""
-    kinds = set()
-    for operator in operators:
-        if operator.op == op:
-            for tensor in operator.inputs[1:2]:
-                if tensor.constant and tensor.dtype.startswith(("INT", "UINT")) and tensor.quantization is not None:
-                    kinds.add("per channel" if tensor.quantization.per_channel else "per tensor")
-    return " and ".join(sorted(kinds)) or "not quantized"

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tfmeta.errors import ExportError
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite file
 # Bytes of one value, of the types whose buffers hold just that.
 _ITEM_BYTES = {"FLOAT32": 4, "FLOAT16": 2, "INT8": 1, "UINT8": 1, "INT16": 2, "INT32": 4, "INT64": 8, "BOOL": 1}
-_RUNTIME_METADATA = b"min_runtime_version"
+_RUNTIME_METADATA = "min_runtime_version"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class FlatModel:
         declared_runtime: the minimum runtime that the writer of the file noted in it, or None.
         size_bytes: the size of the file.
         signatures: names of the signatures; none in a file that has only tensor names to offer.
-        metadata: names of the metadata buffers.
+        metadata: the metadata buffers by their names.
         num_graphs: 1, or more where there are branches and loops, whose operators are told too.
     """
 
@@ -82,7 +82,7 @@ class FlatModel:
     declared_runtime: str | None
     size_bytes: int
     signatures: tuple[str, ...] = ()
-    metadata: tuple[str, ...] = ()
+    metadata: Mapping[str, bytes] = field(default_factory=dict)
     num_graphs: int = 1
 
     def operator_counts(self) -> dict[tuple[str, int], int]:
@@ -143,6 +143,7 @@ class _Reader:
 
     def read(self, size_bytes: int) -> FlatModel:
         inputs, outputs = self._ends()
+        metadata = self._metadata()
         operators = []
         for graph in self._model.subgraphs:
             tensors = self._tensors if graph is self._graph else self._tensors_of(graph)
@@ -151,10 +152,10 @@ class _Reader:
             operators=tuple(operators),
             inputs=inputs,
             outputs=outputs,
-            declared_runtime=self._declared_runtime(),
+            declared_runtime=metadata.get(_RUNTIME_METADATA, b"").split(b"\0")[0].decode("ascii", "replace") or None,
             size_bytes=size_bytes,
             signatures=tuple(_text(signature.signatureKey) for signature in self._model.signatureDefs or ()),
-            metadata=tuple(_text(entry.name) for entry in self._model.metadata or ()),
+            metadata=metadata,
             num_graphs=len(self._model.subgraphs),
         )
 
@@ -177,7 +178,7 @@ class _Reader:
             # Large constants may lie behind the flatbuffer, at an offset instead of in the buffer's
             # data.
             constant=(buffer.data is not None and len(buffer.data) > 0) or bool(buffer.offset),
-            quantization=_quantization(tensor.quantization),
+            quantization=_quantization(tensor.quantization, _text(tensor.name)),
             index=index,
         )
 
@@ -210,13 +211,12 @@ class _Reader:
         )
         return inputs, outputs
 
-    def _declared_runtime(self) -> str | None:
+    def _metadata(self) -> dict[str, bytes]:
+        found = {}
         for entry in self._model.metadata or ():
-            if entry.name == _RUNTIME_METADATA:
-                data = self._model.buffers[entry.buffer].data
-                text = b"" if data is None else bytes(bytearray(data)).split(b"\0")[0]
-                return text.decode("ascii", "replace") or None
-        return None
+            data = self._model.buffers[entry.buffer].data
+            found[_text(entry.name)] = b"" if data is None else bytes(bytearray(data))
+        return found
 
 
 def _names(enumeration: Any) -> dict[int, str]:
@@ -231,11 +231,13 @@ def _ints(values: Any) -> tuple[int, ...]:
     return () if values is None else tuple(int(value) for value in np.asarray(values).ravel())
 
 
-def _quantization(parameters: Any) -> Quantization | None:
+def _quantization(parameters: Any, tensor: str) -> Quantization | None:
     if parameters is None or parameters.scale is None or len(parameters.scale) == 0:
         return None
-    return Quantization(
-        scale=tuple(float(scale) for scale in parameters.scale),
-        zero_point=_ints(parameters.zeroPoint),
-        axis=int(parameters.quantizedDimension),
-    )
+    scale, zero_point = tuple(float(scale) for scale in parameters.scale), _ints(parameters.zeroPoint)
+    if len(scale) != len(zero_point):  # LiteRT refuses the file
+        raise ExportError(
+            f"Expected a zero point for each scale of {tensor!r}. Received: {len(scale)} scales, {len(zero_point)} "
+            "zero points, with which no runtime loads the file. Export it again."
+        )
+    return Quantization(scale, zero_point, axis=int(parameters.quantizedDimension))

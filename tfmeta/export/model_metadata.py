@@ -16,6 +16,7 @@ from typing import Any
 
 import flatbuffers
 
+from tfmeta.errors import ExportError
 from tfmeta.export.flatbuffer import FlatModel, parse
 from tfmeta.export.preprocessing import Preprocessing, answers
 from tfmeta.export.rewrite import rewritten, set_metadata
@@ -60,6 +61,24 @@ def embedded(data: bytes, preprocessing: Preprocessing, name: str) -> bytes:
 def labels_text(preprocessing: Preprocessing) -> str:
     """Returns the labels, one a line."""
     return "".join(f"{label}\n" for label in preprocessing.labels)
+
+
+def label_shape(contents: FlatModel) -> tuple[int, ...]:
+    """Returns what the metadata of tfmeta in a file says of its answers: (H, W) where each pixel has a class, else ().
+
+    Raises:
+        ExportError: it is not the metadata that tfmeta writes.
+    """
+    if OWN not in contents.metadata:
+        return ()
+    try:
+        _, *pixels, _ = json.loads(contents.metadata[OWN]).get("output", {}).get("shape", (1, 1))
+        return tuple(int(size) for size in pixels)
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise ExportError(
+            f"Expected the metadata {OWN!r} as tfmeta writes it: JSON with the shape of the output. Received: other "
+            f"({error}). Export the file again."
+        ) from error
 
 
 def _standard(preprocessing: Preprocessing, contents: FlatModel, name: str) -> bytes:

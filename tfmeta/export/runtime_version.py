@@ -11,117 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tfmeta.export.flatbuffer import FlatModel, OperatorInfo
-
-# Operator -> the first runtime with version 1, 2, 3 … of it, for the operators that image networks
-# convert to. Facts from LiteRT's tflite/tools/versioning/runtime_version.cc (2026); what is not
-# there is unknown here.
-RUNTIME_OF: dict[str, tuple[str, ...]] = {
-    "ABS": ("1.13.0", "2.4.0", "2.5.0", "2.6.0", "2.12.0"),
-    "ADD": ("1.5.0", "1.14.0", "2.4.0", "2.6.0", "2.13.0"),
-    "ARG_MAX": ("1.9.0", "1.14.0", "2.9.0"),
-    "AVERAGE_POOL_2D": ("1.5.0", "1.14.0", "2.3.0"),
-    "BATCH_MATMUL": ("2.3.0", "2.3.0", "2.4.0", "2.5.0"),
-    "BATCH_TO_SPACE_ND": ("1.6.0", "1.14.0", "2.3.0", "2.12.0"),
-    "CAST": ("1.5.0", "2.7.0", "2.8.0", "2.9.0", "2.12.0", "2.15.0", "2.17.0"),
-    "CONCATENATION": ("1.5.0", "1.14.0", "2.3.0", "2.14.0"),
-    "CONV_2D": ("1.5.0", "1.14.0", "1.14.0", "2.3.0", "2.4.0", "2.9.0", "2.11.0", "2.15.0"),
-    "DEPTHWISE_CONV_2D": ("1.5.0", "1.12.0", "1.14.0", "2.2.0", "2.3.0", "2.3.0", "2.11.0"),
-    "DEPTH_TO_SPACE": ("2.1.0", "2.5.0"),
-    "DEQUANTIZE": ("1.13.1", "1.14.0", "1.15.0", "2.2.0", "2.7.0", "2.18.0"),
-    "DIV": ("1.6.0", "2.3.0"),
-    "ELU": ("1.14.0",),
-    "EXP": ("1.7.0", "2.12.0"),
-    "EXPAND_DIMS": ("1.10.0",),
-    "FULLY_CONNECTED": (
-        *("1.5.0", "1.10.0", "1.14.0", "1.14.0", "2.0.0", "2.1.0", "2.3.0", "2.3.0", "2.3.0"),
-        *("2.11.0", "2.15.0", "2.17.0", "2.18.0"),
-    ),
-    "GATHER": ("1.6.0", "1.14.0", "1.15.0", "2.4.0", "2.5.0", "2.13.0", "2.15.0"),
-    "GELU": ("2.9.0", "2.9.0"),
-    "HARD_SWISH": ("1.15.0",),
-    "L2_NORMALIZATION": ("1.5.0", "1.14.0"),
-    "LEAKY_RELU": ("1.13.1", "2.3.0"),
-    "LOCAL_RESPONSE_NORMALIZATION": ("1.5.0",),
-    "LOG": ("1.14.0", "2.15.0"),
-    "LOGISTIC": ("1.14.0", "1.14.0", "2.3.0"),
-    "LOG_SOFTMAX": ("1.14.0", "1.14.0"),
-    "MAXIMUM": ("1.14.0", "1.14.0", "2.3.0", "2.3.0"),
-    "MAX_POOL_2D": ("1.5.0", "1.14.0", "2.3.0"),
-    "MEAN": ("1.6.0", "1.14.0", "2.4.0"),
-    "MINIMUM": ("1.14.0", "1.14.0", "2.3.0", "2.3.0"),
-    "MIRROR_PAD": ("1.13.1", "2.3.0", "2.12.0"),
-    "MUL": ("1.5.0", "1.14.0", "1.15.0", "2.3.0", "2.6.0", "2.11.0", "2.13.0"),
-    "NEG": ("1.9.0",),
-    "PACK": ("1.11.0", "1.14.0", "2.3.0", "2.13.0"),
-    "PAD": ("1.5.0", "1.14.0", "2.4.0", "2.6.0"),
-    "PADV2": ("1.9.0", "1.14.0", "2.4.0", "2.6.0"),
-    "POW": ("1.10.0",),
-    "PRELU": ("1.8.0",),
-    "QUANTIZE": ("1.14.0", "1.15.0", "2.7.0"),
-    "REDUCE_MAX": ("1.11.0", "1.14.0", "2.5.0"),
-    "REDUCE_MIN": ("1.11.0", "1.14.0", "2.5.0"),
-    "RELU": ("1.5.0", "2.1.0", "2.5.0"),
-    "RELU6": ("1.5.0", "1.14.0", "2.5.0"),
-    "RELU_0_TO_1": ("2.10.0",),
-    "RELU_N1_TO_1": ("1.5.0",),
-    "RESHAPE": ("1.5.0",),
-    "RESIZE_BILINEAR": ("1.7.0", "1.14.0", "2.2.0", "2.5.0"),
-    "RESIZE_NEAREST_NEIGHBOR": ("1.13.1", "1.14.0", "2.3.0", "2.4.0"),
-    "RSQRT": ("1.10.0", "2.5.0", "2.15.0"),
-    "SHAPE": ("1.10.0",),
-    "SLICE": ("1.14.0", "1.14.0", "1.14.0", "2.4.0", "2.5.0", "2.14.0"),
-    "SOFTMAX": ("1.5.0", "1.14.0", "2.3.0"),
-    "SPACE_TO_BATCH_ND": ("1.6.0", "1.14.0", "2.3.0", "2.12.0"),
-    "SPACE_TO_DEPTH": ("1.5.0", "1.14.0"),
-    "SPLIT": ("1.5.0", "1.14.0", "1.14.0", "2.3.0"),
-    "SPLIT_V": ("1.13.1", "2.3.0"),
-    "SQRT": ("1.10.0",),
-    "SQUARE": ("1.12.0",),
-    "SQUARED_DIFFERENCE": ("1.13.1", "2.5.0"),
-    "SQUEEZE": ("1.6.0", "2.5.0"),
-    "STRIDED_SLICE": (*("1.6.0", "1.14.0", "2.1.0", "2.2.0", "2.5.0", "2.6.0", "2.14.0", "2.14.0"),),
-    "SUB": ("1.6.0", "1.14.0", "2.3.0", "2.4.0", "2.4.0"),
-    "SUM": ("1.10.0", "1.15.0"),
-    "TANH": ("1.14.0", "1.14.0", "2.3.0"),
-    "TRANSPOSE": ("1.6.0", "1.14.0", "1.15.0", "2.3.0", "2.4.0", "2.12.0", "2.14.4"),
-    "TRANSPOSE_CONV": ("1.9.0", "2.2.0", "2.3.0", "2.13.0", "2.15.0"),
-}
-
-# The version that a tensor type asks for, whatever the file declares: (of the first computed input)
-# -> version.
-_PLAIN_BY_TYPE = {"INT8": 2, "INT16": 3}
-_BY_TYPE: dict[str, dict[str, int]] = {
-    "CONV_2D": {"INT8": 3, "INT16": 4},
-    "DEPTHWISE_CONV_2D": {"INT8": 3, "INT16": 5},
-    "FULLY_CONNECTED": {"INT8": 4, "INT16": 7},
-    "DEQUANTIZE": {"INT8": 2, "INT16": 3, "FLOAT16": 3},
-    "MAXIMUM": {"INT8": 2, "INT16": 4},
-    "MINIMUM": {"INT8": 2, "INT16": 4},
-    "MUL": {"INT8": 2, "INT16": 4},
-    "PAD": _PLAIN_BY_TYPE,
-    "PADV2": _PLAIN_BY_TYPE,
-    "SUB": {"INT8": 2, "INT16": 5},
-    "TRANSPOSE": {"INT8": 2, "INT16": 5},
-    "TRANSPOSE_CONV": {"INT8": 2},
-}
-_BY_TYPE |= dict.fromkeys(
-    (
-        "ADD",
-        "AVERAGE_POOL_2D",
-        "CONCATENATION",
-        "LOGISTIC",
-        "MAX_POOL_2D",
-        "MEAN",
-        "RELU",
-        "RELU6",
-        "SOFTMAX",
-        "TANH",
-    ),
-    _PLAIN_BY_TYPE,
-)
-# Float activations with int8 weights: (one scale, a scale per channel).
-_HYBRID = {"CONV_2D": (2, 5), "DEPTHWISE_CONV_2D": (4, 6), "FULLY_CONNECTED": (3, 12)}
+from tfmeta.export.flatbuffer import FlatModel, OperatorInfo, TensorInfo
+from tfmeta.export.runtime_table import ANY_TYPE, BY_TYPE, BY_WEIGHTS, NARROW, PER_CHANNEL, RUNTIME_OF
 
 
 @dataclass(frozen=True)
@@ -131,7 +22,7 @@ class MinimumRuntime:
     Attributes:
         version: the oldest TFLite runtime, "2.9.0"; with ``unknown`` operators a lower bound; None
             if nothing is known.
-        unknown: operators with versions that the table does not hold, "GATHER v9".
+        unknown: operators with versions or types that the table does not hold, "GATHER v9", "SUM v2 (int16)".
         reason: what asks for that version, "FULLY_CONNECTED v12".
     """
 
@@ -152,9 +43,11 @@ def minimum_runtime(model: FlatModel) -> MinimumRuntime:
     asked: list[tuple[str, str]] = []
     unknown: set[str] = set()
     for operator in model.operators:
-        version = max(operator.version, version_by_types(operator))
-        runtimes = RUNTIME_OF.get(operator.op, ())
-        if version > len(runtimes):
+        versions, no_rule = _versions_by_types(operator)
+        unknown |= {f"{operator.op} v{operator.version} ({types})" for types in no_rule}
+        version = max(operator.version, *versions, 1)
+        runtimes = RUNTIME_OF.get(operator.op, "").split()
+        if version > len(runtimes) or runtimes[version - 1] == "-":
             unknown.add(f"{operator.op} v{version}")
         else:
             asked.append((runtimes[version - 1], f"{operator.op} v{version}"))
@@ -165,21 +58,41 @@ def minimum_runtime(model: FlatModel) -> MinimumRuntime:
     return MinimumRuntime(version_text, tuple(sorted(unknown)), reason)
 
 
-def version_by_types(operator: OperatorInfo) -> int:
-    """Returns the least version of ``operator`` that handles the types of its tensors."""
-    if operator.op == "QUANTIZE":  # the type of what it makes counts, not of what it reads
-        return 2 if any(tensor.dtype == "INT16" for tensor in operator.outputs) else 1
-    # Weights of 16-bit floats are constants that a DEQUANTIZE widens.
-    computed = [tensor for tensor in operator.inputs if not tensor.constant or operator.op == "DEQUANTIZE"]
-    if not computed:
-        return 1
-    activation = computed[0].dtype
-    if activation == "FLOAT32" and operator.op in _HYBRID:
-        for weights in operator.inputs[1:2]:
-            if weights.dtype == "INT8":
-                per_channel = weights.quantization is not None and weights.quantization.per_channel
-                return _HYBRID[operator.op][per_channel]
-    return _BY_TYPE.get(operator.op, {}).get(activation, 1)
+def _versions_by_types(operator: OperatorInfo) -> tuple[list[int], list[str]]:
+    """The versions that the types of its tensors ask for, and the types that no version is known for."""
+    if operator.op not in RUNTIME_OF or operator.op in ANY_TYPE or operator.op.startswith("CUSTOM:"):
+        return [], []
+    versions, no_rule = [], []
+    table = (BY_WEIGHTS if operator.op in BY_WEIGHTS else BY_TYPE).get(operator.op, {})
+    for types in _types(operator):
+        version = table.get(types, table.get(types.removesuffix(PER_CHANNEL)))
+        if version is not None:
+            versions.append(version)
+        elif any(kind in NARROW for kind in types.removesuffix(PER_CHANNEL).split(" x ")):
+            no_rule.append(types.lower())
+    if operator.op == "MUL" and versions == [2] and _grows(operator):
+        versions = [3]
+    return versions, no_rule
+
+
+def _types(operator: OperatorInfo) -> list[str]:
+    """What the tables are looked up by."""
+    if operator.op not in BY_WEIGHTS:
+        return sorted({_type(tensor) for tensor in (*operator.inputs, *operator.outputs)})
+    # The first input of a transposed convolution is the shape of what it makes.
+    operands = operator.inputs[2:0:-1] if operator.op == "TRANSPOSE_CONV" else operator.inputs[:2]
+    return [" x ".join((*(tensor.dtype for tensor in operands[:1]), *(_type(tensor) for tensor in operands[1:])))]
+
+
+def _type(tensor: TensorInfo) -> str:
+    per_channel = tensor.quantization is not None and tensor.quantization.per_channel
+    return f"{tensor.dtype}{PER_CHANNEL if per_channel else ''}"
+
+
+def _grows(operator: OperatorInfo) -> bool:
+    """Whether the product of the scales that go in is at least the one that comes out."""
+    scales = [one.quantization.scale[0] if one.quantization else 0.0 for one in (*operator.inputs, *operator.outputs)]
+    return len(scales) == 3 and scales[2] > 0 and scales[0] * scales[1] >= scales[2]
 
 
 def latest(versions: Iterable[str]) -> str | None:

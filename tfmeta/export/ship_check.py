@@ -15,7 +15,9 @@ from typing import Any
 from tfmeta.errors import ExportError, UserError
 from tfmeta.export import flatbuffer
 from tfmeta.export.flatbuffer import FlatModel, TensorInfo
+from tfmeta.export.runtime_table import RUNTIME_OF
 from tfmeta.export.runtime_version import minimum_runtime, version_key
+from tfmeta.export.weights import weights_of
 
 OK, INFO, WARN, FAIL = "ok", "info", "warn", "fail"
 
@@ -25,8 +27,6 @@ _BYTES_PER_MB = 1_000_000
 _GENERATED = re.compile(
     r"^$|^(keras_tensor|input_layer|Identity)(_\d+)?$|^(args|inputs?|outputs?)_\d+$|^(StatefulPartitionedCall|serving_default)"
 )
-# Custom operators that TFLite's own runtime brings.
-_KNOWN_CUSTOM = {"TFLite_Detection_PostProcess", "NumericVerify", "Mfcc", "AudioSpectrogram"}
 _INTEGER = ("INT8", "UINT8", "INT16")
 
 
@@ -90,25 +90,21 @@ class ShipReport:
         lines = [f"{finding.level.upper():<5} {finding.check:<{width}}  {finding.text}" for finding in self.findings]
         failed = sum(finding.level == FAIL for finding in self.findings)
         verdict = "fit to ship" if self.fits else f"not fit to ship: {failed} check{'s' if failed > 1 else ''} failed"
-        return "\n".join([*lines, f"{self.path.name}: {verdict}"])
+        return "\n".join([*lines, f"{self.path.name or self.path}: {verdict}"])
 
 
 def ship_check(path: str | os.PathLike[str], options: ShipOptions | None = None) -> ShipReport:
     """Returns what speaks against shipping the file at ``path``.
 
-    A damaged file gives a report with one failure, so that a build server gets an answer in any case.
-
-    Raises:
-        UserError: there is no such file.
+    A file that is damaged or not there gives a report with one failure, so that a build server gets an answer in any
+    case.
     """
-    path, options = Path(path), options or ShipOptions()
-    if not path.is_file():
-        raise UserError(f"Expected a .tflite file. Received: {str(path)!r}, which is not there. Check the path.")
+    path = Path(path)
     try:
-        contents = flatbuffer.parse(path.read_bytes())
+        contents = flatbuffer.read(path)
     except ExportError as error:
         return ShipReport(path, (Finding("file", FAIL, str(error)),))
-    return ShipReport(path, tuple(_findings(contents, options)))
+    return ShipReport(path, tuple(_findings(contents, options or ShipOptions())))
 
 
 def _findings(contents: FlatModel, options: ShipOptions) -> Iterator[Finding]:
@@ -153,7 +149,7 @@ def _runtime(contents: FlatModel, options: ShipOptions) -> Finding:
 def _operators(contents: FlatModel) -> Finding:
     custom = sorted({one.op.removeprefix("CUSTOM:") for one in contents.operators if one.op.startswith("CUSTOM:")})
     flex = [name for name in custom if name.startswith("Flex")]
-    foreign = [name for name in custom if name not in flex and name not in _KNOWN_CUSTOM]
+    foreign = [name for name in custom if name not in flex and f"CUSTOM:{name}" not in RUNTIME_OF]
     if flex:
         advice = "An app needs the select-ops library for it, of some 20 MB. Convert without SELECT_TF_OPS."
         return Finding("operators", FAIL, f"TensorFlow operators: {', '.join(flex)}. {advice}")
@@ -215,14 +211,11 @@ def _end(side: str, name: str, tensor: TensorInfo) -> Finding:
 
 
 def _weights(contents: FlatModel) -> Finding:
-    kinds: dict[str, set[str]] = {}
-    for operator in contents.operators:
-        for tensor in operator.inputs[1:2]:
-            if tensor.constant and tensor.dtype in ("FLOAT32", "FLOAT16", *_INTEGER, "INT4"):
-                channel = tensor.quantization is not None and tensor.quantization.per_channel
-                scales = "" if tensor.quantization is None else " per channel" if channel else " per tensor"
-                kinds.setdefault(f"{tensor.dtype.lower()}{scales}", set()).add(operator.op)
-    told = "; ".join(f"{kind}: {', '.join(sorted(ops))}" for kind, ops in sorted(kinds.items()))
+    stored: dict[str, list[str]] = {}
+    for op, kinds in weights_of(contents.operators).items():
+        for kind in kinds:
+            stored.setdefault(kind, []).append(op)
+    told = "; ".join(f"{kind}: {', '.join(ops)}" for kind, ops in sorted(stored.items()))
     return Finding("weights", INFO, told or "none beside the operators")
 
 

@@ -9,9 +9,12 @@ import numpy as np
 from tfmeta.errors import ExportError, UserError
 from tfmeta.export import flatbuffer, litert, verify
 from tfmeta.export.flatbuffer import FlatModel
+from tfmeta.export.interface import Tolerance
+from tfmeta.export.model_metadata import label_shape
 from tfmeta.export.ship_check import FAIL, INFO, OK, WARN, Finding
 
 _RANDOM_IMAGES = 32
+_MIN_CLASS_AGREEMENT = 0.9
 _BLUR = 3  # passes; random pixels that are blurred look more like a picture to a network
 
 
@@ -20,14 +23,14 @@ def host_delegation(path: str | os.PathLike[str], *, required: bool = False) -> 
 
     Args:
         path: the file.
-        required: whether it fails when anything is left to other kernels.
+        required: whether it fails when anything is left to other kernels, or may be.
     """
     try:
         found = litert.coverage(path)
     except ExportError as error:
         return Finding("host", FAIL, str(error))
     if found is None:
-        return Finding("host", INFO, "runs; this LiteRT does not tell what XNNPACK took over")
+        return Finding("host", FAIL if required else INFO, "runs; this LiteRT does not tell what XNNPACK took over")
     complete = found.nodes == found.total
     return delegation("XNNPACK", complete, found.nodes, found.total, found.partitions, found.left, required=required)
 
@@ -69,34 +72,44 @@ def agreement(
     reference: str | os.PathLike[str],
     samples: np.ndarray | None,
     *,
-    min_class_agreement: float,
+    min_class_agreement: float | None = None,
+    max_relative_error: float | None = None,
 ) -> Finding:
-    """Returns whether the file names the classes that the float file ``reference`` names.
+    """Returns whether the file answers as the float file ``reference`` does.
 
     Args:
-        path: the file to ship.
+        path: the file to ship. Where tfmeta's metadata in it, or in the reference, says that each pixel has a class,
+            those are compared.
         reference: a float .tflite file of the same network.
         samples: images `[N, H, W, C]` float32, prepared for the network; None draws random ones.
-        min_class_agreement: share of them that must get the same class, 0 to 1.
+        min_class_agreement: share of the answers that must be the same class, 0 to 1; None asks for 0.9 where the
+            answers are classes.
+        max_relative_error: the largest difference allowed, divided by the largest answer of the reference; None asks
+            for 0.2 where the answers are no classes.
     """
+    asked = _MIN_CLASS_AGREEMENT if min_class_agreement is None else min_class_agreement
     try:
-        contents = flatbuffer.read(path)
-        _require_float(flatbuffer.read(reference), reference)
+        tolerance = Tolerance(asked, max_relative_error)
+        contents, expected = flatbuffer.read(path), flatbuffer.read(reference)
+        _require_float(expected, reference)
         images = _random_images(contents) if samples is None else samples
-        found = verify.agreement(verify.outputs(reference, images), verify.outputs(path, images))
+        answers = verify.outputs(reference, images), verify.outputs(path, images)
+        found = verify.agreement(*answers, label_shape(contents) or label_shape(expected))
     except ExportError as error:
         return Finding("agreement", FAIL, str(error))
     what = f"{found.num_samples} images"
     if samples is None:
         what = f"{len(images)} random images from {images.min():.3g} to {images.max():.3g} (give samples for real ones)"
     text = f"largest difference {found.max_abs_error:.3g}, mean {found.mean_abs_error:.3g}, on {what}"
-    if found.class_agreement is None:
-        return Finding("agreement", INFO, text)
-    text = f"same class as the float file on {found.class_agreement:.1%}, {text}"
-    if found.class_agreement >= min_class_agreement:
-        return Finding("agreement", OK, text)
-    advice = "Check the calibration images, or keep more of the network in float."
-    return Finding("agreement", FAIL, f"{text}; at least {min_class_agreement:.1%} is asked for. {advice}")
+    if problems := verify.beyond(found, tolerance):
+        advice = "Check the calibration images, or keep more of the network in float."
+        return Finding("agreement", FAIL, f"{' and '.join(problems)}, {text}. {advice}")
+    if found.class_agreement is not None:
+        return Finding("agreement", OK, f"same class as the float file on {found.class_agreement:.1%}, {text}")
+    if min_class_agreement is not None:
+        advice = "Compare its numbers instead, with a largest relative error."
+        return Finding("agreement", FAIL, f"neither file says that its answers are scores of classes. {advice}")
+    return Finding("agreement", OK, f"relative error {found.max_relative_error:.2g}, {text}")
 
 
 def read_samples(path: str | os.PathLike[str]) -> np.ndarray:

@@ -179,18 +179,8 @@ def agreement(expected: np.ndarray, received: np.ndarray, label_shape: Sequence[
     )
 
 
-def require(agreement: Agreement, tolerance: Tolerance, scheme: str, explain: Callable[[], str] | None = None) -> None:
-    """Raises unless ``agreement`` is within ``tolerance``.
-
-    Args:
-        agreement: what was found.
-        tolerance: what is allowed.
-        scheme: the file's, for the text.
-        explain: gives a sentence about where the error comes from; asked only when there is something to explain.
-
-    Raises:
-        ExportError: the text has the numbers and what to try.
-    """
+def beyond(agreement: Agreement, tolerance: Tolerance) -> list[str]:
+    """Returns what of ``agreement`` is outside ``tolerance``, in words; empty where all is within."""
     problems = []
     bound = tolerance.max_relative_error
     if agreement.class_agreement is None:
@@ -203,7 +193,22 @@ def require(agreement: Agreement, tolerance: Tolerance, scheme: str, explain: Ca
     # Written so that an error that is not a number fails too.
     if bound is not None and not agreement.max_relative_error <= bound:
         problems.append(f"a relative error of {agreement.max_relative_error:.2g} (at most {bound:.2g})")
-    if problems:
+    return problems
+
+
+def require(agreement: Agreement, tolerance: Tolerance, scheme: str, explain: Callable[[], str] | None = None) -> None:
+    """Raises unless ``agreement`` is within ``tolerance``.
+
+    Args:
+        agreement: what was found.
+        tolerance: what is allowed.
+        scheme: the file's, for the text.
+        explain: gives a sentence about where the error comes from; asked only when there is something to explain.
+
+    Raises:
+        ExportError: the text has the numbers and what to try.
+    """
+    if problems := beyond(agreement, tolerance):
         where = explain() if explain is not None else ""
         raise ExportError(
             f"The {scheme} file does not compute what its Keras model computes, and was not "

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from tfmeta.errors import UserError
 from tfmeta.export import ship_run
-from tfmeta.export.ship_check import INFO, WARN, Finding, ShipOptions, ShipReport, ship_check
+from tfmeta.export.interface import Tolerance
+from tfmeta.export.ship_check import FAIL, INFO, WARN, Finding, ShipOptions, ShipReport, ship_check
 from tfmeta.latency.measure import measure_files
 from tfmeta.latency.options import HOST, LatencyOptions, Place
 
@@ -23,13 +24,15 @@ class CheckOptions:
         place: where it must run: the device "host" runs it once in this process, another device text of tflite_bench
             times it there, "none" does not run it.
         latency: how it is timed.
-        full_delegation: whether it fails when a delegate leaves operators out.
+        full_delegation: whether it fails when a delegate leaves operators out, or the device does not tell.
         reference: a float .tflite file that it must agree with; None compares with nothing.
         samples: an .npy file of images `[N, H, W, C]` float32 to compare on; None draws random ones.
-        min_class_agreement: share of them that both files must give the same class, 0 to 1.
+        min_class_agreement: share of the answers that both files must give the same class, 0 to 1; see
+            `ship_run.agreement` for None.
+        max_relative_error: the largest difference of an answer, divided by the largest answer of the reference.
 
     Raises:
-        UserError: an agreement out of its range.
+        UserError: an agreement or an error out of its range, or one of these that the others leave without effect.
     """
 
     ship: ShipOptions = field(default_factory=ShipOptions)
@@ -38,18 +41,29 @@ class CheckOptions:
     full_delegation: bool = False
     reference: str | None = None
     samples: str | None = None
-    min_class_agreement: float = 0.9
+    min_class_agreement: float | None = None
+    max_relative_error: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.min_class_agreement <= 1.0:
-            raise UserError(f"Expected an agreement of classes between 0 and 1. Received: {self.min_class_agreement}.")
+        Tolerance(self.min_class_agreement or 0.0, self.max_relative_error)  # tells what is out of range
+        if self.full_delegation and self.place.device == NO_DEVICE:
+            raise UserError(
+                f'Expected a device to tell what its delegate takes over. Received: "{NO_DEVICE}", where nothing runs. '
+                "Name a device, or do not require full delegation."
+            )
+        compared = (self.samples, self.min_class_agreement, self.max_relative_error)
+        if self.reference is None and any(one is not None for one in compared):
+            raise UserError(
+                "Expected a float .tflite file as the reference, to compare with. Received: none, but samples or a "
+                "tolerance for it. Give both, or neither."
+            )
 
 
 def check(path: str | os.PathLike[str], options: CheckOptions) -> ShipReport:
     """Returns what speaks against shipping the file at ``path``. Whatever is wrong with the file itself is a finding.
 
     Raises:
-        UserError: there is no such file, or the samples cannot be read.
+        UserError: the samples cannot be read.
         BenchError: the device does not answer.
     """
     samples = None if options.samples is None else ship_run.read_samples(options.samples)
@@ -62,8 +76,14 @@ def check(path: str | os.PathLike[str], options: CheckOptions) -> ShipReport:
     elif options.place.device != NO_DEVICE:
         more += _timed(path, options)
     if options.reference is not None:
-        least = options.min_class_agreement
-        more.append(ship_run.agreement(path, options.reference, samples, min_class_agreement=least))
+        compared = ship_run.agreement(
+            path,
+            options.reference,
+            samples,
+            min_class_agreement=options.min_class_agreement,
+            max_relative_error=options.max_relative_error,
+        )
+        more.append(compared)
     return replace(report, findings=(*report.findings, *more))
 
 
@@ -76,7 +96,8 @@ def _timed(path: str | os.PathLike[str], options: CheckOptions) -> list[Finding]
     found = [Finding("latency", INFO, text)]
     told = measured.delegation
     if told is None:
-        return [*found, Finding("delegate", WARN, f"{device} does not tell what a delegate took over")]
+        level = FAIL if options.full_delegation else WARN
+        return [*found, Finding("delegate", level, f"{device} does not tell what a delegate took over")]
     counts = (told.nodes_delegated, told.nodes_total, told.partitions)
     return [
         *found,
