@@ -52,6 +52,10 @@ class Hybrid:
         """As `Latency.prepare`."""
         self._latency.prepare(structures)
 
+    def outdated(self, structure: Structure, value: float) -> bool:
+        """As `Latency.outdated`."""
+        return self._latency.outdated(structure, value)
+
     def learn(self, structures: Sequence[Structure], values: Sequence[float]) -> None:
         """Predicts from the first measurements and these, and from no others."""
         learned = {one.widths: float(value) for one, value in zip(structures, values, strict=True)}
