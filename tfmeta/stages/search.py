@@ -14,6 +14,7 @@ from tfmeta.errors import UserError
 from tfmeta.graph.structure import Structure
 from tfmeta.latency.options import HOST, MEASURED, LatencyOptions, LatencySource, Place
 from tfmeta.latency.source import Asked, Opened, open_source
+from tfmeta.latency.staircase import check_step
 from tfmeta.objectives import CLOSED_FORM, OBJECTIVES, Constraint
 from tfmeta.project import Project
 from tfmeta.registry import resolve
@@ -102,7 +103,7 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
         latency = None
         if any(limit.objective == "latency" for limit in limits):
             latency = stack.enter_context(open_source(options.source, _asked(project, options, store)))
-            _check_step(project, latency.device)
+            check_step(project.options.step_device, latency.device)
             objectives.append(latency.objective)
         answer = search_package.search(
             net,
@@ -170,15 +171,6 @@ def _asked(project: Project, options: SearchOptions, store: Store) -> Asked:
         own_table=project.workdir.latency_table,
         seed=project.options.seed,
     )
-
-
-def _check_step(project: Project, device: str) -> None:
-    expected = project.options.step_device
-    if expected not in (None, device):
-        raise UserError(
-            f"The widths of this project are multiples of the step of another device. Expected: {expected}. Received: "
-            f"{device}. Take the phone, executable and modes of tflite-bench staircase, or begin a new --workdir."
-        )
 
 
 def _on(limit: Constraint, latency: Opened | None) -> Constraint:
