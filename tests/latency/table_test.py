@@ -9,45 +9,27 @@ import math
 import numpy as np
 import pytest
 
-from tests.latency.couplings import Converting, graph_of
-from tests.latency.devices import Counting, Scripted
+from tests.latency import tables
+from tests.latency.couplings import graph_of
+from tests.latency.devices import Scripted
+from tests.latency.tables import OPTIONS
 from tfmeta.errors import UserError
 from tfmeta.graph.space import SearchSpace
 from tfmeta.latency import Latency, LatencyOptions
 from tfmeta.latency.building import BuildOptions, build, drawn
-from tfmeta.latency.features import Work
-from tfmeta.latency.table import _PLAIN, FIXED, Error, LatencyTable, Point, kendall_tau
+from tfmeta.latency.table import _PLAIN, FIXED, Error, LatencyTable, kendall_tau
 from tfmeta.latency.table_text import lines
-from tfmeta.latency.template import Template
 from tfmeta.store import Store
 
-OPTIONS = LatencyOptions(threads=2)
 
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def wide():
-    return SearchSpace.from_graph(graph_of("mixed"), multiple_of=1)
+    return tables.wide()
 
 
-@pytest.fixture(scope="module")
-def work():
-    return Work.of_template(Template.make(graph_of("mixed"), "fp32", Converting("mixed")))
-
-
-@pytest.fixture(scope="module")
-def table(work, wide):
-    """Latency is 1 ms for all multiply-adds of the full network, and 0.1 ms beside; 3 % noise where held out."""
-    structures = drawn(wide, 60, seed=1)
-    widths = np.array([wide.full().widths, *(one.widths for one in structures)])
-    macs = work.of(widths)[:, :, 0].sum(1)
-    ratios = (macs / macs[0] + 0.1) / 1.1
-    points = []
-    for place, (row, ratio) in enumerate(zip(widths[1:].tolist(), ratios[1:], strict=True)):
-        held_out = place >= 40
-        noisy = float(ratio * (1 + 0.03 * (-1) ** place * held_out))
-        verdict = "NOISY" if place % 10 == 0 else "OK"
-        points.append(Point(tuple(row), noisy, 0.99 * noisy, 1.01 * noisy, verdict, held_out))
-    return LatencyTable.fit(graph_of("mixed"), Counting().info(), OPTIONS, 1.1, points, work, seed=1)
+@pytest.fixture
+def table():
+    return tables.table()
 
 
 @pytest.fixture

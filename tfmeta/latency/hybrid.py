@@ -75,6 +75,11 @@ class Hybrid:
         return [Estimate(float(mean), float(deviation)) for mean, deviation in zip(means, deviations, strict=True)]
 
     @property
+    def answered(self) -> set[Structure]:
+        """The structures whose measured latency it told, or began with."""
+        return self._latency.answered
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What values and estimates depend on, as plain data."""
         return {**self._latency.identity, "hybrid": self._begun_with}
