@@ -79,17 +79,49 @@ def test_flags_that_do_not_go_together(arguments, text, mistake):
     assert mistake("latency", *arguments) == f"tfmeta latency: {text}" + (" --workdir=…" if "none" in text else "")
 
 
+def test_a_table_is_built_before_anything_is_trained(work, tmp_path, mistake):
+    folder = tmp_path / "new"
+    told = mistake("latency", f"--workdir={folder}", *BUILD)
+    assert "has no network to measure yet. Give --model and --dataset, or run tfmeta train first." in told
+    model = (f"--model={work.parent}/model.keras", "--dataset=digits", "--multiple_of=2")
+    for flags in (model, ()):  # the second time it knows
+        assert program.main(["latency", f"--workdir={folder}", *BUILD, *flags]) == 0
+    built, known = (projects.read(one / "latency_table.json") for one in (folder, work))
+    for name in ("fingerprint", "groups", "seed"):
+        assert built[name] == known[name]
+    assert [one["widths"] for one in built["points"]] == [one["widths"] for one in known["points"]]
+    assert not (folder / "checkpoints").exists()
+    told = mistake("latency", f"--workdir={work}", *BUILD, "--multiple_of=4")
+    assert "has a trained network, which is what is measured. Leave out --multiple_of, or give another" in told
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (("--latency=predicted", "--max_latency_ms=5"), "There is no latency table at "),
+        (("--latency=hybrid", "--max_latency_ms=5", "--latency_table=typo"), "There is no latency table at typo."),
+        (("--latency=hybrid", "--max_macs=0.5x"), "--latency=hybrid needs a limit on latency"),
+        (("--max_macs=0.5y",), "Expected an amount like 41M"),
+        (("--max_macs=1",), "Budget"),
+    ],
+)
+def test_a_run_is_refused_before_it_trains(work, tmp_path, mistake, flags, text):
+    project = (f"--model={work.parent}/model.keras", "--dataset=digits")
+    assert text in mistake("run", f"--workdir={tmp_path}/new", *project, *flags)
+    assert not (tmp_path / "new" / "checkpoints").exists()
+
+
 def test_a_hybrid_search_reports_what_it_measured(work, limit, capsys):
     command = ["search", f"--workdir={work}", "--name=hybrid", "--latency=hybrid", limit, *LIMIT]
     assert program.main(command) == 0
-    assert " structures measured, " in capsys.readouterr().out
+    told = capsys.readouterr().out
     found = projects.read(work / "searches/hybrid.json")
     assert found["latency"]["source"] == "hybrid"
-    assert found["latency"]["measured"] + found["latency"]["not_measured"] == found["evaluations"]
     rows = sql(work, "SELECT payload FROM measurements")
     measured = [(one["widths"], one["latency_ms"]) for (row,) in rows if "widths" in (one := json.loads(row))]
     for entry in (*found["structures"].values(), *found["pareto"]):
         assert (entry["widths"], entry["values"]["latency"]) in measured
+    assert f"{found['latency']['measured']} structures were measured, 40 of them to begin with, " in told
     assert program.main(["report", f"--workdir={work}", "--name=hybrid"]) == 0
     assert {"latency.png", "operators.png"} <= {path.name for path in (work / "reports/hybrid").iterdir()}
     assert "everything told here as latency was measured" in (work / "reports/hybrid/report.md").read_text()
@@ -105,7 +137,7 @@ def test_a_predicted_search_never_says_measured(work, limit, capsys):
         assert entry["values"]["predicted_latency_std_ms"] > 0
     assert found["structures"]["searched"]["values"]["predicted_latency_ms"] <= float(limit.split("=")[1])
     assert found["latency"]["measured"] == 0
-    assert found["latency"]["table"]["file"] == f"{work}/latency_table.json"
+    assert found["latency"]["table"]["file"] == "latency_table.json"
 
 
 def test_a_table_of_another_device_only_where_that_is_said(work, limit, tmp_path, capsys, mistake):
@@ -121,7 +153,7 @@ def test_a_table_of_another_device_only_where_that_is_said(work, limit, tmp_path
         assert "The latency table is of another device or other options" in capsys.readouterr().out
         assert "Pixel 8" in str(projects.read(work / f"searches/x{how}.json")["latency"])
     assert program.main(["report", f"--workdir={work}", "--name=xpredicted"]) == 0
-    assert "The table is of another device" in (work / "reports/xpredicted/report.md").read_text()
+    assert "The latency table is of another device" in (work / "reports/xpredicted/report.md").read_text()
     told = mistake("search", f"--workdir={work}", "--name=y", table, limit, *LIMIT)
     assert told.endswith("Where every latency is measured, no table is used. Set --latency=predicted or hybrid.")
     told = mistake("search", f"--workdir={work}", "--name=y", "--latency=hybrid", "--max_macs=0.5x", *LIMIT)
@@ -132,6 +164,7 @@ def test_a_hybrid_search_that_was_killed_is_the_one_that_the_same_measurements_g
     killed, again = tmp_path / "killed", tmp_path / "again"
     shutil.copytree(work, killed)
     (killed / "latency_table.json").unlink()
+    sql(killed, "DELETE FROM measurements")
     before = projects.trials(killed)
     command = ("search", "--name=k", "--latency=hybrid", limit, *LIMIT, "--generations=3")
     process = projects.start(*command, f"--workdir={killed}")
@@ -139,6 +172,9 @@ def test_a_hybrid_search_that_was_killed_is_the_one_that_the_same_measurements_g
     assert projects.finished(process).returncode == -signal.SIGKILL
     assert not (killed / "searches/k.json").exists()
     assert program.main([*command, f"--workdir={killed}"]) == 0
+    counted = projects.read(killed / "searches/k.json")["latency"]
+    rows = [json.loads(row) for (row,) in sql(killed, "SELECT payload FROM measurements")]
+    assert counted["measured"] == sum(one["kind"] == "structure" for one in rows) > counted["to_begin_with"] == 40
     shutil.copytree(killed, again)
     (again / "searches/k.json").unlink()
     for table, column in (("trials", "run"), ("states", "run"), ("runs", "name")):

@@ -53,6 +53,15 @@ def test_a_limit_on_latency_is_measured(saved, capsys):
     assert f"within the limit of {found['limit_ms']:.3f} ms: pruned-int8.tflite on host" in capsys.readouterr().out
 
 
+def test_a_limit_on_another_device_than_the_one_of_the_staircase_is_refused(saved, capsys):
+    phone = {"step": 8, "device": {"fingerprint": "adb-1234"}}
+    (saved / "phone.json").write_text(json.dumps(phone))
+    common = [f"--model={saved}/model.keras", "--dataset=digits", f"--output={saved}/out", "--scheme=fp32"]
+    assert main(["prune", *common, f"--staircase={saved}/phone.json", "--latency_ms=0.5x"]) == 1
+    assert "of another device. Expected: adb-1234. Received: host-" in capsys.readouterr().err
+    assert not (saved / "out").exists()
+
+
 def test_a_model_for_other_images_is_refused(saved, capsys):
     common = [f"--model={saved}/model.keras", "--dataset=fashion_mnist", f"--output={saved}/out", "--ratio=0.5"]
     assert main(["prune", *common, "--dataset=digits", "--image_size=8"]) == 1

@@ -110,6 +110,10 @@ def test_the_prediction_of_a_table_has_a_name_of_its_own(latency, work, structur
         ({"how": "guessed"}, "one of measured, predicted, hybrid. Received: 'guessed'"),
         ({"table": "t.json"}, "no table is used. Set --latency=predicted or hybrid."),
         ({"allow_other_device": True}, "no table is used. Set --latency=predicted or hybrid."),
+        (
+            {"how": "hybrid", "allow_other_device": True},
+            "so there is no other device to allow. Give --latency_table, or leave out --allow_other_device_table.",
+        ),
         ({"how": "hybrid", "begin_with": 9}, "at least 10 structures to begin with. Received: 9."),
     ],
 )

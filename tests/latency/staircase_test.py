@@ -1,16 +1,13 @@
 """A project takes its multiple from a file of ``tflite-bench staircase``, and knows whose it is."""
 
 import json
-import types
 
 import pytest
 from absl import flags
 
 from tfmeta.bin import option_flags
 from tfmeta.errors import UserError
-from tfmeta.latency.staircase import DeviceStep, read_staircase
-from tfmeta.project import ProjectOptions
-from tfmeta.stages import search
+from tfmeta.latency.staircase import DeviceStep, check_step, read_staircase
 
 
 @pytest.fixture
@@ -60,8 +57,8 @@ def test_other_files_are_refused(tmp_path, content, text):
         read_staircase(path)
 
 
-def test_a_search_on_another_device_is_refused():
+def test_another_device_is_refused():
     for step_device in (None, "host-1"):
-        search._check_step(types.SimpleNamespace(options=ProjectOptions(step_device=step_device)), "host-1")
+        check_step(step_device, "host-1")
     with pytest.raises(UserError, match=r"of another device\. Expected: adb-1234\. Received: host-1"):
-        search._check_step(types.SimpleNamespace(options=ProjectOptions(step_device="adb-1234")), "host-1")
+        check_step("adb-1234", "host-1")

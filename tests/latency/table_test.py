@@ -1,51 +1,35 @@
 """Latency tables: what is in the file, what is refused, and what is drawn to be measured."""
 
+import copy
 import dataclasses
 import itertools
 import json
+import math
 
 import numpy as np
 import pytest
 
-from tests.latency.couplings import Converting, graph_of
-from tests.latency.devices import Counting, Scripted
+from tests.latency import tables
+from tests.latency.couplings import graph_of
+from tests.latency.devices import Scripted
+from tests.latency.tables import OPTIONS
 from tfmeta.errors import UserError
 from tfmeta.graph.space import SearchSpace
 from tfmeta.latency import Latency, LatencyOptions
 from tfmeta.latency.building import BuildOptions, build, drawn
-from tfmeta.latency.features import Work
-from tfmeta.latency.table import _PLAIN, FIXED, Error, LatencyTable, Point, kendall_tau
+from tfmeta.latency.table import _PLAIN, FIXED, Error, LatencyTable, kendall_tau
 from tfmeta.latency.table_text import lines
-from tfmeta.latency.template import Template
 from tfmeta.store import Store
 
-OPTIONS = LatencyOptions(threads=2)
 
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def wide():
-    return SearchSpace.from_graph(graph_of("mixed"), multiple_of=1)
+    return tables.wide()
 
 
-@pytest.fixture(scope="module")
-def work():
-    return Work.of_template(Template.make(graph_of("mixed"), "fp32", Converting("mixed")))
-
-
-@pytest.fixture(scope="module")
-def table(work, wide):
-    """Latency is 1 ms for all multiply-adds of the full network, and 0.1 ms beside; 3 % noise where held out."""
-    structures = drawn(wide, 60, seed=1)
-    widths = np.array([wide.full().widths, *(one.widths for one in structures)])
-    macs = work.of(widths)[:, :, 0].sum(1)
-    ratios = (macs / macs[0] + 0.1) / 1.1
-    points = []
-    for place, (row, ratio) in enumerate(zip(widths[1:].tolist(), ratios[1:], strict=True)):
-        held_out = place >= 40
-        noisy = float(ratio * (1 + 0.03 * (-1) ** place * held_out))
-        verdict = "NOISY" if place % 10 == 0 else "OK"
-        points.append(Point(tuple(row), noisy, 0.99 * noisy, 1.01 * noisy, verdict, held_out))
-    return LatencyTable.fit(graph_of("mixed"), Counting().info(), OPTIONS, 1.1, points, work, seed=1)
+@pytest.fixture
+def table():
+    return tables.table()
 
 
 @pytest.fixture
@@ -116,6 +100,12 @@ def test_the_text_tells_what_a_user_asks_for(table):
         (lambda data: data.replace(b'"format": 1', b'"format": 2'), "a latency table of format 2, this tfmeta reads"),
         (lambda data: data.replace(b'"points": ', b'"pointers": '), "Received: a damaged file (KeyError: 'points')"),
         (lambda data: data.replace(b'"rates": [', b'"rates": [1.0, '), "its rates do not fit its operators"),
+        (lambda data: b"[" * 100_000, "Received: a damaged file (RecursionError"),
+        (lambda data: data.replace(b'"held_out": true', b'"held_out": false'), "fewer than 10 points to fit and 2"),
+        (lambda data: data.replace(b'"held_out": true', b'"held_out": null'), "held_out of a point is neither"),
+        (lambda data: data.replace(b'"spread": ', b'"spread": NaN, "was": '), "spread is not above 0"),
+        (lambda data: data.replace(b'"groups": [[', b'"groups": [], "were": [['), "groups is no list of any"),
+        (lambda data: data.replace(b'"rates": [', b'"rates": [-1.0, '), "a rate is no number of 0 or more"),
         (lambda data: data.replace(b'"constants": [', b'"constants": [1, '), "its lengths do not fit its operators"),
     ],
 )
@@ -139,6 +129,48 @@ def test_a_file_of_which_a_part_is_missing_or_something_else(path, key):
         with pytest.raises(UserError) as raised:
             LatencyTable.load(path)
         assert "Received: a damaged file" in str(raised.value)
+
+
+def places(value, path=()):
+    """The way to every part of a table, as keys; of a list the first, second and last entry stand for all."""
+    keys = []
+    if isinstance(value, dict):
+        keys = sorted(value)
+    elif isinstance(value, list):
+        keys = sorted({0, 1, len(value) - 1} & set(range(len(value))))
+    for key in keys:
+        yield (*path, key)
+        yield from places(value[key], (*path, key))
+
+
+def changed(value, path, bad):
+    """The table with something else in one place, which is left out where that is Ellipsis."""
+    copied = copy.copy(value)
+    if len(path) > 1:
+        copied[path[0]] = changed(value[path[0]], path[1:], bad)
+    elif bad is ...:
+        del copied[path[0]]
+    else:
+        copied[path[0]] = bad
+    return copied
+
+
+@pytest.mark.parametrize("bad", [..., None, -1, 0.5, math.inf, math.nan, "x", [], {}, 10**30, 10**400, True])
+def test_a_damaged_part_is_told_or_does_not_matter(path, wide, bad):
+    whole = json.loads(path.read_text())
+    told = 0
+    for place in places(whole):
+        path.write_text(json.dumps(changed(whole, place, bad)))
+        try:
+            table = LatencyTable.load(path)
+        except UserError as error:
+            told += 1
+            assert str(path) in str(error)
+            continue
+        lines(table)
+        told_ms = np.hstack([*table.judged, *table.predictor.predict(np.array([wide.full().widths]))])
+        assert (np.isfinite(told_ms) & (told_ms > 0)).all(), place
+    assert told > 50
 
 
 def test_there_is_no_file(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.search import toy
-from tfmeta.objectives import Constraint, Estimate, Estimated
+from tfmeta.objectives import Constraint, Estimate, Estimated, Revised
 from tfmeta.search import search
 from tfmeta.search.genetic import GeneticOptions
 from tfmeta.store import Store
@@ -112,6 +112,38 @@ def test_stopped_and_resumed_it_is_the_same_search(found, stop):
         with pytest.raises(KeyboardInterrupt):
             run(Stopping(), store)
         assert run(Estimating(), store) == found[1]
+
+
+class Revising(Estimating):
+    """Takes twice as long until it is repaired; then it takes back what it said before."""
+
+    def __init__(self, factor):
+        super().__init__()
+        object.__setattr__(self, "scale", factor)
+
+    def __call__(self, structures):
+        return self.scale * np.array(super().__call__(structures))
+
+    def outdated(self, structure, value):
+        return value != self.scale * toy.Latency()([structure])[0]
+
+
+def test_what_was_measured_is_measured_again_and_what_was_estimated_from_it_estimated_anew():
+    assert isinstance(Revising(1.0), Revised)
+    with Store() as store:
+        run(Revising(1.4), store, generations=3, run="a", controls=())
+        before = store.trials("a")
+        assert any(one.estimated for one in before)
+        latency = Revising(1.0)
+        run(latency, store, generations=3, run="a", controls=())
+        after = store.trials("a")
+    assert [one.structure for one in after] == [one.structure for one in before]
+    for old, new in zip(before, after, strict=True):
+        if "latency" in old.values:  # whatever is expected of it now
+            assert new.values["latency"] == toy.Latency()([new.structure])[0] and not new.estimated
+        else:
+            assert new.values["predicted_latency_ms"] < 0.9 * old.values["predicted_latency_ms"]
+    assert not any(latency.outdated(one.structure, one.values["latency"]) for one in after if "latency" in one.values)
 
 
 def test_only_a_value_settles_a_limit_that_is_near():

@@ -21,7 +21,11 @@ from tfmeta.workdir import Workdir
 FLAGS = flags.FlagValues()
 _BUILD = flags.DEFINE_bool("build", False, "Measure, and write a table.", flag_values=FLAGS)
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the project whose network is measured (see tfmeta train).", flag_values=FLAGS
+    "workdir",
+    None,
+    "Folder of the project whose network is measured: one that tfmeta train began, or a new one with --model and "
+    "--dataset, which tfmeta train goes on with.",
+    flag_values=FLAGS,
 )
 _SHOW = flags.DEFINE_string("show", None, "Table to print, instead of the project's own.", flag_values=FLAGS)
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write, instead of into the work directory.", flag_values=FLAGS)
@@ -33,6 +37,9 @@ _HELD_OUT = flags.DEFINE_integer(
 )
 _DEVICE = option_flags.device(FLAGS)
 _SCHEME = option_flags.latency_scheme(FLAGS)
+_BEFORE = set(FLAGS)
+_PROJECT = option_flags.project(FLAGS, trains_net=False)
+_OF_PROJECTS = sorted(set(FLAGS) - _BEFORE)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -46,9 +53,24 @@ def main(argv: Sequence[str]) -> None:
             if _BUILD.value:
                 place, latency = _DEVICE(LatencyOptions())
                 latency = dataclasses.replace(latency, scheme=_SCHEME.value)
-                project = Project(workdir)
+                project = _project(workdir)
                 counts = BuildOptions(_MEASUREMENTS.value, _HELD_OUT.value, project.options.seed)
                 table, path = build_table(project, TableOptions(place, latency, counts, _OUTPUT.value))
             else:
                 table, path = LatencyTable.load(workdir.latency_table), workdir.latency_table
     print("\n".join([*lines(table), f"Table: {path}"]))
+
+
+def _project(workdir: Workdir) -> Project:
+    """The project that the folder belongs to; until something is trained there, flags may tell which."""
+    given = [f"--{name}" for name in _OF_PROJECTS if FLAGS[name].present]
+    if given and workdir.begun:
+        raise UserError(
+            f"{workdir.path} has a trained network, which is what is measured. Leave out {', '.join(given)}, or give "
+            "another --workdir."
+        )
+    if not given and "project" not in workdir.config:
+        raise UserError(
+            f"{workdir.path} has no network to measure yet. Give --model and --dataset, or run tfmeta train first."
+        )
+    return Project(workdir, _PROJECT() if given else None)

@@ -63,6 +63,7 @@ def main(argv: Sequence[str]) -> None:
         ratio=_RATIO.value,
         limits=tuple(Limit(name, upper=flag.value) for name, flag in _LIMITS.items() if flag.value is not None),
         multiple_of=project.multiple_of,
+        step_device=project.step_device,
         min_ratio=project.min_ratio,
         images=_IMAGES.value,
         calibration_images=_CALIBRATION.value,

@@ -9,6 +9,7 @@ from absl import flags
 from tfmeta.bin import option_flags, shared_flags
 from tfmeta.latency.options import LatencyOptions
 from tfmeta.project import Project
+from tfmeta.stages.latency_told import counted, warnings
 from tfmeta.stages.search import search
 from tfmeta.workdir import Workdir
 
@@ -41,8 +42,8 @@ def main(argv: Sequence[str]) -> None:
         print(f"ms: medians of at least {options.latency.num_runs} runs, held against those of the full network")
     latency = found.get("latency", {})
     if latency.get("source") == "hybrid":
-        print(f"Latency: {latency['measured']} structures measured, {latency['not_measured']} decided by prediction")
-    if "other_device" in latency:
-        print(f"The latency table is of another device or other options: {latency['other_device']}")
+        print(f"Latency: {counted(latency)}.")
+    for warning in warnings(latency):
+        print(warning)
     if found["note"]:
         print(found["note"])

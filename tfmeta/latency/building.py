@@ -13,6 +13,7 @@ from tfmeta.graph.structure import Structure
 from tfmeta.latency.objective import Latency
 from tfmeta.latency.predictor import FEWEST
 from tfmeta.latency.table import LatencyTable, Point
+from tfmeta.latency.table_checks import FEWEST_HELD_OUT
 from tfmeta.progress import meter
 
 # Structures around a common level: the lowest, and the share of the widths that are drawn anew.
@@ -38,7 +39,7 @@ class BuildOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("measurements", FEWEST), ("held_out", 2)):
+        for name, least in (("measurements", FEWEST), ("held_out", FEWEST_HELD_OUT)):
             if getattr(self, name) < least:
                 raise UserError(f"Expected {name} of {least} or more. Received: {getattr(self, name)}.")
 

@@ -52,6 +52,10 @@ class Hybrid:
         """As `Latency.prepare`."""
         self._latency.prepare(structures)
 
+    def outdated(self, structure: Structure, value: float) -> bool:
+        """As `Latency.outdated`."""
+        return self._latency.outdated(structure, value)
+
     def learn(self, structures: Sequence[Structure], values: Sequence[float]) -> None:
         """Predicts from the first measurements and these, and from no others."""
         learned = {one.widths: float(value) for one, value in zip(structures, values, strict=True)}
@@ -69,6 +73,11 @@ class Hybrid:
             self._predictor = Predictor.fit(self._work, np.array(list(known)), np.array(list(known.values())))
         means, deviations = self._predictor.predict(np.array([one.widths for one in structures]))
         return [Estimate(float(mean), float(deviation)) for mean, deviation in zip(means, deviations, strict=True)]
+
+    @property
+    def answered(self) -> set[Structure]:
+        """The structures whose measured latency it told, or began with."""
+        return self._latency.answered
 
     @property
     def identity(self) -> dict[str, Any]:

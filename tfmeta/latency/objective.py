@@ -66,6 +66,8 @@ class Latency:
     On a pool, `prepare` lets all devices measure at the same time. Files are converted and results stored in the
     caller's thread; each structure is measured, in turns with the reference, on one of the devices.
 
+    `answered` holds the structures whose latency it told.
+
     A context manager: leaving it closes the device if it was given as a string.
 
     Args:
@@ -106,6 +108,7 @@ class Latency:
         if self._given is not None:
             self._reference_key = sha256_of_reference(self._given)
         self.verdicts: collections.Counter[str] = collections.Counter()
+        self.answered: set[Structure] = set()
         self._added: set[str] = set()  # keys of what this object measured
         self._warned = False
         self._ahead: Ahead | None = None
@@ -238,6 +241,7 @@ class Latency:
         if payload is None:
             raise UserError(f"The store did not keep the latency of the structure {structure.widths}.")
         self.verdicts[payload["verdict"]] += 1
+        self.answered.add(structure)
         return payload
 
     def _job(self, path: Path, baseline_ms: float | None) -> Callable[[tflite_bench.Device], dict[str, Any]]:

@@ -130,6 +130,11 @@ class LatencySource:
             raise UserError(f"Expected latencies to be one of {', '.join(SOURCES)}. Received: {self.how!r}.")
         if self.how == "measured" and (self.table is not None or self.allow_other_device):
             raise UserError("Where every latency is measured, no table is used. Set --latency=predicted or hybrid.")
+        if self.how == "hybrid" and self.table is None and self.allow_other_device:
+            raise UserError(
+                "A hybrid search without a table begins with measurements of its own, so there is no other device to "
+                "allow. Give --latency_table, or leave out --allow_other_device_table."
+            )
         if self.begin_with < FEWEST:
             raise UserError(f"Expected at least {FEWEST} structures to begin with. Received: {self.begin_with}.")
 

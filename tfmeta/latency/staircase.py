@@ -46,3 +46,21 @@ def read_staircase(path: str | os.PathLike[str]) -> DeviceStep:
     if not isinstance(step, int) or step < 1:
         raise UserError(f"Expected a step of 1 or more in {path}. Received: {step!r}.")
     return DeviceStep(step, device)
+
+
+def check_step(expected: str | None, device: str) -> None:
+    """Refuses to measure on another device than the one whose step widths are multiples of.
+
+    Args:
+        expected: fingerprint of that device; None where it is no device's step.
+        device: fingerprint of the device to measure on.
+
+    Raises:
+        UserError: it is another one.
+    """
+    if expected not in (None, device):
+        raise UserError(
+            f"The widths are multiples of the step of another device. Expected: {expected}. Received: {device}. Take "
+            "the phone, executable and modes of tflite-bench staircase, or other widths (--staircase, --multiple_of; a "
+            "project needs a new --workdir for that)."
+        )

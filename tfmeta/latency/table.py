@@ -10,7 +10,6 @@ import dataclasses
 import datetime
 import functools
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,7 @@ from tfmeta.latency.conversion import converter_versions
 from tfmeta.latency.features import Work
 from tfmeta.latency.options import LatencyOptions
 from tfmeta.latency.predictor import Predictor
+from tfmeta.latency.table_checks import check, check_predictions
 
 # Of `LatencyTable.shares`.
 FIXED = "whatever no width changes"
@@ -239,7 +239,7 @@ class LatencyTable:
             values = json.loads(Path(path).read_text("utf-8"))
         except FileNotFoundError as error:
             raise UserError(f"There is no latency table at {path}. {_AGAIN}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise _damaged(path, error) from error
         if not isinstance(values, dict) or values.get("kind") != _KIND:
             raise UserError(f"Expected a latency table at {path}. Received: another file. {_AGAIN}")
@@ -249,25 +249,24 @@ class LatencyTable:
                 "the tfmeta that wrote it, or build the table anew."
             )
         try:
-            return cls._from_json(values)
+            check(values)
+            table = cls._from_json(values)
+            known = [tuple(size for _, size in table.groups), *(one.widths for one in table.points)]
+            check_predictions(table.predictor, np.array(known))
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise _damaged(path, error) from error
+        return table
 
     @classmethod
     def _from_json(cls, values: Mapping[str, Any]) -> Self:
         device = {name: value for name, value in values["device"].items() if name != "fingerprint"}
         points = tuple(Point(**{**one, "widths": tuple(one["widths"])}) for one in values["points"])
         work, baseline_ms = Work.from_json(values["work"]), float(values["baseline_ms"])
-        kinds = {"seed": int, **dict.fromkeys(("network", "fingerprint", "converter", "created"), str)}
-        if not all(isinstance(values[name], kind) for name, kind in kinds.items()):
-            raise ValueError(f"one of {', '.join(kinds)} is something else")
-        if not (baseline_ms > 0 and all(0 < one.ratio < math.inf for one in points)):
-            raise ValueError("a latency is not above 0")
         seen = _columns([one for one in points if not one.held_out], baseline_ms)
         return cls(
             **{
                 **{name: values[name] for name in _PLAIN},
-                "groups": tuple((str(name), int(size)) for name, size in values["groups"]),
+                "groups": tuple((name, size) for name, size in values["groups"]),
                 "device": tflite_bench.DeviceInfo(**device),
                 "options": LatencyOptions(**values["options"]),
                 "baseline_ms": baseline_ms,

@@ -102,14 +102,24 @@ class Run:
     def _up_to_date(self, done: int) -> list[Trial]:
         """Returns the stored trials; where an objective takes values back, these are evaluated again.
 
-        What the searcher proposed in an unfinished generation may hang on such values, so that generation begins anew.
+        So is what was only estimated, for it was estimated from such values. What the searcher proposed in an
+        unfinished generation may hang on them as well, so that generation begins anew.
         """
         trials = self.store.trials(self.name)
         outdated = [trial for trial in trials if self.problem.outdated(trial)]
         if not outdated:
             return trials
-        self.problem.prepare([trial.structure for trial in outdated])
-        found = [self.problem.again(t) if t in outdated else t for t in trials if t.generation < done]
+        self.problem.prepare([trial.structure for trial in outdated], thorough=True)
+        found: list[Trial] = []
+        for trial in (trial for trial in trials if trial.generation < done):
+            if found and trial.position == 0:
+                self.problem.learn(found)
+            if trial in outdated:
+                trial = self.problem.again(trial)
+            elif trial.estimated:
+                best = outcome.best_of(found)
+                trial = self.problem.evaluate(trial.structure, trial.generation, trial.position, best=best)
+            found.append(trial)
         self.searcher.tell([trial for trial in found if trial.generation != PROBE_GENERATION])
         self.store.revise(self.name, done, found, self.searcher.state)
         return found

@@ -130,6 +130,7 @@ class Problem:
         position: int,
         *,
         thorough: bool = False,
+        settle: bool = True,
         best: Trial | None = None,
     ) -> Trial:
         """Returns the trial of ``structure``.
@@ -137,9 +138,11 @@ class Problem:
         Closed-form and constrained objectives come first. The others (accuracy) cost far more and
         are skipped where a constraint is already missed, unless ``thorough``. Where an estimate
         settles all constraints on an objective, it is evaluated only if nothing else keeps the
-        structure from taking the place of ``best`` (see `settling` for the front).
+        structure from taking the place of ``best`` (see `settling` for the front); without
+        ``settle`` it is evaluated all the same.
         """
         told, put_off = ({}, set()) if thorough else self._estimates(structure)
+        put_off = put_off if settle else set()
         limited = {objective.name for _, objective in self.limited}
         columns = [o for o in self.columns if o.name not in put_off]
         first = [o for o in columns if o.closed_form or o.name in limited]
@@ -196,10 +199,10 @@ class Problem:
         )
 
     def again(self, trial: Trial, *, thorough: bool = False) -> Trial:
-        """Returns the trial evaluated anew, with ``thorough`` as for `evaluate`."""
+        """Returns the trial evaluated anew, whatever is expected of it; ``thorough`` as for `evaluate`."""
         if trial.generation == PROBE_GENERATION:
             return self.probe(trial.structure, trial.position)
-        return self.evaluate(trial.structure, trial.generation, trial.position, thorough=thorough)
+        return self.evaluate(trial.structure, trial.generation, trial.position, thorough=thorough, settle=False)
 
     def _fitness(self, values: dict[str, float]) -> float | None:
         objective = self.objectives[0]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from tfmeta.differences import differences
+from tfmeta.errors import UserError
 from tfmeta.graph.structure import Structure
 from tfmeta.latency.table import LatencyTable
 from tfmeta.objectives import Estimate
@@ -13,24 +14,53 @@ from tfmeta.project import Project
 from tfmeta.report.data import LatencyPoint, OperatorShare
 from tfmeta.store import Store
 
+# Options that a table and a search must share for their latencies to stand side by side.
+_SHARED = ("scheme", "threads", "pin", "delegate")
+_SOURCES = {
+    "measured": "every structure was measured",
+    "predicted": "predicted by a table; no structure was measured",
+}
 
-def table_of(project: Project, found: Mapping[str, Any]) -> LatencyTable | None:
-    """Returns the latency table that a search used, or else that of the work directory, where there is one.
+
+def table_of(project: Project, found: Mapping[str, Any], run: Mapping[str, Any]) -> tuple[LatencyTable | None, str]:
+    """Returns the latency table that a report shows, or None, and whose it is, or why it is not shown.
+
+    It is the one that the search used, or else that of the work directory. One of another device than the latencies
+    of the search is not shown: its points would be taken for those of the search.
 
     Args:
         project: the project.
         found: the result of the search.
-
-    Raises:
-        UserError: it cannot be read, or is of another network.
+        run: what its run in the store began with.
     """
-    used = found.get("latency", {}).get("table", {}).get("file")
-    path = project.workdir.latency_table if used is None else Path(used)
-    if not path.exists():
-        return None
-    table = LatencyTable.load(path)
-    table.check_network(project.graph, path)
-    return table
+    used = found.get("latency", {}).get("table")
+    path, whose = project.workdir.latency_table, "the table of the work directory, which this search did not use"
+    if used is not None:
+        path, whose = project.workdir.path / used["file"], "the table that this search used"
+    elif not path.exists():
+        return None, ""
+    try:
+        table = LatencyTable.load(path)
+        table.check_network(project.graph, path)
+    except UserError as error:
+        return None, f"{whose} cannot be shown. {error}"
+    if used is not None and used["created"] != table.created:
+        return None, f"{whose}, of {used['created']}, cannot be shown: {path} now holds one of {table.created}"
+    other = _other_place(table, run.get("depends_on", {}).get("latency"))
+    if other:
+        return None, f"{whose} is not shown, for the latencies of the search are of something else: {other}"
+    return table, whose
+
+
+def _other_place(table: LatencyTable, measured: Mapping[str, Any] | None) -> str:
+    """What of the table's device, options and converters is not that of a search; "" of one that measured nothing."""
+    if measured is None:
+        return ""
+    ours, theirs = table.options.to_json(), measured["options"]
+    return differences(
+        {"device": table.device.fingerprint, "converter": table.converter, **{name: ours[name] for name in _SHARED}},
+        {**{name: measured[name] for name in ("device", "converter")}, **{name: theirs[name] for name in _SHARED}},
+    )
 
 
 def predictions(project: Project, name: str, table: LatencyTable | None) -> tuple[LatencyPoint, ...]:
@@ -54,26 +84,47 @@ def operators(table: LatencyTable, searched: Structure) -> tuple[OperatorShare, 
     return tuple(OperatorShare(kind, count, share, winner[kind][1]) for kind, (count, share) in table.shares().items())
 
 
-def how_latency(found: Mapping[str, Any], table: LatencyTable | None) -> tuple[tuple[str, str], ...]:
-    """Returns how the latencies of a search and of a table came about: (what, how)."""
+def counted(latency: Mapping[str, Any]) -> str:
+    """Returns in words how many structures a hybrid search measured, and of how many a prediction decided."""
+    begun = latency["to_begin_with"]
+    first = f"{begun} of them to begin with, the others " if begun else ""
+    others = "1 other" if latency["not_measured"] == 1 else f"{latency['not_measured']} others"
+    return (
+        f"{latency['measured']} structures were measured, {first}as extremes, as controls, in doubt or because they "
+        f"may be the best; for {others} a prediction decided"
+    )
+
+
+def warnings(latency: Mapping[str, Any]) -> list[str]:
+    """Returns what a result must tell of the table it was searched with: that it is, or may be, of something else."""
+    texts = {
+        "other_device": "The latency table is of another device or other options: ",
+        "not_compared": "The device of the latency table was not compared with that of the search: ",
+    }
+    return [text + latency[name] for name, text in texts.items() if name in latency]
+
+
+def how_latency(found: Mapping[str, Any], table: LatencyTable | None, whose: str) -> tuple[tuple[str, str], ...]:
+    """Returns how the latencies of a search and of a table came about: (what, how).
+
+    Args:
+        found: the result of the search.
+        table: see `table_of`.
+        whose: likewise.
+    """
     how = []
     latency = found.get("latency")
     if latency is not None:
-        texts = {
-            "measured": "every structure was measured",
-            "predicted": "predicted by a table; no structure was measured",
-            "hybrid": f"{latency['measured']} structures were measured, those in doubt and those that may be the best; "
-            f"for {latency['not_measured']} others a prediction decided; everything told here as latency was measured",
-        }
-        other = latency.get("other_device")
-        warning = f". The table is of another device or other options: {other}" if other else ""
-        how.append(("Latency in the search", texts[latency["source"]] + warning))
+        text = _SOURCES.get(latency["source"]) or f"{counted(latency)}; everything told here as latency was measured"
+        how.append(("Latency in the search", ". ".join([text, *warnings(latency)])))
+    if table is None and whose:
+        how.append(("Predictions of latency", whose))
     if table is not None:
         error = table.error
         how.append(
             (
                 "Predictions of latency",
-                f"by a table of {table.device.name} in {table.options.scheme}, {table.created}: mean error "
+                f"by {whose}: of {table.device.name} in {table.options.scheme}, {table.created}; mean error "
                 f"{100 * error.mape:.1f} %, Kendall's tau {error.tau:.3f} on {error.structures} structures that it "
                 "never saw; shares of operators follow from the predictor, nothing was timed operator by operator",
             )

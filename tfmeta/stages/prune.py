@@ -42,6 +42,7 @@ class PruneOptions:
         ratio: share of the channels to keep.
         limits: what the pruned network may cost, instead. One on latency is measured at `place`.
         multiple_of: widths are multiples of this.
+        step_device: fingerprint of the device that `multiple_of` is the step of, None where it is no device's.
         min_ratio: smallest width as a share of the full one.
         images: training images that criteria look at.
         calibration_images: training images that batch-norm statistics are taken from anew; 0 leaves them.
@@ -57,6 +58,7 @@ class PruneOptions:
     ratio: float | None = None
     limits: tuple[Limit, ...] = ()
     multiple_of: int = 8
+    step_device: str | None = None
     min_ratio: float = 0.1
     images: int = IMAGES
     calibration_images: int = 2000
@@ -122,7 +124,7 @@ def choose(
     measured = [limit for limit in options.limits if limit.objective == "latency"]
     if measured:
         rungs = ladder(graph, space, scores, ranking=options.ranking, bounds=bounds)
-        fast = widest_within(rungs, graph, options.place, _latency(options), measured[0])
+        fast = widest_within(rungs, graph, options.place, _latency(options), measured[0], options.step_device)
         structure = fast.structure
     else:
         structure = rank(graph, space, scores, ranking=options.ranking, ratio=options.ratio, bounds=bounds)

@@ -16,6 +16,7 @@ from tfmeta.graph.structure import Structure
 from tfmeta.latency.measure import measure_files
 from tfmeta.latency.objective import Latency
 from tfmeta.latency.options import LatencyOptions, Place
+from tfmeta.latency.staircase import check_step
 from tfmeta.progress import meter
 from tfmeta.stages.limits import Limit, constraints
 
@@ -41,7 +42,12 @@ class FastEnough:
 
 
 def widest_within(
-    rungs: Sequence[Structure], graph: ChannelGraph, place: Place, options: LatencyOptions, limit: Limit
+    rungs: Sequence[Structure],
+    graph: ChannelGraph,
+    place: Place,
+    options: LatencyOptions,
+    limit: Limit,
+    step_device: str | None = None,
 ) -> FastEnough:
     """Returns the widest of ``rungs`` that is fast enough, found by halving: 11 measurements for 1000 rungs.
 
@@ -54,16 +60,18 @@ def widest_within(
         place: where to measure.
         options: how.
         limit: what a structure may take, in milliseconds or as a share of the full network ("0.5x").
+        step_device: as in `tfmeta.stages.prune.PruneOptions`.
 
     Raises:
         BudgetError: even the narrowest is too slow.
-        UserError: a limit that cannot be understood.
+        UserError: a limit that cannot be understood, or the widths are multiples of another device's step.
         tflite_bench.BenchError: the device fails.
     """
     _milliseconds(limit, full_ms=1.0)  # a typing error is told before anything is measured
     measured: list[dict[str, Any]] = []
     with contextlib.ExitStack() as stack:
         latency = stack.enter_context(Latency(graph, place.device, options, device_options=place.options))
+        check_step(step_device, latency.info.fingerprint)
         limit_ms = _milliseconds(limit, latency.baseline_ms)
         steps = 1 + math.ceil(math.log2(len(rungs)))
         display = stack.enter_context(meter("Measuring", total=steps, unit="structure"))

@@ -74,13 +74,13 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
     found, chosen = result(project, options.name), structures(project, options.name)
     manifest, front = (_manifest(project, options.name, init) for init in (options.init, PARETO))
     files, mixed = manifest["files"], _mixed(project, options)
-    table = table_of(project, found)
     scheme = "int8" if any(file["scheme"] == "int8" for file in files) else None
     scheme = scheme or (files[0]["scheme"] if files else "int8")
     rows = tuple(_row(project, options, name, chosen[name], found, files, scheme) for name in ROWS if name in chosen)
     with Store(project.workdir.store, must_exist=True) as store:
         run = store.run_configuration(options.name) if options.name in store.runs else {}
         trials = _trials(store, options.name)
+    table, whose = table_of(project, found, run)
     return ReportData(
         network=project.options.model,
         data_set=project.options.dataset,
@@ -96,7 +96,7 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
         operators=() if table is None else operators(table, chosen["searched"]),
         how=(
             *how_made(project, options.name, options.init, found, run, manifest, front, mixed),
-            *how_latency(found, table),
+            *how_latency(found, table, whose),
         ),
         options=options_told(project.workdir.config, options.name, options.init),
         versions=installed_versions((file["scheme"] for file in (*files, *front["files"])), mixed=bool(mixed)),

@@ -11,7 +11,7 @@ from tfmeta.report.data import ReportData
 from tfmeta.stages.export import ExportOptions, export
 from tfmeta.stages.report import ReportOptions, report
 from tfmeta.stages.retrain import RetrainOptions, retrain
-from tfmeta.stages.search import SearchOptions, search
+from tfmeta.stages.search import SearchOptions, check, search
 from tfmeta.stages.train import train
 from tfmeta.training import TrainOptions
 
@@ -34,6 +34,8 @@ def run(
     Returns:
         What the report tells, the files it consists of, and the manifest of the export.
     """
+    if not project.workdir.search(options.search.name).exists():
+        check(project, options.search)  # a mistake in it is told now, and not after hours of training
     train(project, options.train)
     search(project, options.search)
     retrain(project, options.retrain)

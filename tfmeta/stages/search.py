@@ -13,7 +13,8 @@ from tfmeta import search as search_package
 from tfmeta.errors import UserError
 from tfmeta.graph.structure import Structure
 from tfmeta.latency.options import HOST, MEASURED, LatencyOptions, LatencySource, Place
-from tfmeta.latency.source import Asked, Opened, open_source
+from tfmeta.latency.source import Asked, Opened, open_source, read_table
+from tfmeta.latency.staircase import check_step
 from tfmeta.objectives import CLOSED_FORM, OBJECTIVES, Constraint
 from tfmeta.project import Project
 from tfmeta.registry import resolve
@@ -86,14 +87,7 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
     if path.exists():
         claim(begun=True)
         return result(project, options.name)
-    closed = {name: resolve(OBJECTIVES, name, "objective")(project.graph) for name in CLOSED_FORM}
-    full = project.space.full()
-    limits = constraints(options.limits, {name: float(objective([full])[0]) for name, objective in closed.items()})
-    if not limits:
-        raise UserError("A search needs a budget, for example --max_macs=0.5x or --max_latency_ms=12.")
-    if options.source != MEASURED and not any(limit.objective == "latency" for limit in limits):
-        raise UserError(f"--latency={options.source.how} needs a limit on latency, for example --max_latency_ms=12.")
-    project.space.check_reachable([c.bound(closed[c.objective]) for c in limits if c.objective in closed])
+    limits, closed, full = check(project, options), _closed(project), project.space.full()
     net = project.net
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(Store(workdir.store))
@@ -102,7 +96,7 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
         latency = None
         if any(limit.objective == "latency" for limit in limits):
             latency = stack.enter_context(open_source(options.source, _asked(project, options, store)))
-            _check_step(project, latency.device)
+            check_step(project.options.step_device, latency.device)
             objectives.append(latency.objective)
         answer = search_package.search(
             net,
@@ -119,7 +113,8 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
             controls=("random", "uniform"),
         )
         rows = _rows(answer, full, objectives, latency)
-    budget = _budget_text(limits, {name: float(objective([full])[0]) for name, objective in closed.items()})
+        about = {} if latency is None else {"latency": {**latency.about, **_counts(store, options.name, latency)}}
+    budget = _budget_text(limits, _values(closed, full))
     found = {
         "metric": project.splits.task.metric,
         "budget": budget if latency is None or latency.measures else f"{budget}, predicted and not measured",
@@ -128,10 +123,28 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
         "pareto": [_entry(trial.structure, trial.values, latency) for trial in answer.pareto],
         "missing": dict(answer.missing),
         "note": answer.note,
-        **({} if latency is None else {"latency": {**latency.about, **_counts(answer)}}),
+        **about,
     }
     files.write_json(path, found)
     return found
+
+
+def check(project: Project, options: SearchOptions) -> tuple[Constraint, ...]:
+    """Returns the limits of a search. It is known to be possible then, as far as no trained network is needed to tell.
+
+    Raises:
+        BudgetError: no structure meets the limits.
+        UserError: a limit that cannot be understood, or a table that cannot be used.
+    """
+    closed = _closed(project)
+    limits = constraints(options.limits, _values(closed, project.space.full()))
+    if not limits:
+        raise UserError("A search needs a budget, for example --max_macs=0.5x or --max_latency_ms=12.")
+    if options.source != MEASURED and not any(limit.objective == "latency" for limit in limits):
+        raise UserError(f"--latency={options.source.how} needs a limit on latency, for example --max_latency_ms=12.")
+    project.space.check_reachable([c.bound(closed[c.objective]) for c in limits if c.objective in closed])
+    read_table(options.source, project.graph, options.latency, project.workdir.latency_table)
+    return limits
 
 
 def result(project: Project, name: str) -> dict[str, Any]:
@@ -150,6 +163,14 @@ def structures(project: Project, name: str) -> dict[str, Structure]:
         WorkdirError: the search is not done.
     """
     return {row: Structure(tuple(entry["widths"])) for row, entry in result(project, name)["structures"].items()}
+
+
+def _closed(project: Project) -> dict[str, Any]:
+    return {name: resolve(OBJECTIVES, name, "objective")(project.graph) for name in CLOSED_FORM}
+
+
+def _values(objectives: Mapping[str, Any], structure: Structure) -> dict[str, float]:
+    return {name: float(objective([structure])[0]) for name, objective in objectives.items()}
 
 
 def _objectives(project: Project, options: SearchOptions, closed: Mapping[str, Any]) -> list[Any]:
@@ -172,24 +193,21 @@ def _asked(project: Project, options: SearchOptions, store: Store) -> Asked:
     )
 
 
-def _check_step(project: Project, device: str) -> None:
-    expected = project.options.step_device
-    if expected not in (None, device):
-        raise UserError(
-            f"The widths of this project are multiples of the step of another device. Expected: {expected}. Received: "
-            f"{device}. Take the phone, executable and modes of tflite-bench staircase, or begin a new --workdir."
-        )
-
-
 def _on(limit: Constraint, latency: Opened | None) -> Constraint:
     """A limit on latency as one on the objective that stands for it."""
     stands_for_it = latency is not None and limit.objective == "latency"
     return replace(limit, objective=latency.objective.name) if stands_for_it else limit
 
 
-def _counts(answer: SearchResult) -> dict[str, int]:
-    measured = sum("latency" in trial.values for trial in answer.trials)
-    return {"measured": measured, "not_measured": len(answer.trials) - measured}
+def _counts(store: Store, name: str, latency: Opened) -> dict[str, int]:
+    """How many structures of a search and its controls were measured, and of how many a prediction decided."""
+    trials = [trial for run in store.runs if run.split(":")[0] == name for trial in store.trials(run)]
+    measured = latency.measured | {trial.structure for trial in trials if "latency" in trial.values}
+    return {
+        "measured": len(measured),
+        "to_begin_with": len(latency.begun_with),
+        "not_measured": len({trial.structure for trial in trials} - measured),
+    }
 
 
 def _claimed(options: SearchOptions, begun: Any, *, finished: bool) -> dict[str, Any]:
