@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.optimize
 from absl import app, flags
 from ai_edge_litert.interpreter import Interpreter
 
@@ -181,13 +180,16 @@ def _operators(seen: Seen, asked: np.ndarray) -> np.ndarray:
 
 
 def _micro(seen: Seen, asked: np.ndarray) -> np.ndarray:
+    from sklearn.linear_model import LinearRegression
+
     known, wanted = seen.work.of(seen.widths), seen.work.of(asked)
     total = np.zeros(len(asked))
     for place in range(known.shape[1]):
         columns, times = _with_constant(known[:, place]), seen.parts[:, place]
         scale = np.maximum(columns.max(0), 1e-30)
-        rates = scipy.optimize.nnls(columns / scale / times[:, None], np.ones(len(times)))[0] / scale
-        total += _with_constant(wanted[:, place]) @ rates
+        form = LinearRegression(positive=True, fit_intercept=False)
+        form.fit(columns / scale / times[:, None], np.ones(len(times)))
+        total += form.predict(_with_constant(wanted[:, place]) / scale)
     return total
 
 
