@@ -81,13 +81,15 @@ def export_tflite(
         calibration: `[N, H, W, C]` float32 from the training split, prepared as in training; tells
             a quantizer the ranges. Schemes without quantized activations need none.
         reference_samples: `[M, H, W, C]` float32 to compare file and model on; the calibration
-            images by default.
+            images by default. Calibrated schemes need them where nothing else tells that the calibration images are
+            scaled as in training: no batch norm, no Rescaling in the model and no scale in ``preprocessing``.
         min_class_agreement: the part of answers, 0 to 1, that must be the same class; the scheme's by default.
         max_relative_error: the largest difference of an output, as a part of the largest output;
             the scheme's by default.
         min_calibration_images: the least number of calibration images that is enough.
-        preprocessing: labels and normalisation, written into the file as metadata. It also tells whether a map of
-            outputs is one of classes; without it, a map is compared by its error alone.
+        preprocessing: labels and normalisation, written into the file as metadata. It also tells which range the
+            calibration images must have, and whether a map of outputs is one of classes; without it, a map is
+            compared by its error alone.
 
     Raises:
         ExportError: the model has operators that TFLite has no builtin for (the text names the
@@ -99,7 +101,8 @@ def export_tflite(
     named = converter.with_batch_one(model) if chosen.train is None else model
     if preprocessing is not None:
         preprocessing.require_fit(model.inputs[0].shape[1:], model.outputs[0].shape[1:])
-    calibration, samples = _images(model, chosen, calibration, reference_samples, min_calibration_images)
+    scale = None if preprocessing is None else preprocessing.pixel_scale
+    calibration, samples = _images(model, chosen, calibration, reference_samples, min_calibration_images, scale)
     tolerance = _tolerance(chosen, min_class_agreement, max_relative_error)
     data = chosen.convert(named, calibration)
     if preprocessing is not None:
@@ -153,6 +156,7 @@ def _images(
     calibration: np.ndarray | None,
     samples: np.ndarray | None,
     min_images: int,
+    pixel_scale: tuple[float, float] | None,
 ) -> tuple[np.ndarray | None, np.ndarray]:
     if scheme.needs_calibration and calibration is None:
         raise ExportError(
@@ -171,7 +175,9 @@ def _images(
     samples = calibration_images.checked_images(model, samples, "reference samples")
     if scheme.needs_calibration and calibration is not None:
         reference = None if given is None else samples
-        calibration_images.check_calibration(model, calibration, min_images=min_images, reference=reference)
+        calibration_images.check_calibration(
+            model, calibration, min_images=min_images, reference=reference, pixel_scale=pixel_scale
+        )
     return calibration, samples
 
 
