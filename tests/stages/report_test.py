@@ -85,6 +85,10 @@ def test_a_file_of_the_manifest():
     assert (row.path, row.sha256) == ("../export/main/searched-int8.tflite", "ab" * 32)
     assert row.latency == Latency(1.0, 1.5, "NOISY", 321)
     assert row.operators == Missing("not measured")  # of an earlier version
+    assert (row.agreement, row.float_agreement) == (0.99, Missing("not recorded"))  # likewise
+    assert _file_row({**FILE, "float_agreement": {"class_agreement": 0.9}}, "x").float_agreement == 0.9
+    no_classes = {**FILE, "float_agreement": {"class_agreement": None}}
+    assert _file_row(no_classes, "x").float_agreement == Missing("no classifier")
     assert operators({"reason": "It does not tell."}) == Missing("It does not tell.")
     # The shares are printed digits, and may add up to more than all.
     by_type = [{"type": "CONV_2D", "count": 2, "avg_ms": 0.5, "share": 1.0001}]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from tfmeta.export.model_metadata import embedded
 from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.runtime_version import MinimumRuntime, minimum_runtime
 from tfmeta.export.tuning import Trained
-from tfmeta.lazy import keras
 from tfmeta.registry import resolve
+
+if TYPE_CHECKING:
+    import keras
 
 # Below the former, or with a larger error where there are no classes, one wants to know which layers it is.
 _CLEAR_CLASSES = 0.97
@@ -36,7 +38,9 @@ class ExportResult:
         scheme: the quantization scheme.
         sha256: of the file, in hexadecimal.
         size_bytes: of the file.
-        agreement: how near it is to its Keras model on the samples.
+        agreement: how near it is on the samples to the Keras model that it was converted from, which is what the
+            tolerance is about.
+        float_agreement: how near it is to the float model that the scheme began with: another one where it trains.
         contents: operators, inputs and outputs.
         minimum_runtime: the oldest TFLite runtime that can run it.
         layer_errors: what each layer adds to the error, the worst first; only where the agreement is low.
@@ -48,6 +52,7 @@ class ExportResult:
     sha256: str
     size_bytes: int
     agreement: verify.Agreement
+    float_agreement: verify.Agreement
     contents: flatbuffer.FlatModel
     minimum_runtime: MinimumRuntime
     layer_errors: tuple[layer_errors.LayerError, ...] = ()
@@ -97,7 +102,8 @@ def export_tflite(
         UserError: no such scheme.
     """
     chosen: Scheme = resolve(ALL_SCHEMES, scheme, "quantization scheme")
-    model, training = _checked(chosen, model)
+    trained = _checked(chosen, model)
+    model = trained.model
     named = converter.with_batch_one(model) if chosen.train is None else model
     if preprocessing is not None:
         preprocessing.require_fit(model.inputs[0].shape[1:], model.outputs[0].shape[1:])
@@ -111,43 +117,46 @@ def export_tflite(
     _require_shippable(contents)
     with files.replacing(path) as temporary:
         temporary.write_bytes(data)
-        agreement = verify.compare(temporary, model, samples, preprocessing.label_shape if preprocessing else ())
-        layers = _doubtful(agreement, temporary, model, samples)
-        verify.require(agreement, tolerance, chosen.name, lambda: layer_errors.worst(layers))
+        label_shape = preprocessing.label_shape if preprocessing else ()
+        agreement = verify.compare(temporary, model, samples, label_shape)
+        layers = _doubtful(agreement, tolerance, temporary, model, samples)
+        verify.require(agreement, tolerance, chosen, lambda: layer_errors.worst(layers))
+        same = trained.network is model
+        float_agreement = agreement if same else verify.compare(temporary, trained.network, samples, label_shape)
     return ExportResult(
         path=Path(path),
         scheme=chosen.name,
         sha256=files.sha256(path),
         size_bytes=len(data),
         agreement=agreement,
+        float_agreement=float_agreement,
         contents=contents,
         minimum_runtime=minimum_runtime(contents),
         layer_errors=layers,
-        training=training,
+        training=trained.details or None,
     )
 
 
 def _doubtful(
-    agreement: verify.Agreement, path: Path, model: keras.Model, samples: np.ndarray
+    agreement: verify.Agreement, tolerance: Tolerance, path: Path, model: Any, samples: np.ndarray
 ) -> tuple[layer_errors.LayerError, ...]:
-    """The error of each layer where the agreement is low, which is when one wants to know; else nothing."""
-    if not isinstance(model, keras.Model):
-        return ()  # of tf_keras, whose layers are wrapped
+    """The error of each layer where the agreement is low or too low, which is when one wants to know; else nothing."""
     same = agreement.class_agreement
-    if agreement.max_relative_error <= _CLEAR if same is None else same >= _CLEAR_CLASSES:
+    clear = agreement.max_relative_error <= _CLEAR if same is None else same >= _CLEAR_CLASSES
+    if clear and not verify.problems(agreement, tolerance):
         return ()
     return layer_errors.layer_errors(path, model, samples)
 
 
-def _checked(scheme: Scheme, model: keras.Model | Trained) -> tuple[keras.Model, Mapping[str, Any] | None]:
-    """The model, and what its training reached."""
+def _checked(scheme: Scheme, model: keras.Model | Trained) -> Trained:
+    """The model, where it comes from, and what its training reached."""
     if isinstance(model, Trained) != (scheme.train is not None):
         raise ExportError(
             f"Expected {'what its train() gives' if scheme.train else 'a Keras model'} for the scheme {scheme.name!r}. "
             f"Received: {type(model).__name__}. "
             + ("It trains the network before it is converted: tfmeta export does both." if scheme.train else "")
         )
-    return (model.model, model.details) if isinstance(model, Trained) else (model, None)
+    return model if isinstance(model, Trained) else Trained(model, {}, model)
 
 
 def _images(

@@ -141,19 +141,27 @@ def _test_accuracy(project: Project, name: str, path: Path) -> float:
 
 
 def _file_row(file: Mapping[str, Any], folder: str) -> FileRow:
-    accuracy, agreement = file["test_accuracy"], file["agreement"]["class_agreement"]
+    accuracy = file["test_accuracy"]
     return FileRow(
         model=file["model"],
         scheme=file["scheme"],
         size_bytes=file["size_bytes"],
         test_accuracy=Missing("not measured") if accuracy is None else accuracy,
-        agreement=Missing("no classifier") if agreement is None else agreement,
+        agreement=_agreement(file, "agreement"),
+        float_agreement=_agreement(file, "float_agreement"),
         latency=_latency(file),
         minimum_runtime=file["minimum_runtime"]["version"] or Missing("unknown operator version"),
         path=f"{folder}/{file['file']}",
         sha256=file["sha256"],
         operators=_operators(file),
     )
+
+
+def _agreement(file: Mapping[str, Any], kind: str) -> float | Missing:
+    if kind not in file:  # an earlier version exported
+        return Missing("not recorded")
+    agreement: float | None = file[kind]["class_agreement"]
+    return Missing("no classifier") if agreement is None else agreement
 
 
 def _link(project: Project, options: ReportOptions, init: str) -> str:
