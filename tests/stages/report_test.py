@@ -115,7 +115,9 @@ def test_links_lead_from_the_report_to_the_files(name, init, link, tmp_path):
 def test_files_of_mixed_precision():
     file = {"size_bytes": 10, "search_accuracy": 0.8, "test_accuracy": 0.7, "median_ms": 1.0, "ratio": 0.5}
     files = [{**file, "kept": kept, "verdict": "OK"} for kept in (None, 0, 1)]
-    made = {"options": {"row": "full", "kept": "int16"}, "files": files, "chosen": 0}
+    made = {"options": {"row": "full", "kept": "int16"}, "files": files, "chosen": 0, "written": True}
+    for other in ({"written": False}, {"written": False, "chosen": None}):
+        assert not any(row.chosen for row in _mixed_rows({**made, **other})), "marked is what was written"
     rows = _mixed_rows(json.loads(json.dumps(made)))
     assert [(row.kept, row.chosen) for row in rows] == [(None, False), (0, True), (1, False)]
     assert {(row.network, row.kind) for row in rows} == {("full", "int16")}

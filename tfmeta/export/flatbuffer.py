@@ -21,7 +21,7 @@ from tfmeta.errors import ExportError
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite file
 # Bytes of one value, of the types whose buffers hold just that.
 _ITEM_BYTES = {"FLOAT32": 4, "FLOAT16": 2, "INT8": 1, "UINT8": 1, "INT16": 2, "INT32": 4, "INT64": 8, "BOOL": 1}
-_RUNTIME_METADATA = b"min_runtime_version"
+RUNTIME_METADATA = b"min_runtime_version"
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ class _Reader:
 
     def _declared_runtime(self) -> str | None:
         for entry in self._model.metadata or ():
-            if entry.name == _RUNTIME_METADATA:
+            if entry.name == RUNTIME_METADATA:
                 data = self._model.buffers[entry.buffer].data
                 text = b"" if data is None else bytes(bytearray(data)).split(b"\0")[0]
                 return text.decode("ascii", "replace") or None

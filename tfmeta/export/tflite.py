@@ -62,7 +62,7 @@ class ExportResult:
 def export_tflite(
     model: keras.Model | Trained,
     path: str | os.PathLike[str],
-    scheme: str = "int8",
+    scheme: str | Scheme = "int8",
     calibration: np.ndarray | None = None,
     reference_samples: np.ndarray | None = None,
     *,
@@ -82,7 +82,7 @@ def export_tflite(
         model: a built Functional or Sequential Keras model with one image input and one output; for
             schemes that train, what their ``train`` gave.
         path: the .tflite file to write.
-        scheme: a name in ``tfmeta.export.ALL_SCHEMES``.
+        scheme: a name in ``tfmeta.export.ALL_SCHEMES``, or a scheme itself.
         calibration: `[N, H, W, C]` float32 from the training split, prepared as in training; tells
             a quantizer the ranges. Schemes without quantized activations need none.
         reference_samples: `[M, H, W, C]` float32 to compare file and model on; the calibration
@@ -101,7 +101,7 @@ def export_tflite(
             layer), the images are unfit, or the file does not compute what the model computes.
         UserError: no such scheme.
     """
-    chosen: Scheme = resolve(ALL_SCHEMES, scheme, "quantization scheme")
+    chosen = scheme if isinstance(scheme, Scheme) else resolve(ALL_SCHEMES, scheme, "quantization scheme")
     trained = _checked(chosen, model)
     model = trained.model
     named = converter.with_batch_one(model) if chosen.train is None else model

@@ -64,7 +64,7 @@ def how_made(
 def options_told(config: Mapping[str, Any], name: str, init: str) -> tuple[tuple[str, str], ...]:
     """Returns (stage, its options in words) of all stages that this report is about, from ``config.json``."""
     sections = ("project", "train", f"search {name}", f"retrain {name} {init}", f"export {name} {init}")
-    sections += (f"pareto {name}",)
+    sections += (f"pareto {name}", *(one for one in config if one.startswith(f"mixed {name} {init} ")))
     return tuple((section, ", ".join(_told(config[section]))) for section in sections if section in config)
 
 

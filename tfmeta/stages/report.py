@@ -30,6 +30,7 @@ from tfmeta.report.write import write_report
 from tfmeta.search.problem import PROBE_GENERATION
 from tfmeta.stages.how_made import how_made, latency_label, options_told
 from tfmeta.stages.latency_told import how_latency, operators, predictions, table_of
+from tfmeta.stages.mixed import tried
 from tfmeta.stages.pareto import PARETO
 from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS, result, structures
@@ -38,6 +39,7 @@ from tfmeta.training import evaluate
 from tfmeta.workdir import MAIN
 
 _PREDICTED = predicted_name("latency", "ms")
+_STALE = "what was tried is of a network that was trained anew since: run tfmeta mixed again"
 _LABELS = {
     "macs": "MACs",
     "params": "parameters",
@@ -73,7 +75,8 @@ def report(project: Project, options: ReportOptions, command: str = "") -> tuple
 def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
     found, chosen = result(project, options.name), structures(project, options.name)
     manifest, front = (_manifest(project, options.name, init) for init in (options.init, PARETO))
-    files, mixed = manifest["files"], _mixed(project, options)
+    files, mixed = manifest["files"], tried(project, options.name, options.init)
+    mixed, stale = ([made for made in mixed if made["current"] is kind] for kind in (True, False))
     table = table_of(project, found)
     scheme = "int8" if any(file["scheme"] == "int8" for file in files) else None
     scheme = scheme or (files[0]["scheme"] if files else "int8")
@@ -97,6 +100,7 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
         how=(
             *how_made(project, options.name, options.init, found, run, manifest, front, mixed),
             *how_latency(found, table),
+            *((f"No mixed precision of {one['options']['row']}", _STALE) for one in stale),
         ),
         options=options_told(project.workdir.config, options.name, options.init),
         versions=installed_versions(),
@@ -191,12 +195,6 @@ def _manifest(project: Project, name: str, init: str) -> dict[str, Any]:
     return read_manifest(path) if path.exists() else {"files": [], "refused": []}
 
 
-def _mixed(project: Project, options: ReportOptions) -> list[dict[str, Any]]:
-    """What `tfmeta mixed` left of each network."""
-    paths = sorted(project.workdir.mixed(options.name, options.init).glob("*.json"))
-    return [project.workdir.read_json(path, "mixed", ("options", "files", "chosen")) for path in paths]
-
-
 def _mixed_rows(made: Mapping[str, Any]) -> list[MixedRow]:
     asked = made["options"]
     return [
@@ -210,7 +208,7 @@ def _mixed_rows(made: Mapping[str, Any]) -> list[MixedRow]:
             p50_ms=file["median_ms"],
             ratio=file["ratio"],
             verdict=file["verdict"],
-            chosen=file["kept"] == made["chosen"],
+            chosen=made["written"] and file["kept"] == made["chosen"],
         )
         for file in made["files"]
     ]
