@@ -10,7 +10,7 @@
 | `searches/NAME.json` | the structures that a search found, with their controls |
 | `models/NAME/` | retrained plain Keras models |
 | `export/NAME/` | `.tflite` files and their manifest |
-| `mixed/NAME/` | `.tflite` files of mixed precision and what was tried |
+| `mixed/NAME/` | mixed precision: what was tried, and the chosen file with what `export/NAME/` has beside files |
 | `logs/` | TensorBoard |
 | `report.html`, `report.md`, `*.png` | the report (in `reports/NAME/` for other names than "main") |
 """

@@ -44,6 +44,11 @@ def shipped(reader, digits, tmp_path_factory):
     ]
 
 
+def with_float_agreement(result):
+    """``result`` as of a scheme whose training has changed the network much."""
+    return dataclasses.replace(result, float_agreement=dataclasses.replace(result.agreement, class_agreement=0.123))
+
+
 def write(folder, shipped):
     """Writes the bundle of ``shipped`` as the stage does it."""
     with files.replacing_folder(folder) as new:
@@ -51,7 +56,8 @@ def write(folder, shipped):
         for item in shipped:
             path = new / item.result.path.name
             files.write_bytes(path, item.result.path.read_bytes())
-            placed.append(dataclasses.replace(item, result=dataclasses.replace(item.result, path=path)))
+            result = with_float_agreement(dataclasses.replace(item.result, path=path))
+            placed.append(dataclasses.replace(item, result=result))
         refused = [Refused("full", "int8", "It computes something else.", "abc")]
         return bundle.write_bundle(
             new, placed, refused, preprocessing=PREPROCESSING, origin=ORIGIN, command="tfmeta export --workdir=w"
@@ -109,6 +115,11 @@ def test_the_card_says_what_the_manifest_says(made, shipped):
     assert f"`{shipped[1].result.sha256[:16]}…`" in card
     assert "No int8 file of full: It computes something else." in card
     assert "image: int8 [1, 8, 8, 1], scale 0.00392157, zero point -128" in card
+    found = shipped[1].result.agreement
+    errors = f"{found.max_abs_error:.3g} | {found.mean_abs_error:.3g} | 100 images"
+    # The network after a training of the scheme and that before it: two numbers, both named.
+    assert "| file | same class | largest error | mean error | on | same class as the float network |" in card
+    assert f"| `searched-int8.tflite` | {found.class_agreement:.1%} | {errors} | 12.3% |" in card
     assert "tfmeta export --workdir=w" in card and "searcher: genetic" in card
     assert "Images of 8 × 8, grey, stretched to that size" in card
 
@@ -322,7 +333,9 @@ def test_manifest_has_the_numbers_of_a_file(result, tmp_path):
     assert entry["size_bytes"] == result.path.stat().st_size
     assert entry["test_accuracy"] == 0.93 and entry["test_images"] == 397
     assert entry["latency"] == {"median_ms": 0.2} and entry["widths"] == [16, 32]
+    # A scheme that does not train converts the float network itself.
     assert entry["agreement"]["class_agreement"] == result.agreement.class_agreement
+    assert entry["float_agreement"] == entry["agreement"]
     assert entry["inputs"]["image"] == {
         "tensor": "serving_default_image:0",
         "shape": [1, 8, 8, 1],

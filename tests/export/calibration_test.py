@@ -74,6 +74,34 @@ def test_random_numbers_are_no_images(model, images, draw):
     check_calibration(model, numbers, reference=numbers)  # where real images are like that, so may calibration be
 
 
+def test_a_range_that_nothing_can_be_held_against(model, images):
+    # No batch norm and no Rescaling: a file of images scaled twice agrees with its model on these very images.
+    with pytest.raises(ExportError, match=r"calibration images from 0 to \S+ alone\. Pass reference_samples="):
+        check_calibration(model, images)
+    check_calibration(model, images, reference=images)
+    check_calibration(model, images, pixel_scale=(1 / 255, 0.0))
+    untrained = keras.Sequential([keras.Input((6, 6, 1)), layers.BatchNormalization(), layers.Flatten()])
+    with pytest.raises(ExportError, match="Pass reference_samples="):
+        check_calibration(untrained, images)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1 / 255, 0.0), (1 / 127.5, -1.0)])
+def test_images_that_do_not_have_the_range_of_pixels(model, images, scale, offset):
+    pixels = 255 * images / images.max()
+    once = (pixels * scale + offset).astype(np.float32)
+    check_calibration(model, once, pixel_scale=(scale, offset))
+    check_calibration(model, once / 4, pixel_scale=(scale, offset))  # pictures of a dark room
+    check_calibration(model, pixels, pixel_scale=(1.0, 0.0))
+    for wrong, wanted in (
+        (pixels, (scale, offset)),
+        (once * np.float32(scale) + np.float32(offset), (scale, offset)),
+        (once, (1.0, 0.0)),
+    ):
+        for reference in (None, wrong):  # which may be wrong in the same way
+            with pytest.raises(ExportError, match=r"images within \S+ to \S+, .* as in training and once only"):
+                check_calibration(model, wrong, pixel_scale=wanted, reference=reference)
+
+
 # A network that knows from training what comes in: digits in 0..1.
 @pytest.mark.parametrize(
     ("spoil", "message"),
@@ -111,7 +139,7 @@ def test_far_too_few_images_of_a_split():
 
 
 def test_fewer_images_when_the_caller_says_so(model, images):
-    check_calibration(model, images[:10], min_images=10)
+    check_calibration(model, images[:10], min_images=10, reference=images)
 
 
 def test_scaled_images_for_a_model_that_scales_itself(images):
@@ -127,4 +155,4 @@ def test_model_that_answers_with_infinity(images):
     image = keras.Input((6, 6, 1))
     model = keras.Model(image, layers.Flatten()(layers.Rescaling(3e38)(image)) * 1e10)
     with pytest.raises(ExportError, match="answers the calibration images with finite numbers"):
-        check_calibration(model, images)
+        check_calibration(model, images, reference=images)

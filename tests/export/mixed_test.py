@@ -13,6 +13,7 @@ from tfmeta.export.mixed import quantizer
 from tfmeta.export.mixed.bits import FLOAT, INT8, INT16, Bits, BitWidths
 from tfmeta.export.mixed.quantizer import MixedQuantizer
 from tfmeta.export.mixed.sensitivity import judged, sensitivities
+from tfmeta.export.runtime_version import minimum_runtime, version_by_types
 from tfmeta.export.tflite import export_tflite
 from tfmeta.stages.mixed import choose
 
@@ -86,6 +87,26 @@ def test_bits_without_a_kernel_are_refused():
         BitWidths({"conv": Bits(3, 8)})
 
 
+def test_versions_and_runtime_are_those_of_the_types(mixer):
+    # The float file asks for 1.5.0; convolutions of 8 bits came with 1.14.0 (version 3), of 16 with 2.3.0 (version 4).
+    for bits, runtime in ((INT8, "1.14.0"), (INT16, "2.3.0")):
+        contents = flatbuffer.parse(mixer.quantize(BitWidths.keeping([mixer.layers[0].name], bits)))
+        assert all(one.version >= version_by_types(one) for one in contents.operators)
+        assert contents.declared_runtime == runtime == minimum_runtime(contents).version
+
+
+def test_progress_on_large_models_is_held_back(mixer, monkeypatch, capfd):
+    progress_utils = pytest.importorskip("litert_quantizer.utils.progress_utils")
+    made = progress_utils.ProgressBar.__init__
+
+    def shown(self, total_steps, description="", disappear_on_finish=False, enable=None):
+        made(self, total_steps, description, disappear_on_finish, True)
+
+    monkeypatch.setattr(progress_utils.ProgressBar, "__init__", shown)
+    mixer.quantize(BitWidths())
+    assert capfd.readouterr() == ("", "")
+
+
 def test_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "litert_quantizer", None)
     with pytest.raises(ExportError, match=r"pip install 'tfmeta\[mixed\]'"):
@@ -102,4 +123,5 @@ def test_the_fastest_that_loses_little_is_chosen():
     assert choose(rows, 0.005) == 1
     assert choose(rows, 0.001) == 2
     assert choose(rows, 0.1) == 0
-    assert choose(_rows((None, 0.9, 1.0, 400), (0, 0.8, 0.5, 1), (1, 0.85, 0.9, 1), (2, 0.84, 0.7, 1)), 0.01) == 1
+    # Below the demand nothing is chosen, not even the most accurate.
+    assert choose(_rows((None, 0.9, 1.0, 400), (0, 0.8, 0.5, 1), (1, 0.85, 0.9, 1), (2, 0.84, 0.7, 1)), 0.01) is None

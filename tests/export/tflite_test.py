@@ -12,6 +12,7 @@ from keras import layers
 
 from tfmeta.errors import ExportError, UserError
 from tfmeta.export import SCHEMES, flatbuffer, verify
+from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.tflite import export_tflite
 from tfmeta.registry import resolve
 
@@ -155,11 +156,24 @@ def test_sequential_model(noise, tmp_path):
     assert list(contents.inputs) == ["image"]
 
 
+def test_images_scaled_twice_do_not_get_through(digits, tmp_path):
+    # The network has no batch norm and no Rescaling, and a file of such images agrees with it on just these.
+    image = keras.Input((8, 8, 1), name="image")
+    x = layers.Flatten()(layers.Conv2D(8, 3, activation="relu")(image))
+    model = keras.Model(image, layers.Dense(10)(x))
+    images, path = digits[0][:200], tmp_path / "m.tflite"
+    for more in ({}, {"preprocessing": Preprocessing(8, 8, 1, "resize", (1 / 255, 0.0), tuple("0123456789"))}):
+        with pytest.raises(ExportError, match=r"scaled twice|once only"):
+            export_tflite(model, path, "int8", images / 255, **more)
+    assert not path.exists()
+    export_tflite(model, path, "int8", images, min_class_agreement=0.0, **more)
+
+
 @pytest.mark.parametrize("scheme", sorted(SCHEMES))
 def test_unsupported_operation_names_its_layer(scheme, noise, tmp_path):
     path = tmp_path / "m.tflite"
     with pytest.raises(ExportError, match=r"tf\.Dilation2D in layer 'odd_one'"):
-        export_tflite(_with_layer(Erosion(name="odd_one")), path, scheme, noise)
+        export_tflite(_with_layer(Erosion(name="odd_one")), path, scheme, noise, noise)
     assert not path.exists()
 
 
@@ -167,13 +181,13 @@ def test_operator_without_int8_kernel_names_its_layer(noise, tmp_path):
     # The converter leaves ELU in float between two conversions and says nothing.
     model = _with_layer(layers.Activation("elu", name="smooth"))
     with pytest.raises(ExportError, match="layer 'smooth' needs the operator ELU"):
-        export_tflite(model, tmp_path / "m.tflite", "int8", noise)
+        export_tflite(model, tmp_path / "m.tflite", "int8", noise, noise)
 
 
 def test_operator_without_16_bit_kernel_names_its_layer(noise, tmp_path):
     model = _with_layer(layers.Activation("hard_swish", name="smooth"))
     with pytest.raises(ExportError, match=r"HARD_SWISH \(layer 'smooth'\).*or export with scheme=\"int8\""):
-        export_tflite(model, tmp_path / "m.tflite", "int16x8", noise)
+        export_tflite(model, tmp_path / "m.tflite", "int16x8", noise, noise)
 
 
 def test_file_that_fails_verification_is_not_written(reader, digits, tmp_path):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tfmeta.errors import ExportError
-from tfmeta.export import verify
+from tfmeta.export import ALL_SCHEMES, verify
 from tfmeta.export.interface import Tolerance
 from tfmeta.export.tflite import export_tflite
 from tfmeta.export.verify import Agreement
+from tfmeta.registry import resolve
+
+INT8 = resolve(ALL_SCHEMES, "int8", "scheme")
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +89,33 @@ def test_outputs_of_another_shape():
 )
 def test_agreement_outside_the_tolerance(agreement, tolerance, message):
     with pytest.raises(ExportError, match=message):
-        verify.require(agreement, tolerance, "int8")
+        verify.require(agreement, tolerance, INT8)
 
 
 def test_agreement_within_the_tolerance():
-    verify.require(Agreement(50, 0.9, 1.0, 1.0, 0.3), Tolerance(0.9), "int8")
+    verify.require(Agreement(50, 0.9, 1.0, 1.0, 0.3), Tolerance(0.9), INT8)
+
+
+@pytest.mark.parametrize("name", sorted(ALL_SCHEMES))
+def test_what_to_try_fits_the_scheme(name):
+    scheme = resolve(ALL_SCHEMES, name, "scheme")
+    with pytest.raises(ExportError) as refused:
+        verify.require(Agreement(50, 0.1, 1.0, 1.0, 0.3), Tolerance(0.9), scheme)
+    advice = str(refused.value).partition(" Try ")[2]
+    offered = re.findall(r'scheme="(\w+)"', advice)
+    assert offered == list(scheme.finer)
+    assert set(offered) <= ALL_SCHEMES.keys() - {name}
+    assert offered or name == "fp32"
+    # Who learned the ranges in training has no use for calibration images, and who did not train none for epochs.
+    assert ("calibration images" in advice) == scheme.needs_calibration
+    assert ("--tune_epochs" in advice) == (scheme.train is not None)
+
+
+def test_what_loses_least_is_offered_first():
+    finer = {name: resolve(ALL_SCHEMES, name, "scheme").finer for name in ALL_SCHEMES}
+    assert finer["int8"] == ("int8_qat", "int16x8", "fp16")
+    assert finer["sparse_clustered"] == ("sparse_clustered_qat", "int16x8", "fp16")
+    assert finer["sparse_2_4"] == finer["int8_qat"] == ("int16x8", "fp16")
 
 
 @pytest.mark.parametrize("values", [(90.0, None), (0.9, 0.0)])

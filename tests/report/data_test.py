@@ -13,6 +13,7 @@ from tfmeta.report.data import FileRow, Latency, MixedRow, OpTime, ReportData, R
     [
         lambda value: Row("net", 1, 1, test_accuracy=value),
         lambda value: FileRow("net", "int8", 1, agreement=value),
+        lambda value: FileRow("net", "int8", 1, float_agreement=value),
         lambda value: TrialPoint({"macs": 1.0, "accuracy": value}, "random"),
         lambda value: OpTime("CONV_2D", 1, 1.0, value),
         lambda value: MixedRow("net", "float", 1, 1, value, 0.5, 1.0, 1.0, "OK", False),

@@ -88,6 +88,10 @@ def test_a_file_of_the_manifest():
     row = _file_row({**FILE, "latency": {**FILE["latency"], "measurement": measurement}}, "../export/main")
     assert row.latency == Latency(1.0, 1.5, "NOISY", 321, 2.0, 3.0)
     assert row.operators == Missing("not measured")  # of an earlier version
+    assert (row.agreement, row.float_agreement) == (0.99, Missing("not recorded"))  # likewise
+    assert _file_row({**FILE, "float_agreement": {"class_agreement": 0.9}}, "x").float_agreement == 0.9
+    no_classes = {**FILE, "float_agreement": {"class_agreement": None}}
+    assert _file_row(no_classes, "x").float_agreement == Missing("no classifier")
     assert operators({"reason": "It does not tell."}) == Missing("It does not tell.")
     # The shares are printed digits, and may add up to more than all.
     by_type = [{"type": "CONV_2D", "count": 2, "avg_ms": 0.5, "share": 1.0001}]
@@ -114,7 +118,9 @@ def test_links_lead_from_the_report_to_the_files(name, init, link, tmp_path):
 def test_files_of_mixed_precision():
     file = {"size_bytes": 10, "search_accuracy": 0.8, "test_accuracy": 0.7, "median_ms": 1.0, "ratio": 0.5}
     files = [{**file, "kept": kept, "verdict": "OK"} for kept in (None, 0, 1)]
-    made = {"options": {"row": "full", "kept": "int16"}, "files": files, "chosen": 0}
+    made = {"options": {"row": "full", "kept": "int16"}, "files": files, "chosen": 0, "written": True}
+    for other in ({"written": False}, {"written": False, "chosen": None}):
+        assert not any(row.chosen for row in _mixed_rows({**made, **other})), "marked is what was written"
     rows = _mixed_rows(json.loads(json.dumps(made)))
     assert [(row.kept, row.chosen) for row in rows] == [(None, False), (0, True), (1, False)]
     assert {(row.network, row.kind) for row in rows} == {("full", "int16")}

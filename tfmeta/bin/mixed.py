@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from tfmeta.bin import option_flags, shared_flags
+from tfmeta.bin.app import command_line
+from tfmeta.export.bundle import MANIFEST
 from tfmeta.latency.options import FINAL
 from tfmeta.project import Project
 from tfmeta.stages.mixed import MixedOptions, mixed
@@ -31,6 +33,12 @@ _MAX_LOSS = flags.DEFINE_float(
     "Accuracy or other metric of the task, 0 to 1, that the chosen file may lose against float on the search split.",
     flag_values=FLAGS,
 )
+_AGREEMENT = flags.DEFINE_float(
+    "min_class_agreement",
+    MixedOptions.min_class_agreement,
+    "Share of answers, 0 to 1, for which the chosen file and the Keras model must name the same class.",
+    flag_values=FLAGS,
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -42,13 +50,14 @@ def main(argv: Sequence[str]) -> None:
         kept=_KEPT.value,
         max_kept=_MAX_KEPT.value,
         max_loss=_MAX_LOSS.value,
+        min_class_agreement=_AGREEMENT.value,
         place=place,
         latency=latency,
         name=_NAME.value,
     )
     with Workdir(_WORKDIR.value) as workdir:
         project = Project(workdir)
-        found = mixed(project, options)
+        found = mixed(project, options, command_line(FLAGS, "mixed"))
     print("Layers by what int8 in them alone adds to the loss:")
     for one in found["sensitivity"][: options.max_kept]:
         print(f"  {one['layer']:<28} {one['loss']:+.4f}   {one['weights']:>9,} weights")
@@ -60,4 +69,4 @@ def main(argv: Sequence[str]) -> None:
             f"{what:<18} {row['size_bytes'] / 1024:>9.1f} KiB   test {metric} {100 * row['test_accuracy']:.2f} %   "
             f"{row['median_ms']:.3f} ms ({row['num_runs']} runs, {row['verdict']}){mark}"
         )
-    print(f"File: {workdir.mixed(options.name, options.init) / f'{options.row}-{options.kept}.tflite'}")
+    print(f"Manifest: {workdir.mixed(options.name, options.init) / options.base / MANIFEST}")

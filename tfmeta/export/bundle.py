@@ -237,6 +237,7 @@ def _entry(item: Shipped, folder: Path) -> dict[str, Any]:
         "inputs": {name: _tensor(tensor) for name, tensor in contents.inputs.items()},
         "outputs": {name: _tensor(tensor) for name, tensor in contents.outputs.items()},
         "agreement": asdict(result.agreement),
+        "float_agreement": asdict(result.float_agreement),
         "worst_layers": [asdict(layer) for layer in result.layer_errors[:5]],
         "training": None if result.training is None else dict(result.training),
         "test_accuracy": item.test_accuracy,

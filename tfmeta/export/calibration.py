@@ -2,7 +2,8 @@
 
 Three things tell real images from others. A model's first layers know what they were trained on: a Rescaling wants raw
 pixels, and the first batch norm has kept mean and spread of what it saw. Neighbouring pixels of pictures are alike,
-those of random numbers are not. And reference samples, where they are given, have the range that calibration must have.
+those of random numbers are not. And the range is known where the scale of the pixels or reference samples are given.
+Without any of these nothing tells images that were scaled twice from good ones: then reference samples are asked for.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ _MAX_FIRST_LAYER_SHIFT = 0.5
 # Correlation of pixels with their neighbours: 0.4 and more in pictures, 0.01 in random numbers.
 _MIN_NEIGHBOUR_CORRELATION = 0.1
 _MIN_SIDE = 4  # smaller images have too few neighbours
+# Scaled twice they fill a 127th of the range of pixels, or less; pictures of a dark room, of 16 levels or so, more.
+_MIN_PIXEL_RANGE = 1 / 64
+_PIXEL_SLACK = 1 / 8  # resizing may overshoot
 
 
 def from_split(split: Split, count: int, seed: int) -> np.ndarray:
@@ -95,6 +99,7 @@ def check_calibration(
     *,
     min_images: int = MIN_IMAGES,
     reference: np.ndarray | None = None,
+    pixel_scale: tuple[float, float] | None = None,
 ) -> None:
     """Refuses calibration images that cannot tell the quantizer the ranges of real ones.
 
@@ -103,10 +108,12 @@ def check_calibration(
         images: `[N, H, W, C]` float32, as `checked_images` returns them.
         min_images: the least number of images that is enough.
         reference: other real images `[M, H, W, C]` float32, to compare the range with.
+        pixel_scale: (scale, offset) with which pixels from 0 to 255 become what the model reads, where it is known.
 
     Raises:
         ExportError: too few images, all alike, random, scaled twice or otherwise than what the model was trained
-            on or than ``reference``, or the model answers them with values that are no numbers.
+            on, than ``reference`` or than ``pixel_scale``; nothing that their range could be held against; or the
+            model answers them with values that are no numbers.
     """
     if len(images) < min_images:
         raise ExportError(
@@ -118,9 +125,18 @@ def check_calibration(
         raise ExportError(
             "Expected calibration images that differ. Received: copies of one image. Take them from the training split."
         )
-    _check_range(model, images, reference)
+    _check_range(model, images, reference, pixel_scale)
     _check_neighbours(images, reference)
-    _check_first_layer(model, images)
+    norm = _trained_batch_norm(model)
+    if norm is None and reference is None and pixel_scale is None and _pixel_scaling(model) is None:
+        raise ExportError(
+            "Expected something to hold the range of the calibration images against, since images that were scaled "
+            "twice spoil a file unnoticed: this model has neither a Rescaling of pixels nor a batch normalisation that "
+            f"was trained. Received: calibration images from {images.min():.3g} to {images.max():.3g} alone. Pass "
+            "reference_samples=images as well, others than these, prepared as the app will prepare them."
+        )
+    if norm is not None:
+        _check_first_layer(model, norm, images)
     # The quantizer ends the whole process, without an exception, when a range is not a number.
     for batch in _batches(images):
         if not np.all(np.isfinite(keras.ops.convert_to_numpy(model(batch, training=False)))):
@@ -130,7 +146,12 @@ def check_calibration(
             )
 
 
-def _check_range(model: keras.Model, images: np.ndarray, reference: np.ndarray | None) -> None:
+def _check_range(
+    model: keras.Model,
+    images: np.ndarray,
+    reference: np.ndarray | None,
+    pixel_scale: tuple[float, float] | None,
+) -> None:
     low, high = float(images.min()), float(images.max())
     scaling = _pixel_scaling(model)
     if scaling is not None and high <= _UNIT_RANGE and low >= -_UNIT_RANGE:
@@ -139,6 +160,8 @@ def _check_range(model: keras.Model, images: np.ndarray, reference: np.ndarray |
             f"scales. Received: {low:.3g} to {high:.3g}. They seem to be scaled twice; feed the "
             "images that the model was trained on."
         )
+    if pixel_scale is not None:
+        _check_pixel_range(low, high, *pixel_scale)
     if reference is None:
         return
     spread, expected = float(images.std()), float(reference.std())
@@ -147,6 +170,18 @@ def _check_range(model: keras.Model, images: np.ndarray, reference: np.ndarray |
             "Expected calibration images of about the same range as the reference samples "
             f"({reference.min():.3g} to {reference.max():.3g}). Received: {low:.3g} to "
             f"{high:.3g}. Prepare both as in training."
+        )
+
+
+def _check_pixel_range(low: float, high: float, scale: float, offset: float) -> None:
+    darkest, brightest = sorted((offset, 255.0 * scale + offset))
+    whole = brightest - darkest
+    slack = _PIXEL_SLACK * whole
+    if low < darkest - slack or high > brightest + slack or high - low < _MIN_PIXEL_RANGE * whole:
+        raise ExportError(
+            f"Expected calibration images within {darkest:.3g} to {brightest:.3g}, and not a sliver of it: what pixels "
+            f"from 0 to 255 become, times {scale:.3g} plus {offset:.3g}. Received: {low:.3g} to {high:.3g}. Scale them "
+            "as in training and once only."
         )
 
 
@@ -176,16 +211,9 @@ def _neighbour_correlation(images: np.ndarray) -> float:
     return (below + right) / (2.0 * variance)
 
 
-def _check_first_layer(model: keras.Model, images: np.ndarray) -> None:
+def _check_first_layer(model: keras.Model, norm: keras.layers.BatchNormalization, images: np.ndarray) -> None:
     """Compares what the first batch norm would see with what it saw in training."""
-    norm = _first_batch_norm(model)
-    if norm is None:
-        return
-    mean, variance = (
-        np.asarray(keras.ops.convert_to_numpy(value)) for value in (norm.moving_mean, norm.moving_variance)
-    )
-    if np.all(mean == 0.0) and np.all(variance == 1.0):
-        return  # as Keras made it: it was not trained
+    mean, variance = _statistics(norm)
     tap = converter.tapped(model, [norm.input])
     answers = [keras.ops.convert_to_numpy(tap(batch, training=False)[0]) for batch in _batches(images[:MIN_IMAGES])]
     seen = np.concatenate(answers).reshape(-1, len(mean)).astype(np.float64)
@@ -208,11 +236,20 @@ def _check_first_layer(model: keras.Model, images: np.ndarray) -> None:
         )
 
 
-def _first_batch_norm(model: keras.Model) -> keras.layers.BatchNormalization | None:
+def _trained_batch_norm(model: keras.Model) -> keras.layers.BatchNormalization | None:
+    """The first batch norm, if it has seen images."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization) and layer.axis in (-1, len(layer.input.shape) - 1):
-            return layer
+            mean, variance = _statistics(layer)
+            as_keras_made_it = np.all(mean == 0.0) and np.all(variance == 1.0)
+            return None if as_keras_made_it else layer
     return None
+
+
+def _statistics(norm: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance, an entry a channel."""
+    mean, variance = (keras.ops.convert_to_numpy(value) for value in (norm.moving_mean, norm.moving_variance))
+    return np.asarray(mean), np.asarray(variance)
 
 
 def _pixel_scaling(model: keras.Model) -> str | None:

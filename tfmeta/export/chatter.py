@@ -20,7 +20,8 @@ _CHATTER = re.compile(
     r"|Ignored output_format\.|Ignored drop_control_dependency\."
     r"|Skipping runtime version metadata in the model"
     r"|^fully_quantize: \d+, inference_type"
-    r"|^Running Calibration"  # progress of litert-quantizer
+    # Progress of litert-quantizer, which begins on models with a hundred tensors.
+    r"|^(Running Calibration|Generating Quantization Parameters|Applying Transformations to tensors):"
     r"|failed call to cuInit"  # no graphics card: conversion does not use one
 )
 _WARNING = re.compile(r"^[WEF]\d{4} ")
@@ -38,16 +39,22 @@ def quiet() -> Iterator[None]:
     sys.stderr.flush()
     saved = os.dup(2)
     failed = True
-    with tempfile.TemporaryFile() as caught:
+    # Python's own standard error is that descriptor in a terminal, and another thing in a notebook.
+    with tempfile.TemporaryFile() as caught, os.fdopen(os.dup(caught.fileno()), "w", encoding="utf-8") as told:
         os.dup2(caught.fileno(), 2)
         try:
-            with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            with (
+                contextlib.redirect_stdout(io.StringIO()),
+                contextlib.redirect_stderr(told),
+                warnings.catch_warnings(),
+            ):
                 # Said for every model that is quantized after training, where such statistics have
                 # no place.
                 warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")
                 yield
             failed = False
         finally:
+            told.flush()
             sys.stderr.flush()
             os.dup2(saved, 2)
             os.close(saved)

@@ -75,7 +75,8 @@ def layer_tensors(model: keras.Model) -> dict[str, tuple[KerasTensor, KerasTenso
     found = {}
     for layer in model.layers:
         try:
-            given = layer.output
+            # Layers of tf_keras that are part of several models have the tensors of the last at -1.
+            given = layer.get_output_at(-1) if hasattr(layer, "get_output_at") else layer.output
             read = layer.input if not isinstance(layer.input, list | dict) else given
         except (AttributeError, ValueError):  # called several times, or never
             continue
@@ -86,7 +87,8 @@ def layer_tensors(model: keras.Model) -> dict[str, tuple[KerasTensor, KerasTenso
 
 def tapped(model: keras.Model, tensors: Sequence[KerasTensor]) -> keras.Model:
     """Returns a model from the image of ``model`` to the ``tensors`` in it; weights are shared."""
-    return keras.Model(model.inputs[0], list(tensors))
+    maker = keras.Model if isinstance(model, keras.Model) else type(model)  # a functional one of tf_keras
+    return maker(model.inputs[0], list(tensors))
 
 
 def _only_tensor(model: keras.Model, kind: str) -> KerasTensor:

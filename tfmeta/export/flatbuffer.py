@@ -21,7 +21,7 @@ from tfmeta.errors import ExportError
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite file
 # Bytes of one value, of the types whose buffers hold just that.
 _ITEM_BYTES = {"FLOAT32": 4, "FLOAT16": 2, "INT8": 1, "UINT8": 1, "INT16": 2, "INT32": 4, "INT64": 8, "BOOL": 1}
-_RUNTIME_METADATA = "min_runtime_version"
+RUNTIME_METADATA = "min_runtime_version"
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class _Reader:
             operators=tuple(operators),
             inputs=inputs,
             outputs=outputs,
-            declared_runtime=metadata.get(_RUNTIME_METADATA, b"").split(b"\0")[0].decode("ascii", "replace") or None,
+            declared_runtime=metadata.get(RUNTIME_METADATA, b"").split(b"\0")[0].decode("ascii", "replace") or None,
             size_bytes=size_bytes,
             signatures=tuple(_text(signature.signatureKey) for signature in self._model.signatureDefs or ()),
             metadata=metadata,

@@ -66,6 +66,8 @@ class Scheme:
             `Trained` network, as it is.
         train: trains the model before it is converted, for schemes that need it; None for those
             that do not.
+        finer: schemes to try where this one loses too much, the smallest file first.
+        remedy: what else to try then, as the end of "Try ".
     """
 
     name: str
@@ -74,3 +76,5 @@ class Scheme:
     tolerance: Tolerance
     convert: Convert
     train: Train | None = None
+    finer: tuple[str, ...] = ()
+    remedy: str = ""

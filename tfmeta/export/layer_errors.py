@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from keras import KerasTensor
 
 _SAMPLES = 8  # enough to tell the layers apart; each is run without XNNPACK
+_WRAPPED = "quant_"  # before the name of a layer that learned to be quantized
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def layer_errors(path: str | os.PathLike[str], model: keras.Model, samples: np.n
 
     Args:
         path: a .tflite file that was made of ``model``.
-        model: the Keras model.
+        model: the Keras model, or that of tf_keras after quantization-aware training.
         samples: `[N, H, W, C]` float32; a few of them are used.
 
     Raises:
@@ -78,7 +79,10 @@ def layer_errors(path: str | os.PathLike[str], model: keras.Model, samples: np.n
         ]
         if errors:
             nearest[index] = min(errors)
-    return _told(contents, nearest)
+    told = _told(contents, nearest)
+    if isinstance(model, keras.Model):
+        return told
+    return tuple(replace(one, layer=one.layer.removeprefix(_WRAPPED)) for one in told)
 
 
 def _candidates(

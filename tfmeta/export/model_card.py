@@ -140,16 +140,21 @@ def _end(name: str, tensor: Mapping[str, Any]) -> str:
 
 def _evidence(manifest: Mapping[str, Any], of: str) -> str:
     lines = [
-        "Every file was run against its Keras model before it got its name.",
+        "Every file was run against the Keras network that it was converted from before it got its name. That is the "
+        "float network, but for schemes that train: there it is what the training made of it, and the last column "
+        "tells how near the file is to the float network before.",
         "",
-        "| file | same class | largest error | mean error | on |",
-        "|---|---|---|---|---|",
+        "| file | same class | largest error | mean error | on | same class as the float network |",
+        "|---|---|---|---|---|---|",
     ]
     for file in manifest["files"]:
         found = file["agreement"]
-        same = "no classes" if found["class_agreement"] is None else f"{found['class_agreement']:.1%}{of}"
+        same, same_as_float = (
+            "no classes" if one["class_agreement"] is None else f"{one['class_agreement']:.1%}{of}"
+            for one in (found, file["float_agreement"])
+        )
         errors = f"{found['max_abs_error']:.3g} | {found['mean_abs_error']:.3g} | {found['num_samples']} images"
-        lines.append(f"| `{file['file']}` | {same} | {errors} |")
+        lines.append(f"| `{file['file']}` | {same} | {errors} | {same_as_float} |")
     return "\n".join([*lines, *_devices(manifest)])
 
 

@@ -10,10 +10,12 @@ import numpy as np
 
 from tfmeta.errors import ExportError
 from tfmeta.export import flatbuffer
+from tfmeta.export.runtime_version import minimum_runtime, version_by_types
 
 # The schema asks for it (Buffer.data, force_align), since kernels read weights in vectors of that size. The generated
 # Python code does not do it.
 _ALIGNMENT = 16
+_NOTE_BYTES = 16  # what the converter's note of the runtime is padded to
 
 
 def rewritten(data: bytes, change: Callable[[Any], None]) -> bytes:
@@ -38,6 +40,32 @@ def rewritten(data: bytes, change: Callable[[Any], None]) -> bytes:
     builder = flatbuffers.Builder(len(data) + 1024)
     builder.Finish(model.Pack(builder), file_identifier=flatbuffer.IDENTIFIER)
     return bytes(builder.Output())
+
+
+def with_true_versions(data: bytes) -> bytes:
+    """Returns the file ``data`` with operator versions as high as its tensor types ask for, and its runtime noted.
+
+    A quantizer that works on a finished file may leave both as they were before.
+
+    Args:
+        data: the bytes of a .tflite file.
+
+    Raises:
+        ExportError: as for `rewritten`.
+    """
+    contents = flatbuffer.parse(data)
+    runtime = minimum_runtime(contents).version
+
+    def change(model: Any) -> None:
+        operators = [operator for graph in model.subgraphs for operator in graph.operators]
+        for operator, told in zip(operators, contents.operators, strict=True):
+            code = model.operatorCodes[operator.opcodeIndex]
+            code.version = max(code.version, version_by_types(told))
+        if runtime is not None:
+            note = runtime.encode().ljust(_NOTE_BYTES, b"\0")
+            set_metadata(model, flatbuffer.RUNTIME_METADATA, note)
+
+    return rewritten(data, change)
 
 
 def set_metadata(model: Any, name: str, content: bytes) -> None:

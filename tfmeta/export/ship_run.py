@@ -101,7 +101,7 @@ def agreement(
     if samples is None:
         what = f"{len(images)} random images from {images.min():.3g} to {images.max():.3g} (give samples for real ones)"
     text = f"largest difference {found.max_abs_error:.3g}, mean {found.mean_abs_error:.3g}, on {what}"
-    if problems := verify.beyond(found, tolerance):
+    if problems := verify.problems(found, tolerance):
         advice = "Check the calibration images, or keep more of the network in float."
         return Finding("agreement", FAIL, f"{' and '.join(problems)}, {text}. {advice}")
     if found.class_agreement is not None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from tfmeta.export.model_metadata import embedded
 from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.runtime_version import MinimumRuntime, minimum_runtime
 from tfmeta.export.tuning import Trained
-from tfmeta.lazy import keras
 from tfmeta.registry import resolve
+
+if TYPE_CHECKING:
+    import keras
 
 # Below the former, or with a larger error where there are no classes, one wants to know which layers it is.
 _CLEAR_CLASSES = 0.97
@@ -36,7 +38,9 @@ class ExportResult:
         scheme: the quantization scheme.
         sha256: of the file, in hexadecimal.
         size_bytes: of the file.
-        agreement: how near it is to its Keras model on the samples.
+        agreement: how near it is on the samples to the Keras model that it was converted from, which is what the
+            tolerance is about.
+        float_agreement: how near it is to the float model that the scheme began with: another one where it trains.
         contents: operators, inputs and outputs.
         minimum_runtime: the oldest TFLite runtime that can run it.
         layer_errors: what each layer adds to the error, the worst first; only where the agreement is low.
@@ -48,6 +52,7 @@ class ExportResult:
     sha256: str
     size_bytes: int
     agreement: verify.Agreement
+    float_agreement: verify.Agreement
     contents: flatbuffer.FlatModel
     minimum_runtime: MinimumRuntime
     layer_errors: tuple[layer_errors.LayerError, ...] = ()
@@ -57,7 +62,7 @@ class ExportResult:
 def export_tflite(
     model: keras.Model | Trained,
     path: str | os.PathLike[str],
-    scheme: str = "int8",
+    scheme: str | Scheme = "int8",
     calibration: np.ndarray | None = None,
     reference_samples: np.ndarray | None = None,
     *,
@@ -77,29 +82,33 @@ def export_tflite(
         model: a built Functional or Sequential Keras model with one image input and one output; for
             schemes that train, what their ``train`` gave.
         path: the .tflite file to write.
-        scheme: a name in ``tfmeta.export.ALL_SCHEMES``.
+        scheme: a name in ``tfmeta.export.ALL_SCHEMES``, or a scheme itself.
         calibration: `[N, H, W, C]` float32 from the training split, prepared as in training; tells
             a quantizer the ranges. Schemes without quantized activations need none.
         reference_samples: `[M, H, W, C]` float32 to compare file and model on; the calibration
-            images by default.
+            images by default. Calibrated schemes need them where nothing else tells that the calibration images are
+            scaled as in training: no batch norm, no Rescaling in the model and no scale in ``preprocessing``.
         min_class_agreement: the part of answers, 0 to 1, that must be the same class; the scheme's by default.
         max_relative_error: the largest difference of an output, as a part of the largest output;
             the scheme's by default.
         min_calibration_images: the least number of calibration images that is enough.
-        preprocessing: labels and normalisation, written into the file as metadata. It also tells whether a map of
-            outputs is one of classes; without it, a map is compared by its error alone.
+        preprocessing: labels and normalisation, written into the file as metadata. It also tells which range the
+            calibration images must have, and whether a map of outputs is one of classes; without it, a map is
+            compared by its error alone.
 
     Raises:
         ExportError: the model has operators that TFLite has no builtin for (the text names the
             layer), the images are unfit, or the file does not compute what the model computes.
         UserError: no such scheme.
     """
-    chosen: Scheme = resolve(ALL_SCHEMES, scheme, "quantization scheme")
-    model, training = _checked(chosen, model)
+    chosen = scheme if isinstance(scheme, Scheme) else resolve(ALL_SCHEMES, scheme, "quantization scheme")
+    trained = _checked(chosen, model)
+    model = trained.model
     named = converter.with_batch_one(model) if chosen.train is None else model
     if preprocessing is not None:
         preprocessing.require_fit(model.inputs[0].shape[1:], model.outputs[0].shape[1:])
-    calibration, samples = _images(model, chosen, calibration, reference_samples, min_calibration_images)
+    scale = None if preprocessing is None else preprocessing.pixel_scale
+    calibration, samples = _images(model, chosen, calibration, reference_samples, min_calibration_images, scale)
     tolerance = _tolerance(chosen, min_class_agreement, max_relative_error)
     data = chosen.convert(named, calibration)
     if preprocessing is not None:
@@ -108,43 +117,46 @@ def export_tflite(
     _require_shippable(contents)
     with files.replacing(path) as temporary:
         temporary.write_bytes(data)
-        agreement = verify.compare(temporary, model, samples, preprocessing.label_shape if preprocessing else ())
-        layers = _doubtful(agreement, temporary, model, samples)
-        verify.require(agreement, tolerance, chosen.name, lambda: layer_errors.worst(layers))
+        label_shape = preprocessing.label_shape if preprocessing else ()
+        agreement = verify.compare(temporary, model, samples, label_shape)
+        layers = _doubtful(agreement, tolerance, temporary, model, samples)
+        verify.require(agreement, tolerance, chosen, lambda: layer_errors.worst(layers))
+        same = trained.network is model
+        float_agreement = agreement if same else verify.compare(temporary, trained.network, samples, label_shape)
     return ExportResult(
         path=Path(path),
         scheme=chosen.name,
         sha256=files.sha256(path),
         size_bytes=len(data),
         agreement=agreement,
+        float_agreement=float_agreement,
         contents=contents,
         minimum_runtime=minimum_runtime(contents),
         layer_errors=layers,
-        training=training,
+        training=trained.details or None,
     )
 
 
 def _doubtful(
-    agreement: verify.Agreement, path: Path, model: keras.Model, samples: np.ndarray
+    agreement: verify.Agreement, tolerance: Tolerance, path: Path, model: Any, samples: np.ndarray
 ) -> tuple[layer_errors.LayerError, ...]:
-    """The error of each layer where the agreement is low, which is when one wants to know; else nothing."""
-    if not isinstance(model, keras.Model):
-        return ()  # of tf_keras, whose layers are wrapped
+    """The error of each layer where the agreement is low or too low, which is when one wants to know; else nothing."""
     same = agreement.class_agreement
-    if agreement.max_relative_error <= _CLEAR if same is None else same >= _CLEAR_CLASSES:
+    clear = agreement.max_relative_error <= _CLEAR if same is None else same >= _CLEAR_CLASSES
+    if clear and not verify.problems(agreement, tolerance):
         return ()
     return layer_errors.layer_errors(path, model, samples)
 
 
-def _checked(scheme: Scheme, model: keras.Model | Trained) -> tuple[keras.Model, Mapping[str, Any] | None]:
-    """The model, and what its training reached."""
+def _checked(scheme: Scheme, model: keras.Model | Trained) -> Trained:
+    """The model, where it comes from, and what its training reached."""
     if isinstance(model, Trained) != (scheme.train is not None):
         raise ExportError(
             f"Expected {'what its train() gives' if scheme.train else 'a Keras model'} for the scheme {scheme.name!r}. "
             f"Received: {type(model).__name__}. "
             + ("It trains the network before it is converted: tfmeta export does both." if scheme.train else "")
         )
-    return (model.model, model.details) if isinstance(model, Trained) else (model, None)
+    return model if isinstance(model, Trained) else Trained(model, {}, model)
 
 
 def _images(
@@ -153,6 +165,7 @@ def _images(
     calibration: np.ndarray | None,
     samples: np.ndarray | None,
     min_images: int,
+    pixel_scale: tuple[float, float] | None,
 ) -> tuple[np.ndarray | None, np.ndarray]:
     if scheme.needs_calibration and calibration is None:
         raise ExportError(
@@ -171,7 +184,9 @@ def _images(
     samples = calibration_images.checked_images(model, samples, "reference samples")
     if scheme.needs_calibration and calibration is not None:
         reference = None if given is None else samples
-        calibration_images.check_calibration(model, calibration, min_images=min_images, reference=reference)
+        calibration_images.check_calibration(
+            model, calibration, min_images=min_images, reference=reference, pixel_scale=pixel_scale
+        )
     return calibration, samples
 
 

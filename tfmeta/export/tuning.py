@@ -39,7 +39,9 @@ class Trained:
     Attributes:
         model: a Keras model; one of tf_keras where only that can hold what was learned.
         details: what was reached, for the manifest ("sparsity", "clusters").
+        network: the float Keras model that the training began with, which the file is compared with as well.
     """
 
     model: Any
     details: Mapping[str, Any]
+    network: Any

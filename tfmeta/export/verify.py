@@ -12,8 +12,8 @@ import numpy as np
 
 from tfmeta import tasks
 from tfmeta.errors import ExportError
-from tfmeta.export import SCHEMES, litert
-from tfmeta.export.interface import Tolerance
+from tfmeta.export import litert
+from tfmeta.export.interface import Scheme, Tolerance
 from tfmeta.lazy import keras
 from tfmeta.progress import bar
 
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
 
 # Where there are no classes (one output, or a map that is none of classes), a quantized file is judged by its error.
 _RELATIVE_ERROR_WITHOUT_CLASSES = 0.2
-# Scheme → what to try when it loses too much, the smallest file first.
-_FINER = {
-    "int8": ("int8_qat", "int16x8", "fp16"),
-    "int8_io": ("int8_qat", "int16x8", "fp16"),
-    "dynamic_int8": ("int8", "fp16"),
-    "int16x8": ("fp16",),
-    "fp32": (),
-}
 
 
 @dataclass(frozen=True)
@@ -179,51 +171,59 @@ def agreement(expected: np.ndarray, received: np.ndarray, label_shape: Sequence[
     )
 
 
-def beyond(agreement: Agreement, tolerance: Tolerance) -> list[str]:
-    """Returns what of ``agreement`` is outside ``tolerance``, in words; empty where all is within."""
-    problems = []
+def problems(agreement: Agreement, tolerance: Tolerance) -> list[str]:
+    """Returns what of ``agreement`` is outside ``tolerance``, in words; nothing where all is within."""
+    found = []
     bound = tolerance.max_relative_error
     if agreement.class_agreement is None:
         bound = bound or _RELATIVE_ERROR_WITHOUT_CLASSES
     elif agreement.class_agreement < tolerance.min_class_agreement:
-        problems.append(
+        found.append(
             f"the same class in {agreement.class_agreement:.1%} of the answers (at least "
             f"{tolerance.min_class_agreement:.1%})"
         )
     # Written so that an error that is not a number fails too.
     if bound is not None and not agreement.max_relative_error <= bound:
-        problems.append(f"a relative error of {agreement.max_relative_error:.2g} (at most {bound:.2g})")
-    return problems
+        found.append(f"a relative error of {agreement.max_relative_error:.2g} (at most {bound:.2g})")
+    return found
 
 
-def require(agreement: Agreement, tolerance: Tolerance, scheme: str, explain: Callable[[], str] | None = None) -> None:
+def require(
+    agreement: Agreement, tolerance: Tolerance, scheme: Scheme, explain: Callable[[], str] | None = None
+) -> None:
     """Raises unless ``agreement`` is within ``tolerance``.
 
     Args:
         agreement: what was found.
         tolerance: what is allowed.
-        scheme: the file's, for the text.
+        scheme: the file's, which tells what to try.
         explain: gives a sentence about where the error comes from; asked only when there is something to explain.
 
     Raises:
         ExportError: the text has the numbers and what to try.
     """
-    if problems := beyond(agreement, tolerance):
+    found = problems(agreement, tolerance)
+    if found:
         where = explain() if explain is not None else ""
         raise ExportError(
-            f"The {scheme} file does not compute what its Keras model computes, and was not "
-            f"written. On {agreement.num_samples} samples: {' and '.join(problems)}; largest "
+            f"The {scheme.name} file does not compute what its Keras model computes, and was not "
+            f"written. On {agreement.num_samples} samples: {' and '.join(found)}; largest "
             f"error {agreement.max_abs_error:.3g}, mean {agreement.mean_abs_error:.3g}. "
-            f"{where + ' ' if where else ''}Try {_finer(scheme)}more calibration images from the training split, "
+            f"{where + ' ' if where else ''}Try {_remedies(scheme)}"
             "samples that are prepared as in training, a model that is trained longer (one that guesses has no clear "
             "classes), or allow more with min_class_agreement."
         )
 
 
-def _finer(scheme: str) -> str:
-    """What is nearer to floats than ``scheme``, as the beginning of a list."""
-    nearer = [f'scheme="{name}"' for name in _FINER.get(scheme, ("fp32",)) if name in SCHEMES and name != scheme]
-    return f"{' or '.join(nearer)}, " if nearer else ""
+def _remedies(scheme: Scheme) -> str:
+    """What can be done about ``scheme``, as the beginning of a list."""
+    found = (
+        scheme.remedy,
+        " or ".join(f'scheme="{name}"' for name in scheme.finer),
+        "a longer training of the scheme (--tune_epochs)" if scheme.train is not None else "",
+        "more calibration images from the training split" if scheme.needs_calibration else "",
+    )
+    return "".join(f"{one}, " for one in found if one)
 
 
 def _numpy(tensor: Any) -> np.ndarray:

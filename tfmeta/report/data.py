@@ -61,7 +61,8 @@ class FileRow:
         scheme: how it is quantized.
         size_bytes: of the file.
         test_accuracy: of the file itself on the test split, 0 to 1.
-        agreement: part of the answers that are the class which its Keras model names.
+        agreement: part of the answers that are the class which the Keras network names that it was converted from.
+        float_agreement: part of those that are the class which the float network names that its scheme began with.
         latency: of the file.
         minimum_runtime: the oldest TFLite runtime that can run it.
         path: where it lies, as a relative path from the report's folder; empty where it cannot be reached from there.
@@ -74,6 +75,7 @@ class FileRow:
     size_bytes: int
     test_accuracy: float | Missing = NOT_MEASURED
     agreement: float | Missing = NOT_MEASURED
+    float_agreement: float | Missing = NOT_MEASURED
     latency: Latency | Missing = NOT_MEASURED
     minimum_runtime: str | Missing = NOT_MEASURED
     path: str = ""
@@ -81,7 +83,7 @@ class FileRow:
     operators: tuple[OpTime, ...] | Missing = NOT_MEASURED
 
     def __post_init__(self) -> None:
-        require_parts(f"{self.model} {self.scheme}", (self.test_accuracy, self.agreement))
+        require_parts(f"{self.model} {self.scheme}", (self.test_accuracy, self.agreement, self.float_agreement))
 
 
 @dataclass(frozen=True)

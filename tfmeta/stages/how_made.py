@@ -65,6 +65,7 @@ def options_told(config: Mapping[str, Any], name: str, init: str) -> tuple[tuple
     """Returns (stage, its options in words) of all stages that this report is about, from ``config.json``."""
     sections = ("project", "train", f"search {name}", f"retrain {name} {init}", f"export {name} {init}")
     sections += (f"pareto {name}", f"export {name} pareto")
+    sections += tuple(one for one in config if one.startswith(f"mixed {name} {init} "))
     return tuple((section, ", ".join(_told(config[section]))) for section in sections if section in config)
 
 

@@ -170,10 +170,10 @@ def _exported(small: Any, splits: Splits, options: PruneOptions, folder: Path) -
     from tfmeta.export.preprocessing import Preprocessing
     from tfmeta.export.tflite import export_tflite
 
-    images, _ = splits.train.sample(_FILE_IMAGES, options.seed)
+    images, others = (split.sample(_FILE_IMAGES, options.seed)[0] for split in (splits.train, splits.search))
     found = []
     for scheme in options.schemes:
         path = folder / f"pruned-{scheme}.tflite"
-        result = export_tflite(small, path, scheme, images, preprocessing=Preprocessing.of(splits))
+        result = export_tflite(small, path, scheme, images, others, preprocessing=Preprocessing.of(splits))
         found.append({"file": result.path.name, "scheme": scheme, "size_bytes": result.size_bytes})
     return found

@@ -30,6 +30,7 @@ from tfmeta.report.write import write_report
 from tfmeta.search.problem import PROBE_GENERATION
 from tfmeta.stages.how_made import how_made, latency_label, options_told
 from tfmeta.stages.latency_told import how_latency, operators, predictions, table_of
+from tfmeta.stages.mixed import tried
 from tfmeta.stages.pareto import PARETO
 from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS, result, structures
@@ -38,6 +39,7 @@ from tfmeta.training import evaluate
 from tfmeta.workdir import MAIN
 
 _PREDICTED = predicted_name("latency", "ms")
+_STALE = "what was tried is of a network that was trained anew since: run tfmeta mixed again"
 _LABELS = {
     "macs": "MACs",
     "params": "parameters",
@@ -73,7 +75,8 @@ def report(project: Project, options: ReportOptions, command: str = "") -> tuple
 def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
     found, chosen = result(project, options.name), structures(project, options.name)
     manifest, front = (_manifest(project, options.name, init) for init in (options.init, PARETO))
-    files, mixed = manifest["files"], _mixed(project, options)
+    files, tries = manifest["files"], tried(project, options.name, options.init)
+    mixed, stale = ([made for made in tries if made["current"] is kind] for kind in (True, False))
     scheme = "int8" if any(file["scheme"] == "int8" for file in files) else None
     scheme = scheme or (files[0]["scheme"] if files else "int8")
     rows = tuple(_row(project, options, name, chosen[name], found, files, scheme) for name in ROWS if name in chosen)
@@ -97,6 +100,7 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
         how=(
             *how_made(project, options.name, options.init, found, run, manifest, front, mixed),
             *how_latency(found, table, whose),
+            *((f"No mixed precision of {one['options']['row']}", _STALE) for one in stale),
         ),
         options=options_told(project.workdir.config, options.name, options.init),
         versions=installed_versions((file["scheme"] for file in (*files, *front["files"])), mixed=bool(mixed)),
@@ -142,19 +146,27 @@ def _test_accuracy(project: Project, name: str, path: Path) -> float:
 
 
 def _file_row(file: Mapping[str, Any], folder: str) -> FileRow:
-    accuracy, agreement = file["test_accuracy"], file["agreement"]["class_agreement"]
+    accuracy = file["test_accuracy"]
     return FileRow(
         model=file["model"],
         scheme=file["scheme"],
         size_bytes=file["size_bytes"],
         test_accuracy=Missing("not measured") if accuracy is None else accuracy,
-        agreement=Missing("no classifier") if agreement is None else agreement,
+        agreement=_agreement(file, "agreement"),
+        float_agreement=_agreement(file, "float_agreement"),
         latency=_latency(file),
         minimum_runtime=file["minimum_runtime"]["version"] or Missing("unknown operator version"),
         path=f"{folder}/{file['file']}",
         sha256=file["sha256"],
         operators=_operators(file),
     )
+
+
+def _agreement(file: Mapping[str, Any], kind: str) -> float | Missing:
+    if kind not in file:  # an earlier version exported
+        return Missing("not recorded")
+    agreement: float | None = file[kind]["class_agreement"]
+    return Missing("no classifier") if agreement is None else agreement
 
 
 def _link(project: Project, options: ReportOptions, init: str) -> str:
@@ -185,12 +197,6 @@ def _manifest(project: Project, name: str, init: str) -> dict[str, Any]:
     return read_manifest(path) if path.exists() else {"files": [], "refused": []}
 
 
-def _mixed(project: Project, options: ReportOptions) -> list[dict[str, Any]]:
-    """What `tfmeta mixed` left of each network."""
-    paths = sorted(project.workdir.mixed(options.name, options.init).glob("*.json"))
-    return [project.workdir.read_json(path, "mixed", ("options", "files", "chosen")) for path in paths]
-
-
 def _mixed_rows(made: Mapping[str, Any]) -> list[MixedRow]:
     asked = made["options"]
     return [
@@ -204,7 +210,7 @@ def _mixed_rows(made: Mapping[str, Any]) -> list[MixedRow]:
             p50_ms=file["median_ms"],
             ratio=file["ratio"],
             verdict=file["verdict"],
-            chosen=file["kept"] == made["chosen"],
+            chosen=made["written"] and file["kept"] == made["chosen"],
         )
         for file in made["files"]
     ]

@@ -11,6 +11,7 @@ from tfmeta import data
 from tfmeta.data.options import DataOptions
 from tfmeta.errors import ExportError, TrainingError, UserError
 from tfmeta.export import SCHEMES, TRAINED_SCHEMES, verify
+from tfmeta.export.layer_errors import layer_errors
 from tfmeta.export.legacy import kernels, qat
 from tfmeta.export.tflite import export_tflite
 from tfmeta.export.tuning import TuneOptions
@@ -69,6 +70,9 @@ def test_zeros_and_clusters_are_kept_through_quantization(reader, splits, tmp_pa
     assert result.agreement.class_agreement >= 0.98  # the file rounds as the network did in training
     assert verify.split_accuracy(result.path, splits.test) > 0.9
     assert result.training["steps"] == ["sparse", "clustered", "qat"]
+    # Against the network before, of which the training has made another one.
+    expected = verify.compare(result.path, reader, samples)
+    assert result.float_agreement == expected != result.agreement
     first, *kernels_in_file = _kernels(result)
     assert np.mean(first == 0) < 0.2  # the layer that reads the image is left alone
     for kernel in kernels_in_file:
@@ -80,6 +84,20 @@ def test_zeros_and_clusters_are_kept_through_quantization(reader, splits, tmp_pa
     monkeypatch.setattr(qat, "fit", None)
     again = scheme.train(reader, splits, TUNE, tmp_path / "steps")
     np.testing.assert_array_equal(again.model(samples[:4], training=False), trained.model(samples[:4], training=False))
+
+
+@pytest.mark.parametrize("name", ["int8_qat", "clustered_qat"])  # the latter's layers are part of several models
+def test_the_layer_that_is_off_is_named_after_quantization_aware_training(name, reader, splits, tmp_path):
+    trained = resolve(TRAINED_SCHEMES, name, "scheme").train(reader, splits, TUNE)
+    samples, _ = splits.search.sample(100, 0)
+    path = tmp_path / "m.tflite"
+    with pytest.raises(ExportError, match=r"Most of the error comes from layer '(?!quant_)\w+' \(\w+: error"):
+        export_tflite(trained, path, name, reference_samples=samples, max_relative_error=1e-7)
+    assert not path.exists()
+    export_tflite(trained, path, name, reference_samples=samples)
+    kernel = trained.model.get_layer("quant_middle").weights[0]
+    kernel.assign(-kernel)
+    assert layer_errors(path, trained.model, samples)[0].layer == "middle"
 
 
 def test_two_zeros_in_every_four(reader, splits):

@@ -33,6 +33,9 @@ def scheme(name: str, description: str, steps: tuple[str, ...]) -> Scheme:
         steps: at most one of `SPARSE` and `TWO_OF_FOUR`, then `CLUSTERED`, then `QAT`; each may be left out.
     """
 
+    # Those that quantize after their training have one that does so in it, but for 2:4, which TFMOT cannot keep there.
+    learned = () if QAT in steps or TWO_OF_FOUR in steps else ("_".join((*steps, QAT)),)
+
     def train(model: Any, splits: Splits, options: TuneOptions, folder: Path | None = None) -> Trained:
         return _train(steps, model, splits, options, folder)
 
@@ -43,6 +46,7 @@ def scheme(name: str, description: str, steps: tuple[str, ...]) -> Scheme:
         tolerance=Tolerance(min_class_agreement=0.9),
         convert=_convert_quantized if QAT in steps else _convert,
         train=train,
+        finer=(*learned, "int16x8", "fp16"),
     )
 
 
@@ -57,9 +61,13 @@ def _convert_quantized(model: Any, calibration: np.ndarray | None) -> bytes:
     return data
 
 
-def _train(steps: tuple[str, ...], model: Any, splits: Splits, options: TuneOptions, folder: Path | None) -> Trained:
-    """Takes the steps. What each ended with is kept in ``folder``, which schemes with the same first steps share."""
+def _train(steps: tuple[str, ...], network: Any, splits: Splits, options: TuneOptions, folder: Path | None) -> Trained:
+    """Trains ``network`` in steps.
+
+    What each ended with is kept in ``folder``, which schemes with the same first steps share.
+    """
     done: list[str] = []
+    model = network
     for step in steps:
         done.append(step)
         place = None if folder is None else folder / "-".join(done)
@@ -67,9 +75,9 @@ def _train(steps: tuple[str, ...], model: Any, splits: Splits, options: TuneOpti
             details = _details(model, options, done)
             weights = place and place.with_name(f"{place.name}.weights.h5")
             keep = {"keep_zeros": len(done) > 1 and done[0] != CLUSTERED, "keep_clusters": CLUSTERED in done}
-            return Trained(qat.quantized(model, splits, options, **keep, weights=weights), details)
+            return Trained(qat.quantized(model, splits, options, **keep, weights=weights), details, network)
         model = _kernel_step(done, model, splits, options, place and place.with_name(f"{place.name}.keras"))
-    return Trained(model, _details(model, options, done))
+    return Trained(model, _details(model, options, done), network)
 
 
 def _kernel_step(done: list[str], model: Any, splits: Splits, options: TuneOptions, place: Path | None) -> Any:

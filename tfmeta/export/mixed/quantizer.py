@@ -19,6 +19,7 @@ from tfmeta.errors import ExportError
 from tfmeta.export import converter, flatbuffer
 from tfmeta.export.chatter import quiet
 from tfmeta.export.mixed.bits import FLOAT, INT8, INT16, Bits, BitWidths
+from tfmeta.export.rewrite import with_true_versions
 
 if TYPE_CHECKING:
     import keras
@@ -84,7 +85,7 @@ class MixedQuantizer:
             quantizer.load_quantization_recipe(self._recipe(widths))
             data = bytes(quantizer.quantize(self._ranges).quantized_model)
         self._require(flatbuffer.parse(data), widths)
-        return data
+        return with_true_versions(data)
 
     def _recipe(self, widths: BitWidths) -> Any:
         """The rules of litert-quantizer, of which the last that fits an operator counts."""

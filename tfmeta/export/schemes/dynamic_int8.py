@@ -36,4 +36,5 @@ SCHEME = Scheme(
     needs_calibration=False,
     tolerance=Tolerance(min_class_agreement=0.9),
     convert=_convert,
+    finer=("int8", "fp16"),
 )

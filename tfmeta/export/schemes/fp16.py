@@ -32,4 +32,5 @@ SCHEME = Scheme(
     # Each weight keeps 11 bits, 1 part in 2000; the roundings of deep networks add up.
     tolerance=Tolerance(min_class_agreement=0.98, max_relative_error=2e-2),
     convert=_convert,
+    finer=("fp32",),
 )

@@ -29,4 +29,5 @@ SCHEME = Scheme(
     needs_calibration=True,
     tolerance=Tolerance(min_class_agreement=0.95),
     convert=_convert,
+    finer=("fp16",),
 )

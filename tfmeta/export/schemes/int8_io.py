@@ -28,4 +28,5 @@ SCHEME = Scheme(
     needs_calibration=True,
     tolerance=Tolerance(min_class_agreement=0.9),
     convert=_convert,
+    finer=("int8_qat", "int16x8", "fp16"),
 )
