@@ -45,16 +45,34 @@ def _kernel(question, layer):
     return np.asarray(question.layers[layer].kernel, np.float64)
 
 
-def test_norms_are_summed_over_a_group_with_every_layer_alike():
+def test_norms_are_averaged_over_a_group_with_every_layer_alike():
     question = _question("residual")
     found = {"l1": lambda k: np.abs(k).sum((0, 1, 2)), "l2": lambda k: np.sqrt((k**2).sum((0, 1, 2)))}
     for criterion, norm in found.items():
         norms = [norm(_kernel(question, layer)) for layer in ("b2", "b_short")]
-        expected = sum(each / each.mean() for each in norms)
+        expected = sum(each / each.mean() for each in norms) / 2
         np.testing.assert_allclose(_scores(criterion, "residual")[3], expected, rtol=1e-9)
     public = l1_scores(question.graph, question.model)
     for one, other in zip(public, _scores("l1", "residual"), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("criterion", ["l1", "l2", "fpgm"])
+def test_a_stage_of_more_blocks_is_worth_no_more(criterion):
+    def stage(x, filters, blocks, name):
+        x = keras.layers.Conv2D(filters, 1, name=name)(x)
+        for block in range(blocks):
+            y = keras.layers.Conv2D(8, 1, name=f"{name}_{block}_narrow")(x)
+            x = keras.layers.Add()([x, keras.layers.Conv2D(filters, 1, name=f"{name}_{block}_wide")(y)])
+        return x
+
+    image = keras.Input((8, 8, 3))
+    x = stage(stage(image, 16, 1, "short"), 16, 6, "long")
+    x = keras.layers.Dense(nets.CLASSES)(keras.layers.GlobalAveragePooling2D()(x))
+    model = nets.randomise(keras.Model(image, x), np.random.default_rng(1))
+    graph = ChannelGraph.from_model(model)
+    scores = resolve(CRITERIA, criterion, "criterion")(Question(model, graph, np.random.default_rng(0)))
+    assert [score.mean() for score in scores] == pytest.approx([1] * len(graph.searchable))
 
 
 def test_fpgm_is_the_sum_of_distances():
