@@ -54,7 +54,7 @@ class PruningNet(keras.Model):
 
     Raises:
         SpaceError: the space belongs to another graph.
-        GraphError: the model has several inputs or outputs, or weights with constraints.
+        GraphError: the model has several inputs or outputs.
         UserError: training would take more memory than there is; the text says which hidden size fits.
     """
 
@@ -197,6 +197,17 @@ class PruningNet(keras.Model):
         if len(axes) > batch:
             axes[batch + node.channel_axes[value.output]] = node.roles[node.outputs[value.output]]
         return self._cropper.crop(tensor, axes, widths)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As of any Keras model.
+
+        Raises:
+            GraphError: a layer has an option that training would not follow, as weights with constraints.
+        """
+        for node in self.graph.nodes:
+            if node.layer in self._meta:
+                meta_layers.check_followed(node)
+        super().compile(*args, **kwargs)
 
     def distil(self, distillation: Distillation | None) -> None:
         """Makes a teacher's answers part of the loss, or no longer when None."""
