@@ -183,3 +183,19 @@ def test_a_process_killed_while_folders_change_places_loses_neither(renames, lef
 def test_sha256(data, expected, tmp_path):
     (tmp_path / "a").write_bytes(data)
     assert files.sha256(tmp_path / "a") == expected
+
+
+def test_files_are_added_to_a_folder_all_or_none(tmp_path):
+    with pytest.raises(ValueError, match="too late"), files.adding(tmp_path / "new" / "out") as folder:
+        (folder / "a.txt").write_text("new")
+        raise ValueError("too late")
+    assert not (tmp_path / "new" / "out").exists()
+    (tmp_path / "a.txt").write_text("old")
+    (tmp_path / "b.txt").write_text("old")
+    (tmp_path / ".partial-killed").mkdir()
+    with files.adding(tmp_path) as folder:
+        (folder / "a.txt").write_text("new")
+        assert (tmp_path / "a.txt").read_text() == "old"
+    found = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+    assert found == {"a.txt": "new", "b.txt": "old"}
+    assert not list(tmp_path.glob(".partial*"))

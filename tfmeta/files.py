@@ -84,6 +84,37 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(above, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def adding(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives an empty folder whose files come into the folder ``path`` when the block ends without an error.
+
+    They take the places of files of the same names; others stay. When the block raises, ``path`` stays as it was.
+
+    Args:
+        path: the folder to add to; it is made if needed.
+
+    Yields:
+        The folder to write to.
+    """
+    target = Path(path)
+    made = not target.exists()
+    target.mkdir(parents=True, exist_ok=True)
+    remove_partial(target)
+    new = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target))
+    try:
+        yield new
+        found = sorted(new.iterdir())
+        for file in found:
+            _sync(file)
+        for file in found:
+            os.replace(file, target / file.name)
+        _sync(target)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        if made and not any(target.iterdir()):
+            target.rmdir()
+
+
 def remove_partial(*folders: Path) -> None:
     """Removes from ``folders`` what `replacing` and `replacing_folder` left there when their process was killed.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -117,26 +117,10 @@ class Project:
             WorkdirError: the file of the model now holds another one.
         """
         graph = ChannelGraph.from_model(self.built.model)
-        self._check_fit(graph)
+        check_fit(graph, self.splits, f"data set {self.options.dataset!r}")
         if self.workdir.begun:
             self.workdir.check("graph", {"fingerprint": graph.fingerprint})
         return graph
-
-    def _check_fit(self, graph: ChannelGraph) -> None:
-        image, answer = self.splits.image_shape, self.splits.output_shape
-        inputs, outputs = (tuple(graph.nodes[v.node].shape for v in ends) for ends in (graph.inputs, graph.outputs))
-        if any(size is None for shape in inputs for size in shape):
-            raise GraphError(
-                f"Model {self.options.model!r} has the input shape {_shapes(inputs)}. Expected fixed height, width and "
-                f"channels: build it with keras.Input({image})."
-            )
-        if inputs != (image,) or outputs != (answer,):
-            raise UserError(
-                f"Model {self.options.model!r} maps {_shapes(inputs)} to {_shapes(outputs)}, but data set "
-                f"{self.options.dataset!r} has images {image} and {self.splits.num_classes} classes"
-                f"{' for each pixel' if self.splits.label_shape else ''}. Set --image_size, or take a model for this "
-                "data."
-            )
 
     @functools.cached_property
     def space(self) -> SearchSpace:
@@ -155,11 +139,7 @@ class Project:
             space = self.built.preset.space(self.graph)
         else:
             space = SearchSpace.from_graph(self.graph, self.options.multiple_of, self.options.min_ratio)
-        if space.num_genes == 0:
-            raise UserError(
-                f"Model {self.options.model!r} has no channels to choose: every group must stay as it is, or has one "
-                "width only. tfmeta describe tells why; lower --multiple_of or --min_ratio, or take a wider model."
-            )
+        check_choices(space, self.graph)
         begun, path = self.workdir.begun, self.workdir.path / "space.json"
         self.workdir.claim("project", asdict(self.options), begun=begun)
         self.workdir.claim("graph", {"fingerprint": self.graph.fingerprint}, begun=begun)
@@ -178,7 +158,7 @@ class Project:
             from tfmeta.importance import score
             from tfmeta.importance.sorting import sort_channels
 
-            self.built.check_trained(self.options.model)
+            self.built.check_trained(self.options.model, self.options.data.input_range)
             model = self.built.model
             scores = score(criterion, model, self.graph, self.splits, seed=self.options.seed)
             net.warm_start(sort_channels(model, scores))
@@ -220,5 +200,39 @@ class Project:
         return net
 
 
-def _shapes(shapes: Sequence[Sequence[int | None]]) -> str:
-    return " and ".join(str(tuple(shape)) for shape in shapes)
+def check_fit(graph: ChannelGraph, splits: Splits, data_set: str = "the data set") -> None:
+    """Raises GraphError or UserError where a model does not take the images of ``splits``, or gives other answers.
+
+    Args:
+        graph: of the model.
+        splits: the data.
+        data_set: what it is called.
+    """
+    ends = graph.inputs, graph.outputs
+    inputs, outputs = (tuple(graph.nodes[v.node].shapes[v.output] for v in values) for values in ends)
+    image, answer = tuple(splits.image_shape), splits.output_shape
+    if (len(inputs), len(outputs)) != (1, 1):
+        raise GraphError(
+            f"Model {graph.name!r} has {len(inputs)} inputs and {len(outputs)} outputs. Expected one of each: take the "
+            "part of the model from one input to one output."
+        )
+    if any(size is None for size in inputs[0]):
+        raise GraphError(
+            f"Model {graph.name!r} has the input shape {inputs[0]}. Expected fixed height, width and channels: build "
+            f"it with keras.Input({image})."
+        )
+    if (inputs[0], outputs[0]) != (image, answer):
+        raise UserError(
+            f"Model {graph.name!r} maps {inputs[0]} to {outputs[0]}, but {data_set} has images {image} and "
+            f"{splits.num_classes} classes{' for each pixel' if splits.label_shape else ''}. Set --image_size, or take "
+            "a model for this data."
+        )
+
+
+def check_choices(space: SearchSpace, graph: ChannelGraph) -> None:
+    """Raises UserError where every group of ``graph`` has one width only."""
+    if space.num_genes == 0:
+        raise UserError(
+            f"Model {graph.name!r} has no channels to choose: every group must stay as it is, or has one width only. "
+            "tfmeta describe tells why; lower --multiple_of or --min_ratio, or take a wider model."
+        )

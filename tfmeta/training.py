@@ -18,6 +18,7 @@ import numpy as np
 from tfmeta import tasks
 from tfmeta.distillation import Distillation
 from tfmeta.errors import TrainingError, UserError
+from tfmeta.graph.answers import gives_probabilities
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.space import SearchSpace
 from tfmeta.lazy import keras, tf
@@ -224,7 +225,7 @@ def _compile(net: PruningNet, splits: Splits, options: TrainOptions, steps: int,
     net.distil(distillation)
     net.compile(
         optimizer=optimizer,
-        loss=_loss(options.label_smoothing, net.gives_probabilities),
+        loss=_loss(options.label_smoothing, gives_probabilities(net.graph)),
         metrics=[splits.task.while_training(splits.num_classes)],
     )
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests import nets
 from tfmeta.__main__ import main
+from tfmeta.errors import ExportError
 from tfmeta.lazy import keras
 
 
@@ -60,6 +61,93 @@ def test_a_limit_on_another_device_than_the_one_of_the_staircase_is_refused(save
     assert main(["prune", *common, f"--staircase={saved}/phone.json", "--latency_ms=0.5x"]) == 1
     assert "of another device. Expected: adb-1234. Received: host-" in capsys.readouterr().err
     assert not (saved / "out").exists()
+
+
+def _prune(folder, *how, model="model.keras"):
+    quick = ["--calibration_images=100", "--images=50", "--scheme=fp32"]
+    return main(["prune", f"--model={folder}/{model}", "--dataset=digits", f"--output={folder}/out", *quick, *how])
+
+
+def _save(path, features, classes=10):
+    image = keras.Input((16, 16, 1), name="image")
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(features(image))
+    keras.Model(image, keras.layers.Dense(classes, name="logits")(x)).save(path)
+
+
+def test_less_than_was_asked_for_is_told(saved, capsys):
+    assert _prune(saved, "--ratio=0.05") == 0
+    told = capsys.readouterr().out
+    assert "channels" in told and "40 → 16 (40.0 %)" in told
+    assert "40.0 % of the channels stay, not 5.0 %: widths are multiples of 8, from 0.1 of the full width up." in told
+    assert _prune(saved, "--ratio=0.4") == 0
+    assert "of the channels stay" not in capsys.readouterr().out
+
+
+def test_guesses_are_told(saved, capsys):
+    assert _prune(saved, "--ratio=0.5", "--input_range=0..1") == 0
+    told = capsys.readouterr().out
+    assert "hardly beats guessing (10.0 %) before anything is pruned." in told and "--input_range=0..1?" in told
+
+
+def test_nothing_to_choose_is_refused(saved, capsys):
+    _save(saved / "narrow.keras", keras.layers.Conv2D(6, 3))
+    assert _prune(saved, "--ratio=0.5", model="narrow.keras") == 1
+    assert "has no channels to choose" in capsys.readouterr().err
+    assert not (saved / "out").exists()
+
+
+def test_several_outputs_are_refused(saved, capsys):
+    image = keras.Input((16, 16, 1))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(32, 3)(image))
+    keras.Model(image, [keras.layers.Dense(10)(x), keras.layers.Dense(2)(x)]).save(saved / "two.keras")
+    assert _prune(saved, "--ratio=0.5", model="two.keras") == 1
+    assert "has 1 inputs and 2 outputs. Expected one of each" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [{"kernel_constraint": "max_norm"}, {"activity_regularizer": "l2"}])
+@pytest.mark.parametrize("normalised", [False, True])
+def test_what_only_training_cannot_follow_does_not_matter(saved, option, normalised, capsys):
+    def features(image):
+        x = keras.layers.Conv2D(32, 3, name="conv", **option)(image)
+        return keras.layers.BatchNormalization()(x) if normalised else x
+
+    _save(saved / "strict.keras", features)
+    assert _prune(saved, "--ratio=0.5", model="strict.keras") == 0
+    assert _prune(saved, "--ratio=0.5", "--finetune", model="strict.keras") == 1
+    assert f"'conv' (Conv2D) has the option {next(iter(option))}, which training" in capsys.readouterr().err
+
+
+def test_a_model_in_half_precision_becomes_a_file(saved):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        _save(saved / "mixed.keras", lambda x: keras.layers.BatchNormalization()(keras.layers.Conv2D(32, 3)(x)))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert _prune(saved, "--ratio=0.5", "--criterion=taylor", model="mixed.keras") == 0
+    assert (saved / "out" / "pruned-fp32.tflite").exists()
+    assert keras.models.load_model(saved / "out" / "pruned.keras").layers[1].compute_dtype == "float32"
+
+
+def test_a_failure_leaves_the_folder_as_it_was(saved, monkeypatch, capsys):
+    (saved / "out").mkdir()
+    for name in ("pruned.keras", "notes.txt"):
+        (saved / "out" / name).write_text("mine")
+
+    def failing(*_, **__):
+        raise ExportError("no file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tfmeta.export.tflite.export_tflite", failing)
+        assert _prune(saved, "--ratio=0.5") == 1
+    assert "no file" in capsys.readouterr().err
+    assert {path.name: path.read_text() for path in (saved / "out").iterdir()} == {
+        "pruned.keras": "mine",
+        "notes.txt": "mine",
+    }
+    assert _prune(saved, "--ratio=0.5") == 0
+    names = {"pruned.keras", "pruned-fp32.tflite", "pruned.json", "notes.txt"}
+    assert {path.name for path in (saved / "out").iterdir()} == names
+    assert (saved / "out" / "notes.txt").read_text() == "mine"
 
 
 def test_a_model_for_other_images_is_refused(saved, capsys):

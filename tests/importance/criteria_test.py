@@ -9,10 +9,13 @@ from tests import nets
 from tests.hazards import HAZARDS
 from tfmeta import ChannelGraph, SearchSpace, Selection, l1_scores, prune
 from tfmeta.errors import UserError
+from tfmeta.graph.answers import gives_probabilities
+from tfmeta.graph.channel_graph import is_kernel
+from tfmeta.graph.keras_layer import weights as weights_of
 from tfmeta.importance import CRITERIA, NEED_DATA
 from tfmeta.importance.gates import Gates
 from tfmeta.importance.question import Question
-from tfmeta.lazy import keras
+from tfmeta.lazy import keras, tf
 from tfmeta.registry import resolve
 
 
@@ -45,16 +48,34 @@ def _kernel(question, layer):
     return np.asarray(question.layers[layer].kernel, np.float64)
 
 
-def test_norms_are_summed_over_a_group_with_every_layer_alike():
+def test_norms_are_averaged_over_a_group_with_every_layer_alike():
     question = _question("residual")
     found = {"l1": lambda k: np.abs(k).sum((0, 1, 2)), "l2": lambda k: np.sqrt((k**2).sum((0, 1, 2)))}
     for criterion, norm in found.items():
         norms = [norm(_kernel(question, layer)) for layer in ("b2", "b_short")]
-        expected = sum(each / each.mean() for each in norms)
+        expected = sum(each / each.mean() for each in norms) / 2
         np.testing.assert_allclose(_scores(criterion, "residual")[3], expected, rtol=1e-9)
     public = l1_scores(question.graph, question.model)
     for one, other in zip(public, _scores("l1", "residual"), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("criterion", ["l1", "l2", "fpgm"])
+def test_a_stage_of_more_blocks_is_worth_no_more(criterion):
+    def stage(x, filters, blocks, name):
+        x = keras.layers.Conv2D(filters, 1, name=name)(x)
+        for block in range(blocks):
+            y = keras.layers.Conv2D(8, 1, name=f"{name}_{block}_narrow")(x)
+            x = keras.layers.Add()([x, keras.layers.Conv2D(filters, 1, name=f"{name}_{block}_wide")(y)])
+        return x
+
+    image = keras.Input((8, 8, 3))
+    x = stage(stage(image, 16, 1, "short"), 16, 6, "long")
+    x = keras.layers.Dense(nets.CLASSES)(keras.layers.GlobalAveragePooling2D()(x))
+    model = nets.randomise(keras.Model(image, x), np.random.default_rng(1))
+    graph = ChannelGraph.from_model(model)
+    scores = resolve(CRITERIA, criterion, "criterion")(Question(model, graph, np.random.default_rng(0)))
+    assert [score.mean() for score in scores] == pytest.approx([1] * len(graph.searchable))
 
 
 def test_fpgm_is_the_sum_of_distances():
@@ -113,26 +134,86 @@ def test_gates_are_the_change_of_the_loss_with_a_factor_on_a_channel(name, layer
         assert gates[group.offset + channel] == pytest.approx(expected, rel=1e-4, abs=1e-7)
 
 
-def test_gates_of_half_normalised_channels():
-    image = keras.Input((8, 8, 3))
-    left, right = keras.ops.split(keras.layers.Conv2D(6, 1, name="stem")(image), [2], axis=-1)
-    x = keras.layers.Concatenate()([keras.layers.BatchNormalization(name="bn")(left), keras.ops.tanh(right)])
-    x = keras.layers.Dense(nets.CLASSES, name="logits")(keras.layers.GlobalAveragePooling2D()(x))
-    model = nets.randomise(keras.Model(image, x), np.random.default_rng(1))
-    images, labels = nets.images(model, 6), np.arange(6) % nets.CLASSES
+def _by_kernels(question):
+    """Gates from the kernels that read a channel: a factor on it is one on all weights that it is multiplied with."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    with tf.GradientTape() as tape:
+        value = loss(question.labels, question.model(question.images, training=False))
+    found = np.zeros(question.graph.num_channels)
+    nodes = {node.layer: node for node in question.graph.nodes if node.layer in question.layers}
+    named = [(node, *pair) for node in nodes.values() for pair in weights_of(question.layers[node.layer]).items()]
+    gradients = tape.gradient(value, [weight.value for *_, weight in named], unconnected_gradients="zero")
+    for (node, name, weight), gradient in zip(named, gradients, strict=True):
+        depthwise = name == "kernel" and (node.op.startswith("Depthwise") or weight.shape[-2:] == (1, node.shape[-1]))
+        if not is_kernel(name) or depthwise:
+            continue
+        roles = node.rule.weights[name]
+        for place, role in enumerate(roles, len(weight.shape) - len(roles)):
+            if role in ("in", "in_per_group", "key", "value"):
+                products = np.moveaxis(np.asarray(weight * gradient, np.float64), place, 0)
+                np.add.at(found, question.graph.axes[node.roles[role]], products.reshape(len(products), -1).sum(1))
+    return found
+
+
+@pytest.mark.parametrize("name", [*nets.TINY, *HAZARDS])
+def test_gates_are_felt_by_all_kernels_that_read_a_channel_and_by_no_other(name):
+    model = nets.tiny(name) if name in nets.TINY else nets.randomise(HAZARDS[name].build(), np.random.default_rng(1))
+    if len(model.inputs) + len(model.outputs) > 2:
+        return
+    images = nets.images(model, 6)
+    labels = np.random.default_rng(0).integers(0, model.output_shape[-1], (6, *model.output_shape[1:-1]))
     question = Question(model, ChannelGraph.from_model(model), np.random.default_rng(0), images, labels)
-    left_group, right_group = question.by_group(Gates(question).of(images, labels))
-    assert np.abs(left_group).min() > 1e-6 and np.abs(right_group).min() > 1e-4
-    # A factor on a channel multiplies its kernel and bias, which is felt only behind the tanh.
-    layer, loss = question.layers["stem"], keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    kernel, bias, step = np.array(layer.kernel), np.array(layer.bias), np.float32(1e-2)
-    for channel in range(4):
-        losses = []
-        for factor in (1 + step, 1 - step):
-            scale = np.where(np.arange(6) == 2 + channel, factor, 1)
-            layer.set_weights([kernel * scale, bias * scale])
-            losses.append(float(loss(labels, model(images, training=False))))
-        assert right_group[channel] == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=0.02, abs=1e-4)
+    both = Gates(question).of(images, labels), _by_kernels(question)
+    found, expected = (question.by_group(gates) for gates in both)
+    size = max(np.abs(group).max() for group in expected)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-4 * size)
+
+
+def test_gates_of_a_stream_stand_behind_its_joins():
+    """Of "stem", a layer with batch normalisation and one without, joined; and read twice."""
+    question = _question("residual")
+    layers, loss = question.layers, keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    factors = tf.ones(6)
+    with tf.GradientTape() as tape:
+        tape.watch(factors)
+        stem = layers["stem_relu"](layers["stem_bn"](layers["stem"](question.images)))
+        a = layers["a2"](layers["a1_relu"](layers["a1_bn"](layers["a1"](stem * factors))))
+        a = layers["a_relu"](layers["a_add"]([stem, a]) * factors)
+        b = layers["b2"](layers["b1_relu"](layers["b1_bn"](layers["b1"](a))))
+        b = layers["b_relu"](layers["b_bn"](layers["b_add"]([b, layers["b_short"](a)])))
+        value = loss(question.labels, layers["logits"](layers["pool"](b)))
+    found = question.by_group(Gates(question).of(question.images, question.labels))
+    np.testing.assert_allclose(found[0], tape.gradient(value, factors), rtol=1e-4, atol=1e-6)
+
+
+def _softmax(x):
+    return keras.layers.Softmax()(x)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        _softmax,
+        keras.layers.Activation("softmax"),
+        keras.ops.softmax,
+        lambda x: keras.layers.Activation("linear", dtype="float32")(_softmax(x)),
+        lambda x: keras.layers.Reshape((nets.CLASSES,))(_softmax(keras.layers.Reshape((1, nets.CLASSES))(x))),
+        lambda x: keras.layers.Dropout(0.5)(keras.layers.Identity()(keras.ops.squeeze(_softmax(x[:, None]), 1))),
+    ],
+)
+def test_probabilities_are_known_behind_what_leaves_them_as_they_are(ending):
+    logits = nets.tiny("plain")
+    model = keras.Model(logits.input, ending(logits.output))
+    found = []
+    for each in (logits, model):
+        graph = ChannelGraph.from_model(each)
+        assert gives_probabilities(graph) == (each is model)
+        images = nets.images(each, 6)
+        question = Question(each, graph, np.random.default_rng(0), images, np.arange(6) % nets.CLASSES)
+        found.append(question.by_group(Gates(question).of(question.images, question.labels)))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-5 * np.abs(one).max())
 
 
 def test_fisher_is_taylor_of_single_images():

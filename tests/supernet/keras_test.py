@@ -6,7 +6,9 @@ import pytest
 
 from tests import nets
 from tests.supernet import making
+from tfmeta.graph.precision import in_single_precision
 from tfmeta.supernet.evaluation import Evaluator
+from tfmeta.training import plain_net
 
 COUNT = 48
 
@@ -121,6 +123,7 @@ def test_the_global_policy_is_followed_and_overrides_what_the_model_was_built_wi
     assert {layer.compute_dtype for layer in half.layers if not layer.weights} == {"bfloat16"}
     whole = making.pruning_net(model)
     assert {layer.compute_dtype for layer in whole.layers} == {"float32"}
+    making.assert_near(plain_net(model)(data[0]), in_single_precision(model)(data[0], training=True), 1e-4)
 
 
 def test_is_never_compiled_by_xla_unasked():

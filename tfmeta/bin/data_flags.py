@@ -24,7 +24,7 @@ def define(values: flags.FlagValues) -> Callable[[int], DataOptions]:
         "input_range",
         default.input_range,
         INPUT_RANGES,
-        "Range of the pixel values the model takes.",
+        "Range of the pixel values the model takes: the one that trained weights were trained on.",
         flag_values=values,
     )
     fraction = flags.DEFINE_float(

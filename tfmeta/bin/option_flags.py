@@ -44,7 +44,8 @@ def project(values: flags.FlagValues, trains_net: bool = True) -> Callable[[], P
     """Defines what a project is about: model, data and space, and the PruningNet where one is trained."""
     text = (
         f"Network to prune: {', '.join(sorted(NETWORKS))} (with arguments: 'mobilenet_v1?width=0.25&blocks=8'), "
-        "metapruning:NAME for the paper's network and space, or the path of a .keras file."
+        "metapruning:NAME for the paper's network and space, keras.applications:NAME for one of Keras, module:function "
+        "for one of your own, or the path of a .keras file."
     )
     model = flags.DEFINE_string("model", ProjectOptions.model, text, flag_values=values)
     allowed = shared_flags.allow_custom_objects(values)

@@ -18,6 +18,11 @@ from tfmeta.networks import spec
 from tfmeta.stages.limits import Limit
 from tfmeta.stages.prune import PruneOptions, prune
 
+# Less than this share of the way from guessing to perfect answers says that something is wrong with the model.
+_CLEAR = 0.1
+# A share of the channels that differs from the one asked for by more than this is told.
+_COARSE = 0.01
+
 FLAGS = flags.FlagValues()
 _PROJECT = option_flags.project(FLAGS, trains_net=False)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to write to.", required=True, flag_values=FLAGS)
@@ -75,18 +80,42 @@ def main(argv: Sequence[str]) -> None:
     )
     splits = data.load(project.dataset, project.data)
     built = spec.build(project.model, splits.image_shape, splits.num_classes, project.allow_custom_objects)
-    if options.finetune is None:  # what is trained afterwards may begin with random weights
-        built.check_trained(project.model)
+    if options.finetune is None:
+        built.check_trained(project.model, project.data.input_range)
+    else:  # what is trained afterwards may begin with random weights
+        built.check_pixels(project.model, project.data.input_range)
     told = prune(built.model, splits, options, Path(_OUTPUT.value))
-    for name in ("macs", "params"):
+    for name in ("channels", "macs", "params"):
         before, after = told[name]
         print(f"{name:<14}{before:>14,} → {after:,} ({100 * after / before:.1f} %)")
+    _tell_coarse(options, *told["channels"])
     before, after = told["test_accuracy"]
     print(f"test {splits.task.metric} {100 * before:>12.2f} % → {100 * after:.2f} %")
+    if options.finetune is None:
+        _tell_guesses(before, splits.num_classes, project.data.input_range)
     if "latency" in told:
         print(_latency_line(told["latency"]))
     for file in ("pruned.keras", *(file["file"] for file in told["files"])):
         print(Path(_OUTPUT.value) / file)
+
+
+def _tell_guesses(accuracy: float, classes: int, input_range: str) -> None:
+    """Prints where a model that was to bring trained weights seems to be without."""
+    if accuracy < 1 / classes + _CLEAR * (1 - 1 / classes):
+        print(
+            f"The model hardly beats guessing ({100 / classes:.1f} %) before anything is pruned. Were its weights "
+            f"trained on this data, with pixels in the range of --input_range={input_range}?"
+        )
+
+
+def _tell_coarse(options: PruneOptions, total: int, kept: int) -> None:
+    """Prints what stands between the ratio that was asked for and the one that is."""
+    if options.ratio is not None and abs(kept / total - options.ratio) > _COARSE:
+        print(
+            f"{100 * kept / total:.1f} % of the channels stay, not {100 * options.ratio:.1f} %: widths are multiples "
+            f"of {options.multiple_of}, from {options.min_ratio} of the full width up. Lower "
+            "--multiple_of or --min_ratio."
+        )
 
 
 def _latency_line(found: Mapping[str, Any]) -> str:

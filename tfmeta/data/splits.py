@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tensorflow.data import Dataset
 
 # range -> (scale, offset) that bring 0..255 there
-_SCALES = {"0..255": (1.0, 0.0), "0..1": (1.0 / 255.0, 0.0), "-1..1": (1.0 / 127.5, -1.0)}
+# Input range to the scale and offset that bytes are brought to it with.
+SCALES = {"0..255": (1.0, 0.0), "0..1": (1.0 / 255.0, 0.0), "-1..1": (1.0 / 127.5, -1.0)}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ class Split:
     @property
     def pixel_scale(self) -> tuple[float, float] | None:
         """(scale, offset) with which pixels of 0..255 become what the model gets; None: they are used as given."""
-        return _SCALES[self.input_range] if self.source.dtype == np.uint8 else None
+        return SCALES[self.input_range] if self.source.dtype == np.uint8 else None
 
     def steps(self, batch_size: int, *, drop_remainder: bool = False) -> int:
         """Returns the number of batches in one epoch."""
@@ -131,7 +132,7 @@ class Split:
     def _scaled(self, images: Tensor) -> Tensor:
         """Returns float32 images in ``input_range``; augmented bytes arrive as 0..255 floats."""
         images = tf.cast(images, tf.float32)
-        scale, offset = _SCALES[self.input_range]
+        scale, offset = SCALES[self.input_range]
         if self.source.dtype != np.uint8 or (scale, offset) == (1.0, 0.0):
             return images
         return images * scale + offset

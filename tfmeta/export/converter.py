@@ -58,8 +58,7 @@ def with_batch_one(model: keras.Model) -> keras.Model:
         if layer.compute_dtype not in ("float32", None) and layer.weights:
             raise ExportError(
                 f"Expected float32 throughout. Received: layer {layer.name!r} that computes in "
-                f"{layer.compute_dtype}. Rebuild the model under "
-                "keras.mixed_precision.set_global_policy('float32') and copy the weights."
+                f"{layer.compute_dtype}. Pass tfmeta.graph.precision.in_single_precision(model)."
             )
     name = INPUT_NAME if _GENERATED_NAME.match(source.name) else source.name
     image = keras.Input(batch_shape=(1, *shape[1:]), name=name, dtype=source.dtype)

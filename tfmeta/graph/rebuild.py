@@ -58,6 +58,18 @@ def filled(arguments: Any, values: Mapping[Value, Any]) -> Any:
     return arguments
 
 
+def mapped(template: Any, arguments: Any, change: Callable[[Value, Any], Any]) -> Any:
+    """Returns a call's arguments with every tensor changed; ``template`` has `Value`s in their places."""
+    if isinstance(template, Value):
+        return change(template, arguments)
+    if isinstance(template, list | tuple):
+        items = [mapped(*pair, change) for pair in zip(template, arguments, strict=True)]
+        return items if isinstance(template, list) else tuple(items)
+    if isinstance(template, dict):
+        return {key: mapped(item, arguments[key], change) for key, item in template.items()}
+    return arguments
+
+
 def rebuild(graph: ChannelGraph, mask: np.ndarray, name: str | None = None) -> Any:
     """Returns a plain Functional Keras model with only the kept channels, freshly initialised.
 

@@ -1,7 +1,7 @@
 """Half the squared gradients by a factor on each channel, image by image: an estimate of the loss that it costs.
 
 Theis et al., Faster gaze prediction with dense networks and Fisher pruning, https://arxiv.org/abs/1801.05787; summed
-over the layers of a group before squaring as in Group Fisher, https://arxiv.org/abs/2108.00708.
+over all places of a channel before squaring as in Group Fisher, https://arxiv.org/abs/2108.00708.
 """
 
 from __future__ import annotations

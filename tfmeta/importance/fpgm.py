@@ -17,5 +17,5 @@ def _distances(filters: np.ndarray) -> np.ndarray:
 
 
 def scores(question: Question) -> Scores:
-    """Returns, over the layers of each group, sums of the distances from every filter to the others of its layer."""
+    """Returns, over the layers of each group, means of every filter's distance from the others of its layer."""
     return question.by_group(question.over_filters(_distances))

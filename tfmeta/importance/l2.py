@@ -8,5 +8,5 @@ from tfmeta.importance.question import Question, Scores
 
 
 def scores(question: Question) -> Scores:
-    """Returns, over the layers of each group, norms of every channel's filters."""
+    """Returns, over the layers of each group, means of the norms of every channel's filters."""
     return question.by_group(question.over_filters(lambda filters: np.linalg.norm(filters, axis=1)))

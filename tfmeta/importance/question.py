@@ -81,15 +81,17 @@ class Question:
                     yield places, np.moveaxis(value, axis, 0).reshape(len(places), -1)
 
     def over_filters(self, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """Returns `[num_channels]`: sums over the layers of a group of what ``measure`` says of filters `[n, weights]`.
+        """Returns `[num_channels]`: what ``measure`` says of filters `[n, weights]`, averaged over a group's layers.
 
-        The answers of each layer are scaled to a mean of 1, so that none outweighs the others.
+        The answers of each layer are scaled to a mean of 1, so that none outweighs the others. They are averaged and
+        not added up: between groups, a channel is worth no more for being made by more layers.
         """
-        totals = np.zeros(self.graph.num_channels)
+        totals, counts = np.zeros(self.graph.num_channels), np.zeros(self.graph.num_channels)
         for places, filters in self.filters():
             values = measure(filters)
             np.add.at(totals, places, values / max(values.mean(), 1e-12))
-        return totals
+            np.add.at(counts, places, 1)
+        return totals / np.maximum(counts, 1)
 
 
 def made_axis(node: Node, weight: str) -> int | None:

@@ -7,7 +7,7 @@
 | `metapruning:mobilenet_v2` | the paper's network and search space (`PRESETS`) |
 | `path/to/model.keras` | a saved model with its weights, loaded in Keras' safe mode |
 | `keras.applications:MobileNetV2?alpha=0.5` | a network of Keras; with `weights=imagenet` its weights |
-| `package.module:function?depth=3` | what a function of your own returns, with its weights |
+| `package.module:function?depth=3` | what a function or class of your own returns, with its weights |
 
 `tfmeta prune` goes on from the weights that a model comes with, and so does the PruningNet with ``--warm_start``. All
 else is trained anew.
@@ -19,15 +19,21 @@ import ast
 import importlib
 import inspect
 import re
+import sys
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+import numpy as np
+
+from tfmeta.data.options import INPUT_RANGES
+from tfmeta.data.splits import SCALES
 from tfmeta.errors import UserError
+from tfmeta.graph.precision import in_single_precision
 from tfmeta.lazy import keras
 from tfmeta.networks import NETWORKS, PRESETS
 from tfmeta.networks.preset import Preset
@@ -37,6 +43,10 @@ if TYPE_CHECKING:
     from tfmeta.data.splits import Splits
 
 _PRESET = "metapruning:"
+
+_APPLICATIONS = "keras.applications"
+# What comes before a colon where a text is no path.
+_SCHEME = re.compile(r"[\w.]+:")
 
 # What Keras and the readers below it raise for a file that is damaged, or made of unknown layers.
 UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -57,19 +67,43 @@ class Built:
         model: the Keras model.
         preset: the paper's choices for it, or None.
         has_weights: whether it may come with trained weights; networks that are made here do not.
+        pixels: the input range that its weights were trained on, "other" where that is none of `INPUT_RANGES`, and
+            None where it is not known.
     """
 
     model: Any
     preset: Preset | None = None
     has_weights: bool = True
+    pixels: str | None = None
 
-    def check_trained(self, spec: str) -> None:
-        """Raises UserError where the model of ``spec`` is made without trained weights, which are needed."""
+    def check_trained(self, spec: str, input_range: str) -> None:
+        """Raises UserError where the weights that ``spec`` comes with cannot be gone on from.
+
+        Args:
+            spec: what was typed.
+            input_range: the range of the pixels that the model will be given.
+        """
         if not self.has_weights:
             raise UserError(
                 f"Expected a model that brings trained weights. Received: --model={spec}, which is made without. Give "
                 "a .keras file, a function of your own, or a network of Keras with weights "
                 "(keras.applications:MobileNetV2?weights=imagenet)."
+            )
+        self.check_pixels(spec, input_range)
+
+    def check_pixels(self, spec: str, input_range: str) -> None:
+        """Raises UserError where the weights of ``spec`` are known to have been trained on other pixels."""
+        if self.pixels == "other":
+            raise UserError(
+                f"The weights of --model={spec} were trained on pixels that its preprocess_input prepares, in a way "
+                f"that no --input_range ({', '.join(INPUT_RANGES)}) does. Give a function of your own "
+                "(module:function) that begins the network with it, for pixels from 0 to 255: "
+                "input_tensor=preprocess_input(keras.Input((224, 224, 3)))."
+            )
+        if self.pixels not in (None, input_range):
+            raise UserError(
+                f"The weights of --model={spec} were trained on pixels in the range {self.pixels}. Received: "
+                f"--input_range={input_range}. Set --input_range={self.pixels}."
             )
 
 
@@ -86,24 +120,32 @@ def build(spec: str, input_shape: tuple[int, ...], classes: int, allow_custom_ob
         UserError: an unknown name or argument, or a file that is no Keras model.
     """
     if is_file(spec):
-        return Built(_load(spec, allow_custom_objects))
+        return Built(in_single_precision(_load(spec, allow_custom_objects)))
     if spec.startswith(_PRESET):
         preset = resolve(PRESETS, spec.removeprefix(_PRESET), "metapruning network")
         return Built(preset.build(input_shape, classes), preset, has_weights=False)
     name, _, query = spec.partition("?")
     builder = _builder(name)
-    arguments = {**_given(builder, input_shape, classes), **_arguments(builder, name, query)}
     try:
+        arguments = {**_given(builder, input_shape, classes), **_arguments(builder, name, query)}
         model = builder(**arguments)
         if not isinstance(model, keras.Model):
             raise UserError(f"Expected {name!r} to return a Keras model. Received: {type(model).__name__}.")
-        return Built(model, has_weights=name not in NETWORKS and arguments.get("weights", "own") is not None)
+        has_weights = name not in NETWORKS and arguments.get("weights", "own") is not None
+        return Built(in_single_precision(model), has_weights=has_weights, pixels=_pixels(builder, arguments))
     except UserError:
         raise
     except (TypeError, ValueError) as error:  # what Keras says of sizes that do not go together
         raise UserError(
             f"Network {spec!r} cannot be built for images {tuple(input_shape)} ({_first_sentence(error)}). Take "
             "other arguments or larger images."
+        ) from error
+    except Exception as error:
+        if "URL fetch failure" not in str(error):  # Keras raises it as a bare Exception
+            raise
+        raise UserError(
+            f"The weights of {spec!r} cannot be downloaded ({_first_sentence(error)}). Expected a network, or a file "
+            "of weights that is here: weights=PATH."
         ) from error
 
 
@@ -118,7 +160,7 @@ def custom_objects(spec: str, allowed: Sequence[str] = ()) -> dict[str, Any]:
         UserError: a module cannot be imported.
     """
     owner = spec.partition("?")[0].rpartition(":")[0]
-    built_in = is_file(spec) or owner in ("", "keras.applications", _PRESET.rstrip(":"))
+    built_in = is_file(spec) or owner in ("", _APPLICATIONS, _PRESET.rstrip(":"))
     found: dict[str, Any] = {}
     for module in (*allowed, *(() if built_in else (owner,))):
         for key, value in vars(_module(module)).items():
@@ -131,7 +173,7 @@ def custom_objects(spec: str, allowed: Sequence[str] = ()) -> dict[str, Any]:
 
 def is_file(spec: str) -> bool:
     """Returns whether ``spec`` is the path of a saved model."""
-    return spec.endswith((".keras", ".h5"))
+    return spec.endswith((".keras", ".h5")) and not _SCHEME.match(spec)
 
 
 def build_network(spec: str, splits: Splits, allow_custom_objects: Sequence[str] = ()) -> Any:
@@ -144,17 +186,17 @@ def build_network(spec: str, splits: Splits, allow_custom_objects: Sequence[str]
 
 
 def _builder(name: str) -> Any:
-    """The function that ``name`` stands for."""
+    """The function, or what else can be called, that ``name`` stands for."""
     module, separator, attribute = name.rpartition(":")
     if not separator:
         return resolve(NETWORKS, name, "network")
-    if module == "keras.applications":
+    if module == _APPLICATIONS:
         known = {key: value for key, value in vars(keras.applications).items() if inspect.isfunction(value)}
         if attribute not in known:
             raise UserError(f"Unknown network {attribute!r} of Keras. Expected one of: {', '.join(sorted(known))}.")
         return known[attribute]
     found = getattr(_module(module), attribute, None)
-    if not inspect.isfunction(found):
+    if not callable(found):
         raise UserError(f"Module {module!r} has no function {attribute!r}, which --model={name!r} names.")
     return found
 
@@ -172,10 +214,24 @@ def _module(name: str) -> Any:
 def _given(builder: Any, input_shape: tuple[int, ...], classes: int) -> dict[str, Any]:
     """What the data set says, as far as the builder asks for it. Keras' networks begin without weights."""
     wanted = {"input_shape": tuple(input_shape), "classes": classes}
-    if getattr(builder, "__module__", "").startswith("keras."):
+    if _is_of_keras(builder):
         wanted["weights"] = None
     known = inspect.signature(builder).parameters
     return {key: value for key, value in wanted.items() if key in known}
+
+
+def _is_of_keras(builder: Any) -> bool:
+    return (getattr(builder, "__module__", None) or "").startswith("keras.")
+
+
+def _pixels(builder: Any, arguments: Mapping[str, Any]) -> str | None:
+    """The input range that weights of Keras were trained on, from its own function that prepares images."""
+    if not _is_of_keras(builder) or arguments.get("weights") != "imagenet" or "include_preprocessing" in arguments:
+        return None
+    image = np.array([[[[0, 100, 255]]]], np.float32)
+    prepared = sys.modules[builder.__module__].preprocess_input(image.copy())
+    same = (name for name, (scale, offset) in SCALES.items() if np.allclose(prepared, image * scale + offset))
+    return next(same, "other")
 
 
 def _load(path: str, allow_custom_objects: Sequence[str]) -> Any:
@@ -211,16 +267,19 @@ def _first_sentence(error: Exception) -> str:
 
 def _arguments(builder: Any, name: str, query: str) -> dict[str, Any]:
     ours = name in NETWORKS  # these take shape and classes from the data set only
-    known = [p for p in inspect.signature(builder).parameters if not (ours and p in ("input_shape", "classes"))]
+    named = inspect.signature(builder).parameters
+    known = [key for key in named if not (ours and key in ("input_shape", "classes"))]
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
     arguments = {}
     for key, text in parse_qsl(query, keep_blank_values=True):
-        if key not in known:
+        if key not in known and not takes_any:
             raise UserError(f"Network {name!r} has no argument {key!r}. Expected one of: {', '.join(known)}.")
         try:
             arguments[key] = ast.literal_eval(text)
-        except (ValueError, SyntaxError) as error:
-            if not ours and text.isidentifier():  # weights=imagenet
-                arguments[key] = text
-                continue
-            raise UserError(f"Expected a number, True or False for {key!r} of {name!r}, received {text!r}.") from error
+        except (ValueError, SyntaxError, TypeError) as error:
+            if ours:
+                raise UserError(
+                    f"Expected a number, True or False for {key!r} of {name!r}, received {text!r}."
+                ) from error
+            arguments[key] = text  # weights=imagenet
     return arguments

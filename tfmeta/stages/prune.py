@@ -19,6 +19,7 @@ from tfmeta.importance.question import IMAGES
 from tfmeta.importance.ranking import ladder, rank
 from tfmeta.latency.options import FINAL, HOST, LatencyOptions, Place
 from tfmeta.objectives import OBJECTIVES
+from tfmeta.project import check_choices, check_fit
 from tfmeta.prune import prune as remove
 from tfmeta.registry import resolve
 from tfmeta.stages.limits import Limit, constraints
@@ -80,36 +81,37 @@ def prune(model: Any, splits: Splits, options: PruneOptions, folder: Path) -> di
         model: the pretrained model; it is not changed.
         splits: its data. The test split is only used to tell the accuracies.
         options: how to prune.
-        folder: where to write; it is made.
+        folder: where to write, all or nothing; it is made. Files of other names that are there stay.
 
     Raises:
         GraphError: the model cannot be read.
-        UserError: the criterion cannot answer for this model, or a limit cannot be met.
+        UserError: the model is for other data or has no channels to choose, the criterion cannot answer for it, or a
+            limit cannot be met.
         ExportError: a file does not compute what the pruned model computes.
         BenchError: the device does not answer.
     """
     from tfmeta.training import evaluate
 
     graph = ChannelGraph.from_model(model)
-    _check_fit(graph, splits)
+    check_fit(graph, splits)
     selection, fast = choose(model, graph, splits, options)
     small = _recovered(remove(model, selection), splits, options)
-    folder.mkdir(parents=True, exist_ok=True)
-    with files.replacing(folder / "pruned.keras") as temporary:
-        small.save(temporary)
-    told = {
+    told: dict[str, Any] = {
         "criterion": options.criterion,
         "ranking": options.ranking,
         "widths": dict(zip((g.name for g in graph.searchable), selection.structure.widths, strict=True)),
+        "channels": [sum(graph.full.widths), sum(selection.structure.widths)],
         "macs": [cost.macs(graph, graph.full), cost.macs(graph, selection.structure)],
         "params": [cost.params(graph, graph.full), cost.params(graph, selection.structure)],
         "test_accuracy": [evaluate(each, splits.test) for each in (model, small)],
-        "files": _exported(small, splits, options, folder),
     }
-    if fast is not None:
-        path = folder / told["files"][0]["file"]
-        told["latency"] = measured_file(path, fast, options.place, _latency(options))
-    files.write_json(folder / "pruned.json", told)
+    with files.adding(folder) as new:
+        small.save(new / "pruned.keras")
+        told["files"] = _exported(small, splits, options, new)
+        if fast is not None:
+            path = new / told["files"][0]["file"]
+            told["latency"] = measured_file(path, fast, options.place, _latency(options))
+        files.write_json(new / "pruned.json", told)
     return told
 
 
@@ -118,6 +120,7 @@ def choose(
 ) -> tuple[Selection, FastEnough | None]:
     """Returns which channels stay, and what was measured for a limit on latency."""
     space = SearchSpace.from_graph(graph, options.multiple_of, options.min_ratio)
+    check_choices(space, graph)
     scores = score(options.criterion, model, graph, splits, images=options.images, seed=options.seed)
     fast = None
     bounds = _bounds(graph, space, [limit for limit in options.limits if limit.objective != "latency"])
@@ -141,25 +144,14 @@ def _latency(options: PruneOptions) -> LatencyOptions:
     return replace(options.latency, scheme=options.schemes[0])
 
 
-def _check_fit(graph: ChannelGraph, splits: Splits) -> None:
-    ends = [graph.nodes[value.node].shapes[value.output] for value in (*graph.inputs, *graph.outputs)]
-    if ends != [tuple(splits.image_shape), splits.output_shape]:
-        raise UserError(
-            f"The model maps {' and '.join(map(str, ends[: len(graph.inputs)]))} to "
-            f"{' and '.join(map(str, ends[len(graph.inputs) :]))}, but the data set has images "
-            f"{tuple(splits.image_shape)} and {splits.num_classes} classes"
-            f"{' for each pixel' if splits.label_shape else ''}. Set --image_size, or take a model for this data."
-        )
-
-
 def _recovered(small: Any, splits: Splits, options: PruneOptions) -> Any:
-    """The pruned model, trained on or at least with statistics of its own activations."""
+    """The pruned model, trained on or at least with statistics of its own activations, where it has any."""
     from tfmeta.supernet.evaluation import Evaluator
     from tfmeta.training import batches_of, plain_net, train_plain
 
     if options.finetune is not None:
         return train_plain(small, splits, options.finetune, description="Fine-tuning")
-    if not options.calibration_images:
+    if not options.calibration_images or not any(type(la).__name__ == "BatchNormalization" for la in small.layers):
         return small
     images, _ = splits.train.sample(options.calibration_images, options.seed)
     net = plain_net(small)

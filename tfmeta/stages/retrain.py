@@ -10,6 +10,8 @@ from typing import Any
 from tfmeta import training
 from tfmeta.errors import UserError, WorkdirError
 from tfmeta.files import replacing
+from tfmeta.graph.answers import gives_probabilities
+from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.rebuild import rebuild
 from tfmeta.graph.structure import Structure
 from tfmeta.lazy import keras, tf
@@ -147,7 +149,7 @@ def _start(project: Project, options: RetrainOptions, structure: Structure) -> A
 
 def _teacher(project: Project, path: Path) -> Callable[[Any], Any]:
     model = load_model(path, project.custom_objects)
-    probabilities = training.plain_net(model).gives_probabilities
+    probabilities = gives_probabilities(ChannelGraph.from_model(model))
 
     def logits(images: Any) -> Any:
         outputs = model(images, training=False)

@@ -90,7 +90,6 @@ class MetaLayer(keras.layers.Layer):
 
     def __init__(self, node: Node, encoding: Mapping[int, int], hidden: int, affine: bool) -> None:
         super().__init__(name=node.layer.replace("/", "_"), dtype="float32")
-        _check_kept(node)
         self._regularizers = {name: keras.regularizers.get(_option(node, name, "regularizer")) for name in node.weights}
         self._shared: dict[str, Any] = {}
         self.generators: dict[str, KernelGenerator] = {}
@@ -148,7 +147,8 @@ def _option(node: Node, weight: str, kind: str) -> Any:
     return config.get(f"{name}_{kind}", config.get(f"{name.removesuffix('_kernel')}_{kind}"))
 
 
-def _check_kept(node: Node) -> None:
+def check_followed(node: Node) -> None:
+    """Raises GraphError where training would not do what an option of the layer ``node`` asks for."""
     for option, value in node.call.config.items():
         if value is not None and (option == "activity_regularizer" or option.endswith("_constraint")):
             raise GraphError(

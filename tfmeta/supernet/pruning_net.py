@@ -9,9 +9,10 @@ import numpy as np
 
 from tfmeta.errors import GraphError, SpaceError, UserError
 from tfmeta.graph import shape_flows
+from tfmeta.graph.answers import gives_probabilities
 from tfmeta.graph.channel_graph import ChannelGraph, Node, Value
 from tfmeta.graph.reader import layers_of
-from tfmeta.graph.rebuild import filled, set_constants, walk
+from tfmeta.graph.rebuild import filled, mapped, set_constants, walk
 from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Structure
 from tfmeta.lazy import keras, tf
@@ -53,7 +54,7 @@ class PruningNet(keras.Model):
 
     Raises:
         SpaceError: the space belongs to another graph.
-        GraphError: the model has several inputs or outputs, or weights with constraints.
+        GraphError: the model has several inputs or outputs.
         UserError: training would take more memory than there is; the text says which hidden size fits.
     """
 
@@ -185,7 +186,7 @@ class PruningNet(keras.Model):
             axis = source.roles[source.outputs[value.output]]
             return self._cropper.expand(tensor, 1 + source.channel_axes[value.output], axis, widths)
 
-        args, kwargs = (_mapped(*pair, expanded) for pair in zip(node.arguments, (args, kwargs), strict=True))
+        args, kwargs = (mapped(*pair, expanded) for pair in zip(node.arguments, (args, kwargs), strict=True))
         outputs = layer(*args, **kwargs)
         several = outputs if isinstance(outputs, list | tuple) else [outputs]
         return [self._cropped(Value(node.index, place), each, widths) for place, each in enumerate(several)]
@@ -197,11 +198,16 @@ class PruningNet(keras.Model):
             axes[batch + node.channel_axes[value.output]] = node.roles[node.outputs[value.output]]
         return self._cropper.crop(tensor, axes, widths)
 
-    @property
-    def gives_probabilities(self) -> bool:
-        """Whether the model ends in a softmax, so that its outputs are probabilities and not logits."""
-        node = self.graph.nodes[self.graph.outputs[0].node]
-        return node.op == "Softmax" or node.call.config.get("activation") == "softmax"
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As of any Keras model.
+
+        Raises:
+            GraphError: a layer has an option that training would not follow, as weights with constraints.
+        """
+        for node in self.graph.nodes:
+            if node.layer in self._meta:
+                meta_layers.check_followed(node)
+        super().compile(*args, **kwargs)
 
     def distil(self, distillation: Distillation | None) -> None:
         """Makes a teacher's answers part of the loss, or no longer when None."""
@@ -214,7 +220,7 @@ class PruningNet(keras.Model):
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         if self._distillation is None or not training:
             return loss
-        logits = tf.math.log(y_pred + 1e-9) if self.gives_probabilities else y_pred
+        logits = tf.math.log(y_pred + 1e-9) if gives_probabilities(self.graph) else y_pred
         return self._distillation.loss(x, logits, loss)
 
     def _state(self) -> list[Any]:
@@ -301,15 +307,3 @@ def _only_reshapes(node: Node) -> bool:
 
 def _shape(graph: ChannelGraph, value: Value) -> Any:
     return graph.nodes[value.node].shapes[value.output]
-
-
-def _mapped(template: Any, arguments: Any, change: Callable[[Value, Any], Any]) -> Any:
-    """Returns a call's arguments with every tensor changed; ``template`` has `Value`s in their places."""
-    if isinstance(template, Value):
-        return change(template, arguments)
-    if isinstance(template, list | tuple):
-        items = [_mapped(*pair, change) for pair in zip(template, arguments, strict=True)]
-        return items if isinstance(template, list) else tuple(items)
-    if isinstance(template, dict):
-        return {key: _mapped(item, arguments[key], change) for key, item in template.items()}
-    return arguments

@@ -10,7 +10,8 @@ import numpy as np
 from tfmeta.errors import ExportError
 from tfmeta.export.legacy.packages import made, tf_keras, tfmot
 from tfmeta.export.legacy.rebuild import from_legacy, to_legacy
-from tfmeta.export.legacy.training import fit, gives_probabilities
+from tfmeta.export.legacy.training import fit
+from tfmeta.graph.answers import gives_probabilities
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.prune import source_kernel
 
@@ -140,7 +141,7 @@ def _trained(
         wrapped,
         splits,
         options.train,
-        probabilities=gives_probabilities(model),
+        probabilities=gives_probabilities(ChannelGraph.from_model(model)),
         description=f"Training {kind} kernels",
         **places,
     )

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from tfmeta.export.legacy import ranges
 from tfmeta.export.legacy.packages import made, tfmot
 from tfmeta.export.legacy.quantizable import to_quantizable
-from tfmeta.export.legacy.training import fit, gives_probabilities
+from tfmeta.export.legacy.training import fit
 from tfmeta.files import replacing
+from tfmeta.graph.answers import gives_probabilities
+from tfmeta.graph.channel_graph import ChannelGraph
 
 if TYPE_CHECKING:
     from tfmeta.data.splits import Splits
@@ -53,7 +55,7 @@ def quantized(
         legacy,
         splits,
         options.train,
-        probabilities=gives_probabilities(model),
+        probabilities=gives_probabilities(ChannelGraph.from_model(model)),
         description="Quantization-aware training",
     )
     if weights is not None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from tfmeta.errors import TrainingError
 from tfmeta.export.legacy.packages import tf_keras
-from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.lazy import tf
 from tfmeta.progress import meter
 
@@ -85,13 +84,6 @@ def fit(
 def _expected(record: logging.LogRecord) -> bool:
     """Lets all through but what is said of every clustered kernel, in whose place its clusters learn."""
     return "Gradients do not exist" not in record.getMessage()
-
-
-def gives_probabilities(model: Any) -> bool:
-    """Returns whether a Keras 3 model ends with a softmax."""
-    graph = ChannelGraph.from_model(model)
-    node = graph.nodes[graph.outputs[0].node]
-    return node.op == "Softmax" or "softmax" in str(node.config.get("activation", ""))
 
 
 class _Watch:
