@@ -364,3 +364,38 @@ def spatial_attention(image):
     rows = keras.layers.Permute((3, 1, 2), name="turn")(x)
     rows = keras.layers.Permute((2, 3, 1), name="back")(keras.ops.sigmoid(rows))
     return conv(x * rows, 5, "after")
+
+
+def plain(x):
+    """An activation of one's own that Keras does not know by name."""
+    return keras.ops.relu(x) + 0.1 * x
+
+
+def shares(x):
+    """An activation of one's own that mixes the channels."""
+    return 2 * keras.ops.softmax(x)
+
+
+@hazard(stem=6, lambdas=4, layers=3, after=5)
+def activations_of_ones_own(image):
+    x = conv(image, 6, "stem", activation=plain)
+    x = keras.layers.Activation(plain, name="beside")(conv(x, 4, "lambdas", activation=lambda t: t * 0.5 + 0.1))
+    x = conv(x, 3, "layers", activation=keras.layers.LeakyReLU(0.2))
+    return conv(keras.layers.DepthwiseConv2D(3, activation=plain, name="depthwise")(x), 5, "after")
+
+
+@hazard(after=5)
+def activations_that_mix_channels(image):
+    x = conv(image, 6, "layer", activation=keras.layers.Softmax())
+    x = conv(x, 4, "function", activation=shares)
+    x = keras.layers.Activation(shares, name="beside")(conv(x, 3, "before", activation=None))
+    return conv(keras.layers.SeparableConv2D(6, 3, activation=shares, name="separable")(x), 5, "after")
+
+
+@hazard(stem=6, middle=4, after=5)
+def activations_along_other_axes(image):
+    x = keras.layers.Permute((3, 1, 2), name="turn")(conv(image, 6, "stem"))
+    x = keras.layers.Activation("softmax", name="over_a_row")(x)
+    x = keras.layers.Permute((2, 3, 1), name="back")(x)
+    x = conv(x * 8.0, 4, "middle", activation=keras.layers.Softmax(axis=1))
+    return conv(keras.ops.square(x * 8.0), 5, "after")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests import nets
+from tests import hazards, nets
 from tfmeta import ChannelGraph, Selection, Structure
 from tfmeta.errors import GraphError, SpaceError
 from tfmeta.lazy import keras
@@ -217,6 +217,33 @@ def test_kept_refuses_choices_of_another_graph():
     assert np.flatnonzero(kept).tolist() == [0, 1, 2, 3, 8, 16, 18, 19, 22, 23, 24, 25]
 
 
+def relu(x):
+    """Has the name of one of Keras' activations."""
+    return keras.ops.relu(x) + 0.1 * x
+
+
+def test_a_function_of_ones_own_is_known_by_what_it_computes():
+    def build(activation):
+        image = keras.Input((8, 8, 3))
+        return keras.Model(image, keras.layers.Conv2D(4, 1, activation=activation)(image))
+
+    own, known, again = (ChannelGraph.from_model(build(function)) for function in (relu, "relu", keras.ops.relu))
+    assert [graph.nodes[1].config["activation"] for graph in (own, known, again)] == [relu, "relu", "relu"]
+    assert own.fingerprint == ChannelGraph.from_model(build(relu)).fingerprint
+    assert len({own.fingerprint, known.fingerprint, ChannelGraph.from_model(build(hazards.plain)).fingerprint}) == 3
+
+
+@pytest.mark.parametrize(
+    ("activation", "expected"),
+    [("softmax", True), (keras.layers.Softmax(), True), (lambda x: 1 * keras.ops.softmax(x), True),
+     (hazards.shares, False), ("sigmoid", False), (lambda x: keras.ops.max(x, (1, 2)), False)],
+)  # fmt: skip
+def test_probabilities_are_known_by_their_sum(activation, expected):
+    image = keras.Input((3,))
+    graph = ChannelGraph.from_model(keras.Model(image, keras.layers.Dense(4, activation=activation)(image)))
+    assert graph.nodes[1].gives_probabilities == expected
+
+
 # What cannot be read
 
 
@@ -244,6 +271,14 @@ def test_an_array_in_a_clip_keeps_its_channels():
     assert {group.name: group.pinned for group in graph.groups}["stem"] == "constants a channel in clip"
 
 
+def _prelu_as_activation(image):
+    return keras.layers.Conv2D(4, 3, activation=keras.layers.PReLU(), name="bent")(image)
+
+
+def _gated(image):
+    return keras.layers.Conv2D(4, 3, activation="glu", name="gated")(image)
+
+
 def _other_axis(image):
     return keras.layers.BatchNormalization(axis=1, name="bn")(image)
 
@@ -257,6 +292,8 @@ def _other_axis(image):
             r"is a ops\.Cumsum, for which no rule.*Known are: ops\.Abs,.*rules\.register\('ops\.C",
         ),
         (_channels_first, r"'pool' \(GlobalAveragePooling2D\) has data_format='channels_first'.*'channels_last'"),
+        (_prelu_as_activation, r"'bent' \(Conv2D\) has the activation PReLU, which is a layer with weights"),
+        (_gated, r"'gated' \(Conv2D\) has the activation glu, which changes the shape.*to what the layer gives"),
         (_other_axis, r"'bn' \(BatchNormalization\) normalises axis 1\. Expected the last axis"),
     ],
 )

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tfmeta.errors import SpaceError
+from tfmeta.graph import activation, keras_layer
 from tfmeta.graph.calls import Call, Cut, Kept, Labels, Shape, positions
 from tfmeta.graph.rules import Rule
 from tfmeta.graph.structure import Selection, Structure
@@ -88,6 +89,11 @@ class Node:
     def outputs(self) -> tuple[str, ...]:
         """The roles of the outputs."""
         return tuple(f"out{number or ''}" for number in range(len(self.shapes)))
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the numbers along the last axis of what it makes are shares of 1."""
+        return self.op in ("Softmax", "ops.Softmax") or activation.gives_probabilities(self.config.get("activation"))
 
     def weight_axes(self, name: str) -> tuple[int | None, ...]:
         """Returns for each axis of a weight its index into `ChannelGraph.axes`, None where no channels are."""
@@ -203,7 +209,7 @@ class ChannelGraph:
         for node in self.nodes:
             config = {key: value for key, value in node.config.items() if key not in ("name", "seed")}
             rows.append([node.op, config, [[v.node, v.output] for v in node.inputs], node.shape])
-        text = json.dumps(rows, sort_keys=True, default=str)
+        text = json.dumps(rows, sort_keys=True, default=keras_layer.as_text)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def kept(self, choice: Structure | Selection) -> np.ndarray:

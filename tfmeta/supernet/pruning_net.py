@@ -106,8 +106,7 @@ class PruningNet(keras.Model):
     def _plain_layer(self, node: Node) -> Any:
         if node.op.startswith("ops."):
             return node.make(dict(node.config))
-        mixes = node.op == "Softmax" or node.call.config.get("activation") == "softmax"
-        policy = "float32" if mixes else keras.dtype_policies.serialize(self.dtype_policy)
+        policy = "float32" if node.gives_probabilities else keras.dtype_policies.serialize(self.dtype_policy)
         layer = node.make({**node.config, "dtype": policy})
         if node.weights:  # Keras makes them when the layer is first called
             tensors = {value: keras.KerasTensor((None, *_shape(self.graph, value))) for value in node.inputs}
@@ -200,8 +199,7 @@ class PruningNet(keras.Model):
     @property
     def gives_probabilities(self) -> bool:
         """Whether the model ends in a softmax, so that its outputs are probabilities and not logits."""
-        node = self.graph.nodes[self.graph.outputs[0].node]
-        return node.op == "Softmax" or node.call.config.get("activation") == "softmax"
+        return self.graph.nodes[self.graph.outputs[0].node].gives_probabilities
 
     def distil(self, distillation: Distillation | None) -> None:
         """Makes a teacher's answers part of the loss, or no longer when None."""

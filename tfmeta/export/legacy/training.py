@@ -90,8 +90,7 @@ def _expected(record: logging.LogRecord) -> bool:
 def gives_probabilities(model: Any) -> bool:
     """Returns whether a Keras 3 model ends with a softmax."""
     graph = ChannelGraph.from_model(model)
-    node = graph.nodes[graph.outputs[0].node]
-    return node.op == "Softmax" or "softmax" in str(node.config.get("activation", ""))
+    return graph.nodes[graph.outputs[0].node].gives_probabilities
 
 
 class _Watch:
