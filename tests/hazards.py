@@ -399,3 +399,23 @@ def activations_along_other_axes(image):
     x = keras.layers.Permute((2, 3, 1), name="back")(x)
     x = conv(x * 8.0, 4, "middle", activation=keras.layers.Softmax(axis=1))
     return conv(keras.ops.square(x * 8.0), 5, "after")
+
+
+@hazard(one=6, two=6, beside=4, after=5)
+def channels_first_arithmetic(image):
+    def turned(x):
+        return keras.layers.Permute((3, 1, 2))(x)
+
+    x = turned(conv(image, 6, "one")) + 1.0
+    x = keras.layers.Permute((2, 3, 1), name="back")(x * 2.0)
+    x = keras.ops.transpose(keras.ops.transpose(conv(x, 6, "two"), (0, 3, 1, 2)) * 0.5 + 1, (0, 2, 3, 1))
+    y = keras.layers.Add(name="sum")([turned(conv(x, 4, "three")), turned(conv(x, 4, "beside"))])
+    return conv(keras.layers.Permute((2, 3, 1), name="return")(y), 5, "after")
+
+
+@hazard(one=6, two=4, after=5)
+def stacked_on_a_new_last_axis(image):
+    x = conv(image, 6, "one")
+    x = keras.ops.sum(keras.ops.stack([x, conv(image, 6, "beside")], axis=-1), axis=-1)
+    y = keras.ops.stack([conv(x, 4, "two"), conv(x, 4, "other")], axis=-1)
+    return conv(keras.ops.max(y, axis=-1), 5, "after")

@@ -237,7 +237,7 @@ def elementwise(flow: Flow, call: Call) -> Roles:
             flow.unite(widest, labels)
         else:  # one channel is spread over all of them: it can only stay
             flow.pin(labels, f"broadcast over the channels in {call.name}")
-    return {"in": last(flow, call), "out": widest}
+    return {"in": call.inputs[0], "out": widest}
 
 
 def concatenate(flow: Flow, call: Call) -> Roles:
