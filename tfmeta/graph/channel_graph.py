@@ -197,6 +197,17 @@ class ChannelGraph:
         starts = np.array([group.offset for group in self.groups])
         return np.stack([np.bincount(axis, minlength=self.num_channels)[starts] for axis in self.axes])
 
+    @functools.cached_property
+    def repeats(self) -> tuple[int, ...]:
+        """For every group, how many channels each of its own is in all layers with kernels around it.
+
+        More than one where layers divide channels into blocks: of 64 channels in 32 groups, two can be chosen, which
+        each stand 32 times.
+        """
+        layers = [node for node in self.nodes if any(is_kernel(name) for name in node.weights)]
+        axes = sorted({node.roles[role] for node in layers for role in ("in", "out") if role in node.roles})
+        return tuple(int(np.gcd.reduce(counts)) or 1 for counts in self.counts[axes].T)
+
     @property
     def num_channels(self) -> int:
         """Number of distinct channels over all groups."""
