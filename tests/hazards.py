@@ -229,6 +229,16 @@ def a_nested_model_used_twice(image):
     return conv(keras.layers.Concatenate(name="join")([twice(x), twice(keras.ops.square(x))]), 5, "after")
 
 
+@hazard(inside=6, stem=4, after=5)
+def a_nested_model_for_any_size(image):
+    any_size = keras.Input((None, None, 3), name="any_size")
+    x = keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name="pad")(conv(any_size, 6, "inside"))
+    x = conv(x + np.ones((1, 1, 1, 6), "float32"), 4, "stem", strides=2, padding="valid")
+    x = keras.ops.reshape(keras.layers.AveragePooling2D(2, name="half")(x)[:, ::-1], (-1, 4, 4))
+    x = keras.Model(any_size, keras.layers.BatchNormalization(name="bn")(x), name="body")(image)
+    return conv(keras.layers.Reshape((2, 2, -1), name="map")(x), 5, "after")
+
+
 @hazard(stem=4, after=5)
 def a_layer_used_twice(image):
     shared = keras.layers.Conv2D(4, 3, padding="same", activation="elu", name="shared")

@@ -14,10 +14,11 @@ import numpy as np
 
 from tfmeta.errors import GraphError
 from tfmeta.graph import keras_layer
-from tfmeta.graph.calls import Call, Flow, Labels, Roles
+from tfmeta.graph.calls import Call, Flow, Labels, Roles, Shape
 from tfmeta.graph.channel_graph import CONSTANT, INPUT, ChannelGraph, Node, Value
 from tfmeta.graph.grouping import Step, settle
 from tfmeta.graph.labelling import Labelling
+from tfmeta.graph.rebuild import filled
 from tfmeta.graph.rules import Rule, elementwise, rule_for
 from tfmeta.lazy import keras
 
@@ -100,14 +101,13 @@ class _Reader:
             kwargs["training"] = options["training"]
         constants = [Value(index) for index in range(arrays, len(self.steps))]
         inputs = (*(scope[id(tensor)] for tensor in node.input_tensors), *constants)
-        known = [self.steps[value.node].call.output_shapes[value.output] for value in inputs]
         call = Call(
             name=name,
             op=op,
             config=keras_layer.config(layer),
             inputs=tuple(self.labels[value] for value in inputs),
-            input_shapes=tuple(known),
-            output_shapes=tuple(tuple(tensor.shape[1:]) for tensor in node.output_tensors),
+            input_shapes=tuple(self._shape(value) for value in inputs),
+            output_shapes=self._shapes(node, inputs, (args, kwargs)),
             arguments=(args, kwargs),
             values=inputs,
         )
@@ -120,6 +120,24 @@ class _Reader:
         self._add(Step(layer, call, rule, roles, inputs, (args, kwargs), keras_layer.constants(layer, rule)))
         for output, tensor in enumerate(node.output_tensors):
             scope[id(tensor)] = Value(len(self.steps) - 1, output)
+
+    def _shapes(self, node: Any, inputs: Sequence[Value], arguments: tuple[Any, Any]) -> tuple[Shape, ...]:
+        """The shapes of what a call makes; those of a model inside the model as it is called here."""
+        symbolic = {value: tensor for value, tensor in zip(inputs, node.input_tensors, strict=False)}
+        known = {value: self._shape(value) for value in inputs}
+        made = node.output_tensors
+        if any(known[value] != tuple(tensor.shape[1:]) for value, tensor in symbolic.items()):
+            tensors: dict[Value, Any] = {
+                value: keras.KerasTensor((tensor.shape[0], *known[value]), tensor.dtype)
+                for value, tensor in symbolic.items()
+            }
+            tensors |= {value: self.steps[value.node].constants[0] for value in inputs if value not in symbolic}
+            args, kwargs = (filled(part, tensors) for part in arguments)
+            made = keras.tree.flatten(node.operation.compute_output_spec(*args, **kwargs))
+        return tuple(tuple(tensor.shape[1:]) for tensor in made)
+
+    def _shape(self, value: Value) -> Shape:
+        return self.steps[value.node].call.output_shapes[value.output]
 
     def _roles(self, call: Call, rule: Rule) -> Roles:
         if call.config.get("data_format", "channels_last") not in ("channels_last", None):
