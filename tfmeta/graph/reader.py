@@ -7,7 +7,7 @@ labels of channels, joins unite labels, all other layers pass them on (`rules`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -113,7 +113,9 @@ class _Reader:
         )
         roles = self._roles(call, rule)
         _check_shapes(call, roles)
-        if rule.follows or keras_layer.weights(layer):
+        weights = keras_layer.weights(layer)
+        _check_names(call, rule, weights)
+        if rule.follows or weights:
             for role, labels in self.first_call.setdefault(name, roles).items():
                 if labels.shape == roles[role].shape:  # a layer called twice has one kernel for both calls
                     self.labelling.unite(labels, roles[role])
@@ -224,6 +226,15 @@ class _Reader:
 def _no_flow(flow: Flow, call: Call) -> Roles:
     """Inputs and constants read nothing."""
     return {}
+
+
+def _check_names(call: Call, rule: Rule, weights: Iterable[str]) -> None:
+    if rule.weights and weights and "*" not in rule.weights and not set(rule.weights).intersection(weights):
+        raise GraphError(
+            f"Layer {call.name!r} ({call.op}) has the weights {', '.join(weights)}, and its rule names none of them: "
+            f"{', '.join(rule.weights)}. Expected their names, for those of a layer inside it as 'name/kernel'; give "
+            "such layers names, since those that Keras makes up change."
+        )
 
 
 def _check_shapes(call: Call, roles: Roles) -> None:
