@@ -280,24 +280,6 @@ class ChannelGraph:
         return {"name": self.name, "fingerprint": self.fingerprint, "groups": groups}
 
     def __str__(self) -> str:
-        free, pinned = self.searchable, [group for group in self.groups if group.pinned]
-        lines = [
-            f"ChannelGraph of {self.name!r}: {len(self.nodes)} calls, {len(free)} searchable groups "
-            f"({sum(g.size for g in free)} channels), {len(pinned)} pinned"
-        ]
-        width = max([len(group.name) for group in self.groups] + [len("searchable") - 2])
-        for title, groups in (("searchable", free), ("pinned", pinned)):
-            if not groups:
-                continue
-            lines += ["", f"{title:<{width + 2}}{'size':>6}  produced by → read by"]
-            for group in groups:
-                route = f"{_names(group.producers)} → {_names(group.consumers)}"
-                reason = f"  [{group.pinned}]" if group.pinned else ""
-                lines.append(f"  {group.name:<{width}}{group.size:>6}  {route}{reason}")
-        return "\n".join(lines)
+        from tfmeta.graph import listing  # it reads these very types
 
-
-def _names(names: Sequence[str]) -> str:
-    if not names:
-        return "(output)"
-    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+        return listing.text(self)
