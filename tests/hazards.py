@@ -229,6 +229,16 @@ def a_nested_model_used_twice(image):
     return conv(keras.layers.Concatenate(name="join")([twice(x), twice(keras.ops.square(x))]), 5, "after")
 
 
+@hazard(inside=6, stem=4, after=5)
+def a_nested_model_for_any_size(image):
+    any_size = keras.Input((None, None, 3), name="any_size")
+    x = keras.layers.ZeroPadding2D(((0, 1), (0, 1)), name="pad")(conv(any_size, 6, "inside"))
+    x = conv(x + np.ones((1, 1, 1, 6), "float32"), 4, "stem", strides=2, padding="valid")
+    x = keras.ops.reshape(keras.layers.AveragePooling2D(2, name="half")(x)[:, ::-1], (-1, 4, 4))
+    x = keras.Model(any_size, keras.layers.BatchNormalization(name="bn")(x), name="body")(image)
+    return conv(keras.layers.Reshape((2, 2, -1), name="map")(x), 5, "after")
+
+
 @hazard(stem=4, after=5)
 def a_layer_used_twice(image):
     shared = keras.layers.Conv2D(4, 3, padding="same", activation="elu", name="shared")
@@ -364,3 +374,58 @@ def spatial_attention(image):
     rows = keras.layers.Permute((3, 1, 2), name="turn")(x)
     rows = keras.layers.Permute((2, 3, 1), name="back")(keras.ops.sigmoid(rows))
     return conv(x * rows, 5, "after")
+
+
+def plain(x):
+    """An activation of one's own that Keras does not know by name."""
+    return keras.ops.relu(x) + 0.1 * x
+
+
+def shares(x):
+    """An activation of one's own that mixes the channels."""
+    return 2 * keras.ops.softmax(x)
+
+
+@hazard(stem=6, lambdas=4, layers=3, after=5)
+def activations_of_ones_own(image):
+    x = conv(image, 6, "stem", activation=plain)
+    x = keras.layers.Activation(plain, name="beside")(conv(x, 4, "lambdas", activation=lambda t: t * 0.5 + 0.1))
+    x = conv(x, 3, "layers", activation=keras.layers.LeakyReLU(0.2))
+    return conv(keras.layers.DepthwiseConv2D(3, activation=plain, name="depthwise")(x), 5, "after")
+
+
+@hazard(after=5)
+def activations_that_mix_channels(image):
+    x = conv(image, 6, "layer", activation=keras.layers.Softmax())
+    x = conv(x, 4, "function", activation=shares)
+    x = keras.layers.Activation(shares, name="beside")(conv(x, 3, "before", activation=None))
+    return conv(keras.layers.SeparableConv2D(6, 3, activation=shares, name="separable")(x), 5, "after")
+
+
+@hazard(stem=6, middle=4, after=5)
+def activations_along_other_axes(image):
+    x = keras.layers.Permute((3, 1, 2), name="turn")(conv(image, 6, "stem"))
+    x = keras.layers.Activation("softmax", name="over_a_row")(x)
+    x = keras.layers.Permute((2, 3, 1), name="back")(x)
+    x = conv(x * 8.0, 4, "middle", activation=keras.layers.Softmax(axis=1))
+    return conv(keras.ops.square(x * 8.0), 5, "after")
+
+
+@hazard(one=6, two=6, beside=4, after=5)
+def channels_first_arithmetic(image):
+    def turned(x):
+        return keras.layers.Permute((3, 1, 2))(x)
+
+    x = turned(conv(image, 6, "one")) + 1.0
+    x = keras.layers.Permute((2, 3, 1), name="back")(x * 2.0)
+    x = keras.ops.transpose(keras.ops.transpose(conv(x, 6, "two"), (0, 3, 1, 2)) * 0.5 + 1, (0, 2, 3, 1))
+    y = keras.layers.Add(name="sum")([turned(conv(x, 4, "three")), turned(conv(x, 4, "beside"))])
+    return conv(keras.layers.Permute((2, 3, 1), name="return")(y), 5, "after")
+
+
+@hazard(one=6, two=4, after=5)
+def stacked_on_a_new_last_axis(image):
+    x = conv(image, 6, "one")
+    x = keras.ops.sum(keras.ops.stack([x, conv(image, 6, "beside")], axis=-1), axis=-1)
+    y = keras.ops.stack([conv(x, 4, "two"), conv(x, 4, "other")], axis=-1)
+    return conv(keras.ops.max(y, axis=-1), 5, "after")

@@ -1,6 +1,10 @@
 """Every hazard: what can be chosen, that pruning leaves what the rest computes, what it costs, and its PruningNet."""
 
+import dataclasses
 import functools
+import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ from tests import hazards, nets, reference
 from tests.hazards import HAZARDS
 from tests.supernet import making
 from tfmeta import ChannelGraph, SearchSpace, Selection, Structure, cost, prune, rules
+from tfmeta.errors import GraphError
 from tfmeta.lazy import keras
 
 each_hazard = pytest.mark.parametrize("name", HAZARDS)
@@ -87,6 +92,22 @@ def test_multiply_adds_of_attention_by_hand():
     # 10 by 5 of 2 heads of 3 and of 7; 10 of 2 heads of 7 to 6.
     assert cost.macs(graph, Structure((4,))) == 5 * 24 + 10 * 36 + 5 * 24 + 5 * 56 + 50 * 2 * (3 + 7) + 10 * 14 * 6
     assert cost.macs(graph, Structure((2,))) == 5 * 12 + 10 * 36 + 5 * 12 + 5 * 28 + 50 * 2 * (3 + 7) + 10 * 14 * 6
+
+
+@pytest.mark.parametrize(
+    ("equation", "shape", "made", "expected"),
+    [
+        ("bhwc,cd->bhwd", (8, 8, 6), (8, 8, 5), 8 * 8 * 6 * 5),
+        ("...x,xy->...y", (8, 8, 6), 5, 8 * 8 * 6 * 5),
+        ("abc,cde->abde", (8, 6), (None, 2, 3), 8 * 6 * 2 * 3),
+        ("ab...,bc->ac...", (6, 8, 8), 5, 8 * 8 * 6 * 5),
+        ("abcd,cde->abe", (8, 6, 3), (8, 4), 8 * 6 * 3 * 4),
+    ],
+)
+def test_multiply_adds_of_an_equation(equation, shape, made, expected):
+    image = keras.Input(shape)
+    graph = ChannelGraph.from_model(keras.Model(image, keras.layers.EinsumDense(equation, made)(image)))
+    assert cost.macs(graph, graph.full) == expected
 
 
 @pytest.mark.parametrize("name", [name for name in HAZARDS if name != "several_inputs_and_outputs"])
@@ -191,6 +212,66 @@ def test_weights_inside_a_layer_that_is_read_whole_are_copied(frozen):
     check_pruned_equals_zeroed(model, np.random.default_rng(0).normal(0, 1, (2, 8, 8, 3)).astype("float32"))
     if not frozen:
         _check_pruning_net(model)
+
+
+def _documented(name):
+    """The rule and the layer of docs/models.md, under another name."""
+    text = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
+    found: dict[str, Any] = {}
+    exec(next(code for code in re.findall("```python\n(.*?)```", text, re.DOTALL) if "class Block" in code), found)
+    found["Block"].__name__ = name
+    rules.register(name, found["rule"])
+    return found["Block"], found["rule"]
+
+
+def _two_blocks(block, **options):
+    image = keras.Input(nets.IMAGE, name="image")
+    x = block(5, name="second", **options)(block(6, name="first", **options)(image))
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    model = keras.Model(image, keras.layers.Dense(nets.CLASSES, name="logits")(x))
+    return nets.randomise(model, np.random.default_rng(1))
+
+
+def test_the_documented_layer_that_makes_channels():
+    block, _ = _documented("Documented")
+    model = _two_blocks(block)
+    graph = ChannelGraph.from_model(model)
+    assert {group.name: group.size for group in graph.searchable} == {"first": 6, "second": 5}
+    # 3x3 taps at 8x8 places for every pair of channels, and the classifier.
+    assert cost.macs(graph, Structure((2, 3))) == 9 * 64 * (3 * 2 + 2 * 3) + 3 * nets.CLASSES
+    small = prune(model, Selection(((1, 4), (0, 2, 3))))
+    assert small.count_params() == cost.params(graph, Structure((2, 3)))
+    images = np.random.default_rng(0).normal(0, 1, (2, *nets.IMAGE)).astype("float32")
+    found = np.asarray(small(images))
+    for layer, dropped, kernel in (("second", [0, 2, 3, 5], "conv"), ("logits", [1, 4], None)):
+        reads = model.get_layer(layer).conv.kernel if kernel else model.get_layer(layer).kernel
+        value = np.array(reads)
+        value[..., dropped, :] = 0
+        reads.assign(value)
+    np.testing.assert_allclose(found, np.asarray(model(images)), rtol=0, atol=1e-5)
+    _check_pruning_net(model)
+
+
+def test_a_kernel_without_multiply_adds_is_told():
+    block, rule = _documented("Uncounted")
+    rules.register("Uncounted", dataclasses.replace(rule, macs=None))
+    graph = ChannelGraph.from_model(_two_blocks(block))
+    with pytest.raises(GraphError, match=r"'first' \(Uncounted\) has the weight 'conv/kernel'.*does not tell.*macs="):
+        cost.macs(graph, graph.full)
+    rules.register("Uncounted", dataclasses.replace(rule, macs=lambda call: []))
+    graph = ChannelGraph.from_model(_two_blocks(block))
+    assert cost.macs(graph, graph.full) == 5 * nets.CLASSES
+
+
+def test_a_rule_with_other_names_than_the_weights_have_is_told():
+    block, rule = _documented("Misnamed")
+    rules.register("Misnamed", dataclasses.replace(rule, weights={"kernel": ("in", "out")}))
+    with pytest.raises(GraphError, match=r"has the weights conv/kernel, conv/bias, .* names none of them: kernel. Exp"):
+        ChannelGraph.from_model(_two_blocks(block))
+    rules.register("Misnamed", dataclasses.replace(rule, weights={"conv/kernel": ("in", "out")}))
+    message = r"weight 'conv/bias' of layer 'first' .* keeps the shape \(6,\), and the smaller layer has \(2,\)"
+    with pytest.raises(GraphError, match=message):
+        prune(_two_blocks(block), Structure((2, 3)))
 
 
 def _check_pruning_net(model):

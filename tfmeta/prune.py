@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tfmeta.errors import GraphError
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.keras_layer import weights as weights_of
 from tfmeta.graph.reader import layers_of
@@ -24,7 +25,7 @@ def prune(model: Any, choice: Structure | Selection) -> Any:
         choice: a `Structure` keeps the first channels of every group, a `Selection` keeps the channels it names.
 
     Raises:
-        GraphError: the model cannot be read.
+        GraphError: the model cannot be read, or a layer's rule does not fit its weights.
         SpaceError: the choice does not fit the model.
     """
     graph = ChannelGraph.from_model(model)
@@ -44,7 +45,14 @@ def copy_weights(graph: ChannelGraph, source: Any, target: Any, choice: Structur
         done.add(node.layer)
         new = targets[node.layer].weights
         for (name, old), weight in zip(weights_of(sources[node.layer]).items(), new, strict=True):
-            weight.assign(graph.cropped(node, name, np.asarray(old), mask))
+            value = graph.cropped(node, name, np.asarray(old), mask)
+            if value.shape != tuple(weight.shape):
+                raise GraphError(
+                    f"Of the weight {name!r} of layer {node.layer!r} ({node.op}) its rule keeps the shape "
+                    f"{value.shape}, and the smaller layer has {tuple(weight.shape)}. Expected a rule whose weights "
+                    f"give this name a role for each axis of channels. It has: {dict(node.rule.weights)}."
+                )
+            weight.assign(value)
 
 
 def source_kernel(model: Any, layer: str) -> Any:

@@ -1,9 +1,11 @@
 """Models with layers of one's own: every verb loads them from the modules that were named, and from no other."""
 
+import numpy as np
 import pytest
 
-from tests import own_layers, projects
+from tests import nets, own_layers, projects
 from tfmeta.__main__ import main
+from tfmeta.lazy import keras
 from tfmeta.networks import spec
 
 QUICK = ("--num_runs=10", "--min_secs=0", "--warmup_secs=0", "--rounds=2", "--retries=0")
@@ -55,8 +57,22 @@ def test_every_verb_loads_what_the_project_allows(model, tmp_path, capsys):
     assert 'allow_custom_objects was ["tests.own_layers"], is []' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("by", ["file", "function"])
+def test_functions_of_ones_own_that_keras_does_not_know_by_name(by, tmp_path, capsys):
+    path = tmp_path / "model.keras"
+    nets.randomise(own_layers.with_functions(projects.IMAGE, projects.CLASSES), np.random.default_rng(0)).save(path)
+    spec = [f"--model={path}", ALLOWED] if by == "file" else ["--model=tests.own_layers:with_functions"]
+    data = ["--dataset=digits", "--train_size=200", "--test_size=50"]
+    assert main(["train", f"--workdir={tmp_path}/work", *spec, *data, "--epochs=1", "--noaugment"]) == 0
+    how = ["--criterion=taylor", "--ratio=0.5", "--scheme=fp32", "--calibration_images=50"]
+    assert main(["prune", f"--output={tmp_path}/out", *spec, *data, *how]) == 0
+    small = keras.models.load_model(tmp_path / "out" / "pruned.keras", {"bent": own_layers.bent})
+    assert [small.get_layer(name).filters for name in ("first", "second")] == [8, 8]
+    assert small.get_layer("first").activation is own_layers.bent
+
+
 def test_only_what_a_module_defines_may_be_in_a_file():
-    assert set(spec.custom_objects("model.keras", ["tests.own_layers"])) == {"Gain", "gained"}
-    assert set(spec.custom_objects("tests.own_layers:gained?depth=3")) == {"Gain", "gained"}
+    assert set(spec.custom_objects("model.keras", ["tests.own_layers"])) == {"Gain", "bent", "gained", "with_functions"}
+    assert set(spec.custom_objects("tests.own_layers:gained?depth=3")) == {"Gain", "bent", "gained", "with_functions"}
     for built_in in ("vgg", "metapruning:mobilenet_v1", "keras.applications:VGG16", "nowhere/model.keras"):
         assert spec.custom_objects(built_in) == {}

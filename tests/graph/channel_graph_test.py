@@ -1,9 +1,11 @@
 """Channel groups, derived by hand for one network of every way in which channels are coupled."""
 
+import re
+
 import numpy as np
 import pytest
 
-from tests import nets
+from tests import hazards, nets
 from tfmeta import ChannelGraph, Selection, Structure
 from tfmeta.errors import GraphError, SpaceError
 from tfmeta.lazy import keras
@@ -175,16 +177,32 @@ def test_print_is_documentation():
         == """\
 ChannelGraph of 'residual': 20 calls, 4 searchable groups (26 channels), 2 pinned
 
-searchable  size  produced by → read by
-  stem         6  stem, a2 → a1, b1, b_short
-  a1           5  a1 → a2
-  b1           7  b1 → b2
-  b2           8  b2, b_short → logits
+searchable    size  produced by → read by
+  stem           6  stem, a2 → a1, b1, b_short
+  a1             5  a1 → a2
+  b1             7  b1 → b2
+  b2             8  b2, b_short → logits
 
-pinned      size  produced by → read by
-  image        3  image → stem  [model input]
-  logits       4  logits → (output)  [model output]"""
+pinned        size  produced by → read by
+  image          3  image → stem  [model input]
+  logits         4  logits → (output)  [model output]"""
     )
+
+
+@pytest.mark.parametrize(
+    ("hazard", "lines"),
+    [
+        # What only operations read, and what only one makes; places that stand for no channels are no group.
+        ("attention_by_hand", [r" q  +4  q → (matmul\S*)  \[read whole by \1\]"]),
+        ("operations", [r" (pad\S*) +2  \1 → after  \[padding in \1\]"]),
+        # Eight filters in two groups are four choices of two channels each.
+        ("channel_shuffle", ["first      4 x 2  first → second", r"4 searchable groups \(29 channels\), 2 pinned"]),
+    ],
+)
+def test_print_tells_what_reads_a_group_and_how_wide_it_is(hazard, lines):
+    told = str(ChannelGraph.from_model(hazards.HAZARDS[hazard].build()))
+    assert not [line for line in lines if not re.search(line, told)], told
+    assert "no channels" not in told
 
 
 def test_a_sequential_model_works():
@@ -217,6 +235,33 @@ def test_kept_refuses_choices_of_another_graph():
     assert np.flatnonzero(kept).tolist() == [0, 1, 2, 3, 8, 16, 18, 19, 22, 23, 24, 25]
 
 
+def relu(x):
+    """Has the name of one of Keras' activations."""
+    return keras.ops.relu(x) + 0.1 * x
+
+
+def test_a_function_of_ones_own_is_known_by_what_it_computes():
+    def build(activation):
+        image = keras.Input((8, 8, 3))
+        return keras.Model(image, keras.layers.Conv2D(4, 1, activation=activation)(image))
+
+    own, known, again = (ChannelGraph.from_model(build(function)) for function in (relu, "relu", keras.ops.relu))
+    assert [graph.nodes[1].config["activation"] for graph in (own, known, again)] == [relu, "relu", "relu"]
+    assert own.fingerprint == ChannelGraph.from_model(build(relu)).fingerprint
+    assert len({own.fingerprint, known.fingerprint, ChannelGraph.from_model(build(hazards.plain)).fingerprint}) == 3
+
+
+@pytest.mark.parametrize(
+    ("activation", "expected"),
+    [("softmax", True), (keras.layers.Softmax(), True), (lambda x: 1 * keras.ops.softmax(x), True),
+     (hazards.shares, False), ("sigmoid", False), (lambda x: keras.ops.max(x, (1, 2)), False)],
+)  # fmt: skip
+def test_probabilities_are_known_by_their_sum(activation, expected):
+    image = keras.Input((3,))
+    graph = ChannelGraph.from_model(keras.Model(image, keras.layers.Dense(4, activation=activation)(image)))
+    assert graph.nodes[1].gives_probabilities == expected
+
+
 # What cannot be read
 
 
@@ -241,7 +286,15 @@ def test_an_array_in_a_clip_keeps_its_channels():
     image = keras.Input((8, 8, 3))
     x = keras.ops.clip(keras.layers.Conv2D(4, 1, name="stem")(image), 0.0, np.arange(1.0, 5.0, dtype="float32"))
     graph = _graph(keras.layers.Conv2D(2, 1, name="after")(x), image)
-    assert {group.name: group.pinned for group in graph.groups}["stem"] == "constants a channel in clip"
+    assert {group.name: group.pinned for group in graph.groups}["stem"].startswith("constants a channel in clip")
+
+
+def _prelu_as_activation(image):
+    return keras.layers.Conv2D(4, 3, activation=keras.layers.PReLU(), name="bent")(image)
+
+
+def _gated(image):
+    return keras.layers.Conv2D(4, 3, activation="glu", name="gated")(image)
 
 
 def _other_axis(image):
@@ -257,6 +310,8 @@ def _other_axis(image):
             r"is a ops\.Cumsum, for which no rule.*Known are: ops\.Abs,.*rules\.register\('ops\.C",
         ),
         (_channels_first, r"'pool' \(GlobalAveragePooling2D\) has data_format='channels_first'.*'channels_last'"),
+        (_prelu_as_activation, r"'bent' \(Conv2D\) has the activation PReLU, which is a layer with weights"),
+        (_gated, r"'gated' \(Conv2D\) has the activation glu, which changes the shape.*to what the layer gives"),
         (_other_axis, r"'bn' \(BatchNormalization\) normalises axis 1\. Expected the last axis"),
     ],
 )

@@ -11,6 +11,7 @@ from tests import nets
 from tfmeta import ChannelGraph, SearchSpace, Structure
 from tfmeta.errors import SpaceError
 from tfmeta.graph.space import METAPRUNING_RATIOS, Gene
+from tfmeta.lazy import keras
 
 SIZES = {"a": 32, "b": 24, "c": 64, "d": 7}
 
@@ -95,6 +96,42 @@ def test_choices_are_multiples_and_the_full_width():
     assert space.full() == Structure((6, 5, 7, 8))
     assert space.smallest() == Structure((2, 2, 2, 2))
     assert _space(multiple_of=8).choices == ((6,), (5,), (7,), (8,))
+
+
+def _choices(outputs, image):
+    graph = ChannelGraph.from_model(keras.Model(image, outputs))
+    space = SearchSpace.from_graph(graph)
+    return dict(zip(space.names, space.choices, strict=True))
+
+
+def test_a_multiple_counts_channels_where_a_normalisation_has_groups():
+    image, layers = keras.Input((8, 8, 3), name="image"), keras.layers
+    x = image
+    for filters in (64, 128, 96):
+        x = layers.Conv2D(filters, 3, padding="same", name=f"conv{filters}")(x)
+        x = layers.GroupNormalization(32, name=f"norm{filters}")(x)
+    # Each of the 32 groups has 2, 4 and 3 channels, so every width is a multiple of 32.
+    x = layers.Conv2D(16, 1, name="last")(x)
+    assert _choices(x, image) == {
+        "conv64": (1, 2),
+        "conv128": (1, 2, 3, 4),
+        "conv96": (1, 2, 3),
+    }
+    assert _choices(layers.Dense(4, name="logits")(layers.Flatten()(x)), image)["last"] == (8, 16)  # 64 places each
+
+
+def test_a_multiple_counts_channels_around_grouped_convolutions():
+    image, layers = keras.Input((8, 8, 3), name="image"), keras.layers
+    x = layers.Conv2D(128, 1, name="wide")(image)
+    x = layers.Conv2D(128, 3, groups=32, padding="same", name="grouped")(x)
+    x = layers.Conv2D(64, 1, name="narrow")(x)
+    few = layers.Conv2D(24, 3, groups=2, name="few")(x)  # 32 columns of 2, and 12 of 2: multiples of 4 columns
+    assert _choices(layers.Conv2D(4, 1, name="last")(few), image) == {
+        "wide": (1, 2, 3, 4),
+        "grouped": (1, 2, 3, 4),
+        "narrow": tuple(range(4, 33, 4)),
+        "few": (4, 8, 12),
+    }
 
 
 def test_the_smallest_ratio_is_rounded_up():

@@ -23,13 +23,9 @@ def gives_probabilities(graph: ChannelGraph) -> bool:
     node = graph.nodes[graph.outputs[0].node]
     while _leaves_numbers(node):
         node = graph.nodes[node.inputs[0].node]
-    return node.op in ("Softmax", "ops.Softmax") or _activation(node) == "softmax"
-
-
-def _activation(node: Node) -> object:
-    return node.call.config.get("activation")
+    return node.gives_probabilities
 
 
 def _leaves_numbers(node: Node) -> bool:
-    nothing = node.op in _NOTHING or (node.op == "Activation" and _activation(node) == "linear")
+    nothing = node.op in _NOTHING or (node.op == "Activation" and node.config.get("activation") == "linear")
     return nothing or node.rule.flow in _RESHAPES

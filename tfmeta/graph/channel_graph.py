@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tfmeta.errors import SpaceError
+from tfmeta.graph import activation, keras_layer
 from tfmeta.graph.calls import Call, Cut, Kept, Labels, Shape, positions
 from tfmeta.graph.rules import Rule
 from tfmeta.graph.structure import Selection, Structure
@@ -88,6 +89,11 @@ class Node:
     def outputs(self) -> tuple[str, ...]:
         """The roles of the outputs."""
         return tuple(f"out{number or ''}" for number in range(len(self.shapes)))
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the numbers along the last axis of what it makes are shares of 1."""
+        return self.op in ("Softmax", "ops.Softmax") or activation.gives_probabilities(self.config.get("activation"))
 
     def weight_axes(self, name: str) -> tuple[int | None, ...]:
         """Returns for each axis of a weight its index into `ChannelGraph.axes`, None where no channels are."""
@@ -191,6 +197,17 @@ class ChannelGraph:
         starts = np.array([group.offset for group in self.groups])
         return np.stack([np.bincount(axis, minlength=self.num_channels)[starts] for axis in self.axes])
 
+    @functools.cached_property
+    def repeats(self) -> tuple[int, ...]:
+        """For every group, how many channels each of its own is in all layers with kernels around it.
+
+        More than one where layers divide channels into blocks: of 64 channels in 32 groups, two can be chosen, which
+        each stand 32 times.
+        """
+        layers = [node for node in self.nodes if any(is_kernel(name) for name in node.weights)]
+        axes = sorted({node.roles[role] for node in layers for role in ("in", "out") if role in node.roles})
+        return tuple(int(np.gcd.reduce(counts)) or 1 for counts in self.counts[axes].T)
+
     @property
     def num_channels(self) -> int:
         """Number of distinct channels over all groups."""
@@ -203,7 +220,7 @@ class ChannelGraph:
         for node in self.nodes:
             config = {key: value for key, value in node.config.items() if key not in ("name", "seed")}
             rows.append([node.op, config, [[v.node, v.output] for v in node.inputs], node.shape])
-        text = json.dumps(rows, sort_keys=True, default=str)
+        text = json.dumps(rows, sort_keys=True, default=keras_layer.as_text)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def kept(self, choice: Structure | Selection) -> np.ndarray:
@@ -263,24 +280,6 @@ class ChannelGraph:
         return {"name": self.name, "fingerprint": self.fingerprint, "groups": groups}
 
     def __str__(self) -> str:
-        free, pinned = self.searchable, [group for group in self.groups if group.pinned]
-        lines = [
-            f"ChannelGraph of {self.name!r}: {len(self.nodes)} calls, {len(free)} searchable groups "
-            f"({sum(g.size for g in free)} channels), {len(pinned)} pinned"
-        ]
-        width = max([len(group.name) for group in self.groups] + [len("searchable") - 2])
-        for title, groups in (("searchable", free), ("pinned", pinned)):
-            if not groups:
-                continue
-            lines += ["", f"{title:<{width + 2}}{'size':>6}  produced by → read by"]
-            for group in groups:
-                route = f"{_names(group.producers)} → {_names(group.consumers)}"
-                reason = f"  [{group.pinned}]" if group.pinned else ""
-                lines.append(f"  {group.name:<{width}}{group.size:>6}  {route}{reason}")
-        return "\n".join(lines)
+        from tfmeta.graph import listing  # it reads these very types
 
-
-def _names(names: Sequence[str]) -> str:
-    if not names:
-        return "(output)"
-    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+        return listing.text(self)

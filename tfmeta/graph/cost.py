@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from tfmeta.errors import SpaceError, UserError
+from tfmeta.errors import GraphError, SpaceError, UserError
 from tfmeta.graph.calls import positions
 from tfmeta.graph.channel_graph import ChannelGraph, Node, is_kernel
 from tfmeta.graph.structure import Structure
@@ -39,7 +39,7 @@ def macs(graph: ChannelGraph, structures: Structures, convention: str = "standar
             one for every element that a pooling window reads (not global pooling).
 
     Raises:
-        GraphError: a height or width of the model is unknown.
+        GraphError: a height or width of the model is unknown, or a layer with a kernel has no multiply-adds.
         SpaceError: a structure does not fit the graph.
     """
     if convention not in CONVENTIONS:
@@ -147,6 +147,13 @@ def _axis_lengths(graph: ChannelGraph) -> tuple[np.ndarray, np.ndarray]:
 def _macs_form(graph: ChannelGraph, convention: str) -> _Form:
     terms: list[Term] = []
     for node in _layers(graph):
+        kernel = next((name for name in node.weights if is_kernel(name)), None)
+        if node.rule.macs is None and kernel:
+            raise GraphError(
+                f"Layer {node.layer!r} ({node.op}) has the weight {kernel!r}, and its rule does not tell its "
+                "multiply-adds. Expected a rule with macs=lambda call: [(factor, roles), ...], for example "
+                '[(9 * 8 * 8, ("in", "out"))] for 3x3 taps at 8x8 places; [] where none are to be counted.'
+            )
         if node.rule.macs is not None:
             for factor, roles in node.rule.macs(node.call):
                 terms.append((factor, tuple(node.roles[role] for role in roles)))

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 
 from tfmeta.errors import GraphError
+from tfmeta.graph import activation as activations
 from tfmeta.graph.calls import Call, Flow, Labels, Roles, Shape, attention_inputs
-
-# Activations that compute a channel from all channels: with fewer of them, the rest would change.
-_MIXING = ("softmax", "log_softmax", "sparsemax")
 
 
 def last(flow: Flow, call: Call, index: int = 0) -> Labels:
@@ -37,10 +35,24 @@ def on_last(labels: Labels, shape: Shape) -> Labels:
     return labels.reshape((1,) * (len(shape) - 1) + (-1,)) if shape else labels.reshape(())
 
 
-def pin_mixed(flow: Flow, call: Call, labels: Labels) -> None:
-    """Pins the labels when the layer's activation mixes channels."""
-    if call.config.get("activation") in _MIXING:
-        flow.pin(labels, f"{call.config['activation']} over the channels")
+def pin_mixed(flow: Flow, call: Call, labels: Labels, axis: int = -1) -> None:
+    """Pins the labels, along an axis of the output, when the layer's activation mixes channels.
+
+    Raises:
+        GraphError: the activation has weights, or changes the number of channels.
+    """
+    used = call.config.get("activation")
+    if used in (None, "linear"):
+        return
+    name, found = activations.name_of(used), activations.try_out(used, call.output_shape, axis)
+    wrong = "is a layer with weights" if found.has_weights else "changes the shape of what it gets"
+    if found.has_weights or not found.keeps_shape:
+        raise GraphError(
+            f"Layer {call.name!r} ({call.op}) has the activation {name}, which {wrong}. Expected one that gives every "
+            "number for the number in its place. Build the layer without it, and apply it to what the layer gives."
+        )
+    if not found.apart:
+        flow.pin(labels, f"{name} over the channels")
 
 
 def outputs(parts: Iterable[Labels]) -> Roles:
@@ -71,7 +83,9 @@ def whole(flow: Flow, call: Call) -> Roles:
 
 def activation(flow: Flow, call: Call) -> Roles:
     """As `same`, but some activations mix the channels."""
-    pin_mixed(flow, call, call.inputs[0])
+    labels = call.inputs[0]
+    for axis in [axis for axis, size in enumerate(labels.shape) if size > 1] or [-1]:
+        pin_mixed(flow, call, labels, axis)
     return same(flow, call)
 
 
@@ -223,7 +237,7 @@ def elementwise(flow: Flow, call: Call) -> Roles:
             flow.unite(widest, labels)
         else:  # one channel is spread over all of them: it can only stay
             flow.pin(labels, f"broadcast over the channels in {call.name}")
-    return {"in": last(flow, call), "out": widest}
+    return {"in": call.inputs[0], "out": widest}
 
 
 def concatenate(flow: Flow, call: Call) -> Roles:

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from tfmeta.errors import GraphError
+from tfmeta.graph import activation
 from tfmeta.graph.rules import Rule
 from tfmeta.lazy import keras
 
 # The name that Keras gives a weight without one; the number is of the session.
 _COUNTED = re.compile(r"\bvariable_\d+$")
+# Options that may be code.
+_CODE = ("activation", "_initializer", "_regularizer", "_constraint")
 
 
 def op(layer: Any) -> str:
@@ -24,12 +27,32 @@ def op(layer: Any) -> str:
 
 
 def config(layer: Any) -> dict[str, Any]:
-    """Returns the options of a layer."""
+    """Returns the options of a layer, with functions and objects of the model's own code as they are."""
     try:
-        return dict(layer.get_config())
+        options = dict(layer.get_config())
     except NotImplementedError:  # of an operation with options that Keras cannot write down
         known = inspect.signature(type(layer)).parameters
         return {key: value for key, value in vars(layer).items() if key in known}
+    if not type(layer).from_config.__module__.startswith("keras."):  # it reads its options in its own way
+        return options
+    return {key: _as_it_is(layer, key, value) for key, value in options.items()}
+
+
+def _as_it_is(layer: Any, key: str, written: Any) -> Any:
+    """The option itself where Keras writes down only a name, by which it may not be found again."""
+    if not key.endswith(_CODE) or not isinstance(written, str | dict):
+        return written
+    used = getattr(layer, key, None)
+    if isinstance(written, str):  # a function of one's own may have the name of one of Keras'
+        known = not (key.endswith("activation") and callable(used)) or activation.is_called(used, written)
+    else:
+        known = str(written.get("module")).startswith("keras")
+    return written if known or not callable(used) else used
+
+
+def as_text(option: Any) -> str:
+    """Returns an option that is no plain data as a text that is the same in every session."""
+    return activation.name_of(option) if callable(option) else str(option)
 
 
 def maker(layer: Any) -> Callable[[dict[str, Any]], Any]:

@@ -9,6 +9,9 @@ import numpy as np
 
 from tfmeta.graph.calls import Labels
 
+# Why the places are pinned that stand for no channels.
+NO_CHANNELS = "no channels"
+
 
 class Labelling:
     """The `Flow` that rules act on. What they say is only collected; `roots` draws the conclusions at once."""
@@ -35,7 +38,7 @@ class Labelling:
             here, self.at = self.at, "whole"
             self._whole = self.new(1)
             self.at = here
-            self.pin(self._whole, "no channels")
+            self.pin(self._whole, NO_CHANNELS)
         return np.full(shape, self._whole[0])
 
     def unite(self, first: Labels, second: Labels) -> None:

@@ -39,6 +39,20 @@ def dense(call: Call) -> Terms:
     return [(positions(call, call.output_shape), ("in", "out"))]
 
 
+def einsum(call: Call) -> Terms:
+    """One for every combination of the letters of the equation: those of the input, and those that are made."""
+    given, made = (side.split(",")[0] for side in call.config["equation"].split("->"))
+    sizes: dict[str, int | None] = {}
+    for letters, shape in ((given, call.input_shapes[0]), (made, call.output_shape)):
+        before, _, after = letters.partition("...")
+        middle = map(str, range(1 + len(shape) - len(before) - len(after)))
+        for place, size in zip((*before, *middle, *after), (None, *shape), strict=True):  # with the batch
+            sizes[place] = sizes.get(place) or size
+    first = given[0] if given[0] != "." else "0"  # the batch
+    factor = positions(call, (*(size for place, size in sizes.items() if place != first), 1))
+    return [(factor, ())]
+
+
 def attention(call: Call) -> Terms:
     """The four projections, and the two products of heads."""
     heads, size = call.config["num_heads"], call.config["key_dim"]

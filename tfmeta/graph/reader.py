@@ -7,17 +7,18 @@ labels of channels, joins unite labels, all other layers pass them on (`rules`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfmeta.errors import GraphError
 from tfmeta.graph import keras_layer
-from tfmeta.graph.calls import Call, Flow, Labels, Roles
+from tfmeta.graph.calls import Call, Flow, Labels, Roles, Shape
 from tfmeta.graph.channel_graph import CONSTANT, INPUT, ChannelGraph, Node, Value
 from tfmeta.graph.grouping import Step, settle
 from tfmeta.graph.labelling import Labelling
+from tfmeta.graph.rebuild import filled
 from tfmeta.graph.rules import Rule, elementwise, rule_for
 from tfmeta.lazy import keras
 
@@ -100,26 +101,45 @@ class _Reader:
             kwargs["training"] = options["training"]
         constants = [Value(index) for index in range(arrays, len(self.steps))]
         inputs = (*(scope[id(tensor)] for tensor in node.input_tensors), *constants)
-        known = [self.steps[value.node].call.output_shapes[value.output] for value in inputs]
         call = Call(
             name=name,
             op=op,
             config=keras_layer.config(layer),
             inputs=tuple(self.labels[value] for value in inputs),
-            input_shapes=tuple(known),
-            output_shapes=tuple(tuple(tensor.shape[1:]) for tensor in node.output_tensors),
+            input_shapes=tuple(self._shape(value) for value in inputs),
+            output_shapes=self._shapes(node, inputs, (args, kwargs)),
             arguments=(args, kwargs),
             values=inputs,
         )
         roles = self._roles(call, rule)
         _check_shapes(call, roles)
-        if rule.follows or keras_layer.weights(layer):
+        weights = keras_layer.weights(layer)
+        _check_names(call, rule, weights)
+        if rule.follows or weights:
             for role, labels in self.first_call.setdefault(name, roles).items():
                 if labels.shape == roles[role].shape:  # a layer called twice has one kernel for both calls
                     self.labelling.unite(labels, roles[role])
         self._add(Step(layer, call, rule, roles, inputs, (args, kwargs), keras_layer.constants(layer, rule)))
         for output, tensor in enumerate(node.output_tensors):
             scope[id(tensor)] = Value(len(self.steps) - 1, output)
+
+    def _shapes(self, node: Any, inputs: Sequence[Value], arguments: tuple[Any, Any]) -> tuple[Shape, ...]:
+        """The shapes of what a call makes; those of a model inside the model as it is called here."""
+        symbolic = {value: tensor for value, tensor in zip(inputs, node.input_tensors, strict=False)}
+        known = {value: self._shape(value) for value in inputs}
+        made = node.output_tensors
+        if any(known[value] != tuple(tensor.shape[1:]) for value, tensor in symbolic.items()):
+            tensors: dict[Value, Any] = {
+                value: keras.KerasTensor((tensor.shape[0], *known[value]), tensor.dtype)
+                for value, tensor in symbolic.items()
+            }
+            tensors |= {value: self.steps[value.node].constants[0] for value in inputs if value not in symbolic}
+            args, kwargs = (filled(part, tensors) for part in arguments)
+            made = keras.tree.flatten(node.operation.compute_output_spec(*args, **kwargs))
+        return tuple(tuple(tensor.shape[1:]) for tensor in made)
+
+    def _shape(self, value: Value) -> Shape:
+        return self.steps[value.node].call.output_shapes[value.output]
 
     def _roles(self, call: Call, rule: Rule) -> Roles:
         if call.config.get("data_format", "channels_last") not in ("channels_last", None):
@@ -206,6 +226,15 @@ class _Reader:
 def _no_flow(flow: Flow, call: Call) -> Roles:
     """Inputs and constants read nothing."""
     return {}
+
+
+def _check_names(call: Call, rule: Rule, weights: Iterable[str]) -> None:
+    if rule.weights and weights and "*" not in rule.weights and not set(rule.weights).intersection(weights):
+        raise GraphError(
+            f"Layer {call.name!r} ({call.op}) has the weights {', '.join(weights)}, and its rule names none of them: "
+            f"{', '.join(rule.weights)}. Expected their names, for those of a layer inside it as 'name/kernel'; give "
+            "such layers names, since those that Keras makes up change."
+        )
 
 
 def _check_shapes(call: Call, roles: Roles) -> None:

@@ -39,11 +39,13 @@ class Rule:
 
     Attributes:
         flow: returns the labels of every role; "in" is the input, "out" the output.
-        weights: variable name to the role of each of its last axes, None for an axis without channels. "*" stands for
-            all other names. Weights without an entry are copied whole.
+        weights: variable name to the role of each of its last axes, None for an axis without channels. Variables of a
+            layer inside it have that layer's name before theirs: "conv/kernel". "*" stands for all other names.
+            Weights without an entry are copied whole.
         follow: returns the config fields that change with the widths.
         arguments: returns the arguments that the call then has, where some of them depend on the widths.
-        macs: multiply-adds as terms (factor, roles): the factor times the channel counts of the roles.
+        macs: multiply-adds as terms (factor, roles): the factor times the channel counts of at most two roles. Layers
+            with kernels need it; an empty list counts none.
         in_place: the output can overwrite the input, so it needs no memory of its own.
     """
 
@@ -132,7 +134,8 @@ RULES: Mapping[str, Rule] = {
     # Joins
     **_of("Add Subtract Multiply Average Maximum Minimum CustomScaleLayer", Rule(elementwise)),
     "Concatenate": Rule(concatenate),
-    **_of("Dot Attention AdditiveAttention EinsumDense", Rule(whole)),
+    **_of("Dot Attention AdditiveAttention", Rule(whole)),
+    "EinsumDense": Rule(whole, macs=multiply_adds.einsum),
     # Shapes
     "Flatten": Rule(shape_flows.reshape, in_place=True),
     "Reshape": Rule(shape_flows.reshape, follow=following.target_shape("target_shape", batch=0), in_place=True),
@@ -200,8 +203,21 @@ def register(layer: str | type, rule: Rule) -> None:
             tfmeta.rules.register("double", tfmeta.rules.Rule(tfmeta.rules.same))
             tfmeta.rules.register("shuffle", tfmeta.rules.Rule(tfmeta.rules.whole))
 
-        A layer that makes new channels names the option that says how many: `follow=lambda call, cut: {"units":
-        cut.counts["out"]}`, and calls `flow.new` in its own flow; see `tfmeta/graph/flows.py` for patterns.
+        A layer that makes new channels calls `flow.new` in its own flow, and names the option that says how many. Its
+        rule also tells its multiply-adds. Here one with a convolution of 3x3 inside, built with `name="conv"`::
+
+            def block(flow, call):
+                roles = tfmeta.rules.spatial(flow, call)  # "in": the channels on the last axis
+                return {**roles, "out": flow.new(call.config["filters"]).reshape((1, 1, -1))}
+
+            tfmeta.rules.register(Block, tfmeta.rules.Rule(
+                block,
+                weights={"conv/kernel": ("in", "out"), "conv/bias": ("out",)},
+                follow=lambda call, cut: {"filters": cut.counts["out"]},
+                macs=lambda call: [(9 * math.prod(call.output_shape[:-1]), ("in", "out"))],
+            ))
+
+        `docs/models.md` explains it; `tfmeta/graph/flows.py` has more patterns.
 
     Args:
         layer: a layer class, its name, or the name of one layer, which goes before that of its class.

@@ -62,8 +62,8 @@ class SearchSpace:
 
         Args:
             graph: the channel graph.
-            multiple_of: widths are multiples of this, and the full width. Phones compute whole tiles of 4, 8 or 16
-                channels, so widths between cost time and give nothing.
+            multiple_of: layers have multiples of this many channels, or all of theirs. Phones compute whole tiles of 4,
+                8 or 16 channels, so widths between cost time and give nothing.
             min_ratio: the smallest width as a share of the full one.
             ratios: percentages of the full width, truncated, instead of multiples; `METAPRUNING_RATIOS` is the
                 paper's list.
@@ -79,7 +79,10 @@ class SearchSpace:
             )
         names = tuple(group.name for group in graph.searchable)
         sizes = tuple(group.size for group in graph.searchable)
-        choices = [_choices(size, multiple_of, min_ratio, ratios) for size in sizes]
+        repeats = [count for group, count in zip(graph.groups, graph.repeats, strict=True) if group.pinned is None]
+        # A width of a group that stands several times in every layer is as many times as wide there.
+        steps = [multiple_of // math.gcd(multiple_of, count) for count in repeats]
+        choices = [_choices(size, step, min_ratio, ratios) for size, step in zip(sizes, steps, strict=True)]
         for name, width in (pins or {}).items():
             group = _index(names, name)
             if not 1 <= width <= sizes[group]:

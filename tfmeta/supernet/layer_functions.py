@@ -166,10 +166,9 @@ def _apply_linear(node: Node, inputs: Any, weights: Weights) -> Any:
         outputs = _LINEAR[node.op](inputs, cast, node.call.config)
     if "bias" in weights:
         outputs = tf.nn.bias_add(outputs, tf.cast(weights["bias"], outputs.dtype))
-    activation = node.call.config.get("activation", "linear")
     # Mixed precision rounds probabilities near 0 and 1 too much for a loss.
-    outputs = tf.cast(outputs, tf.float32) if activation == "softmax" else outputs
-    return keras.activations.get(activation)(outputs)
+    outputs = tf.cast(outputs, tf.float32) if node.gives_probabilities else outputs
+    return keras.activations.get(node.call.config.get("activation"))(outputs)
 
 
 def reshape(node: Node, inputs: Any) -> Any:

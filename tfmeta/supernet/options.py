@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tfmeta.errors import UserError
+from tfmeta.errors import GraphError, UserError
 from tfmeta.graph.channel_graph import ChannelGraph, is_kernel
 
 if TYPE_CHECKING:
@@ -65,6 +65,15 @@ class PruningNetOptions:
     def affine_of(self, layer: str) -> bool:
         """Returns whether a batch normalisation has scale and offset."""
         return self.affine.get(layer, False) if isinstance(self.affine, Mapping) else self.affine
+
+
+def check_ends(graph: ChannelGraph) -> None:
+    """Raises GraphError where a model has several inputs or outputs, of which a PruningNet takes one each."""
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise GraphError(
+            f"Model {graph.name!r} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs. Expected one "
+            "of each: prune and retrain the part of the model from one input to one output."
+        )
 
 
 def default_encodings(graph: ChannelGraph) -> dict[str, tuple[str, ...]]:

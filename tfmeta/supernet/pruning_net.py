@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfmeta.errors import GraphError, SpaceError, UserError
+from tfmeta.errors import SpaceError, UserError
 from tfmeta.graph import shape_flows
 from tfmeta.graph.answers import gives_probabilities
 from tfmeta.graph.channel_graph import ChannelGraph, Node, Value
@@ -19,7 +19,7 @@ from tfmeta.lazy import keras, tf
 from tfmeta.supernet import layer_functions, memory, meta_layers
 from tfmeta.supernet.batch_norm import batch_normalise
 from tfmeta.supernet.crops import Cropper
-from tfmeta.supernet.options import PruningNetOptions, default_encodings
+from tfmeta.supernet.options import PruningNetOptions, check_ends, default_encodings
 from tfmeta.supernet.sampling import draw_widths
 
 if TYPE_CHECKING:
@@ -73,12 +73,8 @@ class PruningNet(keras.Model):
         self.options = options or PruningNetOptions()
         if self.space.sizes != tuple(group.size for group in graph.searchable):
             raise SpaceError(f"The search space does not belong to the graph of {graph.name!r}.")
+        check_ends(graph)
         memory.check(graph, self.options)
-        if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-            raise GraphError(
-                f"Model {graph.name!r} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs. Expected one "
-                "of each: prune and retrain the part of the model from one input to one output."
-            )
         self._cropper = Cropper(graph)
         self._distillation: Distillation | None = None
         self._meta: dict[str, meta_layers.MetaLayer] = {}
@@ -107,8 +103,7 @@ class PruningNet(keras.Model):
     def _plain_layer(self, node: Node) -> Any:
         if node.op.startswith("ops."):
             return node.make(dict(node.config))
-        mixes = node.op == "Softmax" or node.call.config.get("activation") == "softmax"
-        policy = "float32" if mixes else keras.dtype_policies.serialize(self.dtype_policy)
+        policy = "float32" if node.gives_probabilities else keras.dtype_policies.serialize(self.dtype_policy)
         layer = node.make({**node.config, "dtype": policy})
         if node.weights:  # Keras makes them when the layer is first called
             tensors = {value: keras.KerasTensor((None, *_shape(self.graph, value))) for value in node.inputs}

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfmeta.errors import ExportError
 from tfmeta.export.legacy.packages import tf_keras
+from tfmeta.graph.activation import name_of
 from tfmeta.graph.channel_graph import Node
 from tfmeta.lazy import keras, tf
 
@@ -101,7 +102,7 @@ def legacy_layer(node: Node, **changes: Any) -> Any:
         if field in _DROPPED or field.endswith(_DROPPED_ENDINGS):
             continue
         if field in known:
-            options[field] = activation(_name(value), node.layer) if field == "activation" else value
+            options[field] = activation(name_of(value), node.layer) if field == "activation" else value
         elif not _is_default(node.op, field, value):
             raise ExportError(
                 f"Layer {node.layer!r} ({node.op}) has {field}={value!r}, an option that tf_keras lacks. Leave it at "
@@ -119,13 +120,6 @@ def _is_default(op: str, field: str, value: Any) -> bool:
         or value == "channels_last"
         or (parameter is not None and value == parameter.default)
     )
-
-
-def _name(activation: Any) -> str:
-    """The name of an activation as Keras 3 serialises it."""
-    if isinstance(activation, Mapping):
-        activation = activation["config"]
-    return str(activation)
 
 
 def _constants(node: Node) -> dict[str, Any]:

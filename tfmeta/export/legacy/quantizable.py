@@ -18,6 +18,7 @@ from tfmeta.errors import ExportError
 from tfmeta.export.legacy.layers import activation, legacy_layer
 from tfmeta.export.legacy.packages import made, tf_keras, tfmot
 from tfmeta.export.legacy.rebuild import built, given, require_same
+from tfmeta.graph.activation import name_of
 from tfmeta.graph.channel_graph import ChannelGraph, Node, Value
 from tfmeta.graph.reader import layers_of
 
@@ -141,8 +142,7 @@ def _refuse_shared(graph: ChannelGraph) -> None:
 
 
 def _activation_name(node: Node) -> str:
-    value = node.config.get("activation", "linear")
-    return str(value["config"] if isinstance(value, Mapping) else value)
+    return name_of(node.config.get("activation", "linear"))
 
 
 def _annotated(layer: Any, only_output: bool = False) -> Any:
