@@ -49,9 +49,21 @@ def maximum() -> ChannelGraph:
 
 
 @functools.cache
+def matrices() -> ChannelGraph:
+    """Attention over the pixels, and a product of two matrices of which the first one is transposed."""
+    layers, ops = keras.layers, keras.ops
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.Reshape((16, 12), name="pixels")(layers.Conv2D(12, 3, 2, padding="same", name="a")(image))
+    x = layers.MultiHeadAttention(2, 5, name="attention")(x, x)
+    x = ops.matmul(ops.transpose(x, (0, 2, 1)), layers.Dense(7, name="b")(x))
+    x = layers.Dense(4, name="logits")(layers.Flatten(name="flatten")(x))
+    return ChannelGraph.from_model(keras.Model(image, x, name="matrices"))
+
+
+@functools.cache
 def graph_of(name: str) -> ChannelGraph:
-    """The graph of "mixed", "maximum" or of a network of `nets`."""
-    here = {"mixed": mixed, "maximum": maximum}
+    """The graph of "mixed", "maximum", "matrices" or of a network of `nets`."""
+    here = {"mixed": mixed, "maximum": maximum, "matrices": matrices}
     return here[name]() if name in here else ChannelGraph.from_model(nets.any_net(name))
 
 

@@ -10,6 +10,7 @@ from tests.latency.couplings import Converting, converted, executed, graph_of, o
 from tests.nets import ODD, TINY
 from tfmeta.errors import ExportError, SpaceError, UserError
 from tfmeta.export import SCHEMES
+from tfmeta.graph import cost
 from tfmeta.graph.structure import Structure
 from tfmeta.latency.probes import Lengths, draw_probes
 from tfmeta.latency.template import Template
@@ -56,6 +57,13 @@ def test_a_twin_is_the_converted_file_in_all_but_values(scheme, name, seed):
     steps, answer = executed(ours)
     assert steps == executed(theirs)[0]
     assert np.isfinite(answer).all()
+
+
+@pytest.mark.parametrize(("scheme", "name", "seed"), CASES)
+def test_its_operators_have_the_multiply_adds_of_the_network(scheme, name, seed):
+    widths = np.array([full(name).widths, random_structure(name, seed).widths])
+    found = twins(name, scheme).work.of(widths)[:, :, 0].sum(1)
+    np.testing.assert_array_equal(found, cost.macs(graph_of(name), widths))
 
 
 @pytest.mark.parametrize("scheme", ["fp32", "int8", "dynamic_int8"])
