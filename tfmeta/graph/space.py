@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-import numbers
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -75,12 +75,14 @@ class SearchSpace:
         Raises:
             SpaceError: an unknown group name, a pin outside 1..size, or options out of range.
         """
-        if not isinstance(multiple_of, numbers.Integral):
+        try:
+            multiple_of = operator.index(multiple_of)
+        except TypeError as error:
             raise SpaceError(
                 f"Expected an integer for multiple_of, received {multiple_of!r}. The step of a device is measured: run "
                 "tflite-bench staircase --device=DEVICE --output=FILE and pass read_staircase(FILE).multiple_of, from "
                 "tfmeta.latency.staircase."
-            )
+            ) from error
         if multiple_of < 1 or not 0 < min_ratio <= 1:
             raise SpaceError(
                 f"Expected multiple_of >= 1 and 0 < min_ratio <= 1, received {multiple_of} and {min_ratio}."
