@@ -42,6 +42,9 @@ _NETWORKS = flags.DEFINE_list(
         "mobilenet_v1?width=0.5@96",
         "resnet?depth=14@32",
         "vgg?width=0.5@32",
+        "unet?width=0.25@32",
+        "fcn?width=0.5@32",
+        "keras:DenseNet121@32",
         "keras:EfficientNetB0@64",
     ],
     "Networks, each a --model text or keras: and an application, then @ and the side of the images.",
@@ -80,8 +83,15 @@ def _rows(network: str, graph: ChannelGraph, scheme: str, device: tflite_bench.D
     rng = np.random.default_rng(SEED)
     space = SearchSpace.from_graph(graph)
     structures = [space.sample(rng) for _ in range(_STRUCTURES.value)]
-    twins = Twins(graph, scheme)
-    template_secs, _ = _timed(lambda: twins.file(space.smallest()))
+    converted_for: list[Structure] = []
+
+    def convert(graph: ChannelGraph, structure: Structure, scheme: str) -> bytes:
+        converted_for.append(structure)
+        return structure_file(graph, structure, scheme)
+
+    twins = Twins(graph, scheme, convert=convert)
+    template_secs, _ = _timed(lambda: twins.reason_against(graph.full))  # needs the template, and converts nothing else
+    conversions = len(converted_for)
     rows = []
     for structure in structures:
         convert_secs, converted = _timed(functools.partial(structure_file, graph, structure, scheme))
@@ -91,6 +101,7 @@ def _rows(network: str, graph: ChannelGraph, scheme: str, device: tflite_bench.D
             "scheme": scheme,
             "widths": list(structure.widths),
             "template_ms": 1e3 * template_secs,
+            "conversions": conversions,
             "convert_ms": 1e3 * convert_secs,
             "reason": reason,
         }
@@ -141,10 +152,10 @@ def _operators(data: bytes) -> list[Any]:
     return found
 
 
-def _timed(made: Callable[[], bytes]) -> tuple[float, bytes]:
+def _timed(made: Callable[[], Any]) -> tuple[float, Any]:
     start = time.perf_counter()
-    data = made()
-    return time.perf_counter() - start, data
+    value = made()
+    return time.perf_counter() - start, value
 
 
 def _markdown(rows: list[dict[str, Any]]) -> str:
@@ -153,13 +164,13 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
         "",
         "Made by `python benchmarks/twins.py`. A twin is the .tflite file of a random structure, made from the full "
         f"network's; its time is the median of {TIMES}. Latencies are of one thread of the host, in {_ROUNDS.value} "
-        "turns. The template is what a network and scheme cost once: two conversions.",
+        "turns. The template is what a network and scheme cost once, with the number of conversions in brackets.",
         "",
         "| Network | Scheme | Template | Converter | Twin | Faster | Alike | Size | Latency, twin / converted |",
         "| --- | --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |",
     ]
     for row in rows:
-        start = f"| `{row['network']}` | {row['scheme']} | {row['template_ms'] / 1e3:.1f} s | "
+        start = f"| `{row['network']}` | {row['scheme']} | {row['template_ms'] / 1e3:.1f} s ({row['conversions']}) | "
         start += f"{row['convert_ms'] / 1e3:.1f} s | "
         if row["reason"]:
             lines.append(f"{start}converted: {row['reason']} | | | | |")

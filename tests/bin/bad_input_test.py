@@ -232,6 +232,14 @@ def test_a_budget_that_cannot_be_met_leaves_no_trace(flags, text, trained, mista
     assert projects.trials(trained) == 0
 
 
+@pytest.mark.parametrize("verb", ["describe", "train", "prune", "run"])
+def test_a_device_is_no_multiple(verb, tmp_path, mistake):
+    told = mistake(
+        verb, "--multiple_of=device", *([] if verb in ("describe", "prune") else [f"--workdir={tmp_path}"]), status=2
+    )
+    assert "flag --multiple_of=device: Expected an integer. The step of a device is measured: run tflite-bench" in told
+
+
 def test_an_unknown_device_is_a_bad_flag(work, mistake):
     told = mistake("search", f"--workdir={work}", "--max_latency_ms=5", "--device=toaster", status=2)
     assert "Received: 'toaster'." in told

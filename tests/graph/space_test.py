@@ -184,6 +184,13 @@ def test_tied_groups_share_one_gene():
     ("options", "message"),
     [
         ({"multiple_of": 0}, "Expected multiple_of >= 1 and 0 < min_ratio <= 1, received 0 and 0.1"),
+        *[
+            (
+                {"multiple_of": value},
+                rf"Expected an integer for multiple_of, received {value!r}\. .*tflite-bench staircase",
+            )
+            for value in ("device", 8.0, None)
+        ],
         ({"min_ratio": 0.0}, "received 8 and 0.0"),
         ({"ratios": (0, 50)}, r"Ratios are percentages above 0 and up to 100, received \(0, 50\)"),
         ({"ratios": ()}, "Ratios are percentages"),

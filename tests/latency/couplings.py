@@ -17,8 +17,8 @@ from tfmeta.lazy import keras
 def mixed() -> ChannelGraph:
     """Residual, depthwise, grouped, squeeze-and-excite, a flatten and a padding that is fused, in one network.
 
-    No concatenation: whether its inputs are scaled anew first depends on the values that were calibrated, in int16x8
-    even for one and the same structure. Half as wide, some kernels of each kind have 1024 elements and some fewer.
+    No concatenation, which has no twins in int16x8. Half as wide, some kernels of each kind have 1024 elements and some
+    fewer.
     """
     layers = keras.layers
     image = keras.Input((8, 8, 3), name="image")
@@ -38,9 +38,33 @@ def mixed() -> ChannelGraph:
 
 
 @functools.cache
+def maximum() -> ChannelGraph:
+    """The larger of two branches."""
+    layers = keras.layers
+    image = keras.Input((8, 8, 3), name="image")
+    branches = [layers.Conv2D(8, size, padding="same", name=f"branch{size}")(image) for size in (1, 3)]
+    x = layers.Conv2D(6, 1, activation="relu", name="after")(layers.Maximum(name="larger")(branches))
+    x = layers.Dense(4, name="logits")(layers.GlobalAveragePooling2D(name="pool")(x))
+    return ChannelGraph.from_model(keras.Model(image, x, name="maximum"))
+
+
+@functools.cache
+def matrices() -> ChannelGraph:
+    """Attention over the pixels, and a product of two matrices of which the first one is transposed."""
+    layers, ops = keras.layers, keras.ops
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.Reshape((16, 12), name="pixels")(layers.Conv2D(12, 3, 2, padding="same", name="a")(image))
+    x = layers.MultiHeadAttention(2, 5, name="attention")(x, x)
+    x = ops.matmul(ops.transpose(x, (0, 2, 1)), layers.Dense(7, name="b")(x))
+    x = layers.Dense(4, name="logits")(layers.Flatten(name="flatten")(x))
+    return ChannelGraph.from_model(keras.Model(image, x, name="matrices"))
+
+
+@functools.cache
 def graph_of(name: str) -> ChannelGraph:
-    """The graph of "mixed" or of a network of `nets`."""
-    return mixed() if name == "mixed" else ChannelGraph.from_model(nets.any_net(name))
+    """The graph of "mixed", "maximum", "matrices" or of a network of `nets`."""
+    here = {"mixed": mixed, "maximum": maximum, "matrices": matrices}
+    return here[name]() if name in here else ChannelGraph.from_model(nets.any_net(name))
 
 
 def operators(data: bytes) -> list[Any]:

@@ -28,19 +28,33 @@ def widths():
     return np.array([space.sample(rng).widths for _ in range(260)])
 
 
-def test_the_work_of_all_operators_is_that_of_the_network(work, widths):
+@pytest.mark.parametrize("name", ["mixed", "unet", "matrices"])
+def test_the_work_of_all_operators_is_that_of_the_network(name):
+    graph = graph_of(name)
+    work = Work.of_template(Template.make(graph, "fp32", Converting(name)))
+    space = SearchSpace.from_graph(graph, multiple_of=1)
+    rng = np.random.default_rng(0)
+    widths = np.array([space.sample(rng).widths for _ in range(20)])
     found = work.of(widths)
-    np.testing.assert_allclose(found[:, :, 0].sum(1), cost.macs(graph_of("mixed"), widths))
+    # What no layer multiplies, the graph does not count: [12, 16] x [16, 7].
+    others = 12 * 16 * 7 if name == "matrices" else 0
+    np.testing.assert_allclose(found[:, :, 0].sum(1), cost.macs(graph, widths) + others)
     assert (found[:, :, 1] >= found[:, :, 0]).all() and (found[:, :, 2] >= found[:, :, 1]).all()
-    structure = graph_of("mixed").full
-    full = operators(converted("mixed", structure, "fp32"))
+    full = operators(converted(name, graph.full, "fp32"))
     assert [kind.split(" ")[0] for kind in work.kinds] == [one[0] for one in full]
-    at_full = work.of(np.array([structure.widths]))[0]
+    at_full = work.of(np.array([graph.full.widths]))[0]
     np.testing.assert_array_equal(at_full[:, 3], [np.prod(one[3][-1][0]) for one in full])
     for kind, row, one in zip(work.kinds, at_full, full, strict=True):
         elements = [np.prod(tensor[0]) for tensor in one[3][:-1]]
-        read = elements[:1] if kind.startswith(("CONV", "DEPTHWISE", "FULLY")) else elements
-        assert (row[4], row[5]) == (sum(read), elements[1] if row[0] else 0)
+        data = 2 if kind.startswith("TRANSPOSE_CONV") else 0
+        weighted = kind.startswith(("CONV", "DEPTHWISE", "FULLY", "TRANSPOSE_CONV"))
+        assert (row[4], row[5]) == ((elements[data], elements[1]) if weighted else (sum(elements), 0))
+    if name == "matrices":  # the last with its first matrix transposed
+        assert [row[0] for kind, row in zip(work.kinds, at_full, strict=True) if kind == "BATCH_MATMUL"] == [
+            2 * 16 * 16 * 5,
+            2 * 16 * 16 * 5,
+            12 * 16 * 7,
+        ]
 
 
 def true_ms(work, widths, rng=None):

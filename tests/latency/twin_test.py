@@ -10,10 +10,12 @@ from tests.latency.couplings import Converting, converted, executed, graph_of, o
 from tests.nets import ODD, TINY
 from tfmeta.errors import ExportError, SpaceError, UserError
 from tfmeta.export import SCHEMES
+from tfmeta.graph import cost
 from tfmeta.graph.structure import Structure
 from tfmeta.latency.probes import Lengths, draw_probes
 from tfmeta.latency.template import Template
 from tfmeta.latency.twin import Twins
+from tfmeta.networks import NETWORKS
 
 
 @functools.cache
@@ -31,7 +33,11 @@ def random_structure(name, seed):
     return Structure(tuple(int(rng.integers(max(2, size // 2), size + 1)) for size in full(name).widths))
 
 
+# Of some fifty layers, which take as long to convert as all others together: in one scheme.
+DEEP = ("mobilenet_v2", "resnet50")
+
 CASES = [
+    *[(scheme, name, 1) for name in NETWORKS for scheme in ("fp32", "int8") if scheme == "int8" or name not in DEEP],
     *[("fp32", name, 1) for name in (*TINY, *ODD) if name != "grouped"],  # whose groups have two channels: converted
     ("int8", "concat", 1),
     *[(scheme, "mixed", seed) for scheme in sorted(SCHEMES) for seed in (1, 2)],
@@ -51,6 +57,13 @@ def test_a_twin_is_the_converted_file_in_all_but_values(scheme, name, seed):
     steps, answer = executed(ours)
     assert steps == executed(theirs)[0]
     assert np.isfinite(answer).all()
+
+
+@pytest.mark.parametrize(("scheme", "name", "seed"), CASES)
+def test_its_operators_have_the_multiply_adds_of_the_network(scheme, name, seed):
+    widths = np.array([full(name).widths, random_structure(name, seed).widths])
+    found = twins(name, scheme).work.of(widths)[:, :, 0].sum(1)
+    np.testing.assert_array_equal(found, cost.macs(graph_of(name), widths))
 
 
 @pytest.mark.parametrize("scheme", ["fp32", "int8", "dynamic_int8"])
@@ -122,6 +135,22 @@ def test_files_that_differ_by_more_than_lengths_are_converted(capsys):
     assert ours.file(structure) == ours.file(structure) == converted("plain", structure, "fp32")
     told = capsys.readouterr().err
     assert told.count("no twins can be made: The number of operators depends on the structure in a way that is") == 1
+
+
+@pytest.mark.parametrize("name", ["concat", "maximum"])
+def test_what_calibrated_ranges_decide_is_converted_and_it_says_so_once(name, capsys):
+    # In `concat` the full network has two QUANTIZEs before the CONCATENATION, and this structure three.
+    structure = Structure((2, 2, 3, 8)) if name == "concat" else random_structure(name, 1)
+    converting = Converting(name)
+    ours = Twins(graph_of(name), "int16x8", convert=converting)
+    assert ours.file(structure) == ours.file(structure) == converted(name, structure, "int16x8")
+    assert converting.asked == [full(name), structure, structure]  # and no probe
+    told = capsys.readouterr().err
+    op = "CONCATENATION" if name == "concat" else "MAXIMUM"
+    text = f"no twins can be made: Before which inputs of {op} the converter puts a QUANTIZE depends, with activations"
+    assert told.count(text) == told.count("Converting takes seconds a structure.") == 1
+    with pytest.raises(UserError, match=f"cannot be predicted: Before which inputs of {op} .* Use --latency=measured"):
+        _ = ours.work
 
 
 def test_a_number_that_follows_no_group_is_converted(capsys):

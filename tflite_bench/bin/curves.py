@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tflite_bench.bin import option_flags
 from tflite_bench.errors import OptionsError
 from tflite_bench.measure.sustained import Point, Sustained, clock
 from tflite_bench.messages import visible
@@ -45,22 +46,12 @@ def check_picture(path: str | os.PathLike[str]) -> None:
     """Checks that a picture can be written to ``path`` before minutes are spent on it.
 
     Raises:
-        OptionsError: another ending than one of `PICTURES`, no such folder, or the file cannot be written.
+        OptionsError: another ending than one of `PICTURES`, or as `option_flags.check_output` raises.
     """
     target = pathlib.Path(path)
     if target.suffix.lower() not in PICTURES:
         raise OptionsError(f"Expected a file that ends in {', '.join(PICTURES)} for the plot. Received: {path}.")
-    if not target.absolute().parent.is_dir():
-        raise OptionsError(f"Expected a folder for the plot. There is none at {target.absolute().parent}.")
-    existed = target.exists()
-    try:
-        target.open("ab").close()
-    except OSError as error:
-        raise OptionsError(
-            f"Expected a file that can be written for the plot. Received: {path} ({error.strerror})."
-        ) from error
-    if not existed:
-        target.unlink()
+    option_flags.check_output(path, "the plot")
 
 
 def write_picture(runs: Sequence[Sustained], labels: Sequence[str], path: str | os.PathLike[str]) -> None:

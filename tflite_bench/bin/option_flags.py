@@ -7,6 +7,8 @@ them. The function beside it returns the options when the flags are parsed.
 from __future__ import annotations
 
 import dataclasses
+import os
+import pathlib
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +19,7 @@ from absl import flags
 from tflite_bench.bench_options import DELEGATES, PINS, BenchOptions
 from tflite_bench.device import DEVICES, Device
 from tflite_bench.device_options import DeviceOptions
+from tflite_bench.errors import OptionsError
 from tflite_bench.measure.repeat import RETRIES
 
 _DEVICE = {
@@ -149,3 +152,27 @@ def _define(values: flags.FlagValues, kind: Any, texts: Mapping[str, str]) -> No
 
 def _values(values: flags.FlagValues, names: Mapping[str, str] | Sequence[str]) -> dict[str, Any]:
     return {name: values[name].value for name in names}
+
+
+def check_output(path: str | os.PathLike[str], what: str) -> None:
+    """Checks that a file can be written before minutes are spent on what will be in it.
+
+    Args:
+        path: the file.
+        what: what will be in it, for the error text.
+
+    Raises:
+        OptionsError: there is no such folder, or the file cannot be written.
+    """
+    target = pathlib.Path(path)
+    if not target.absolute().parent.is_dir():
+        raise OptionsError(f"Expected a folder for {what}. There is none at {target.absolute().parent}.")
+    existed = target.exists()
+    try:
+        target.open("ab").close()
+    except OSError as error:
+        raise OptionsError(
+            f"Expected a file that can be written for {what}. Received: {path} ({error.strerror})."
+        ) from error
+    if not existed:
+        target.unlink()

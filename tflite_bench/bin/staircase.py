@@ -32,8 +32,8 @@ def main(paths: Sequence[str]) -> None:
         raise flags.Error(f"Expected no paths. Received: {', '.join(paths)}.")
     if _PLOT.value is not None:
         curves.check_picture(_PLOT.value)
-    if _OUTPUT.value is not None and not pathlib.Path(_OUTPUT.value).absolute().parent.is_dir():
-        raise flags.Error(f"Expected a folder for the file. There is none around {_OUTPUT.value}.")
+    if _OUTPUT.value is not None:
+        option_flags.check_output(_OUTPUT.value, "the sweep")
     options = option_flags.options(FLAGS)
     rounds = min(ROUNDS, options.num_runs)
     wanted = [(kind, dtype) for dtype in dict.fromkeys(_DTYPES.value) for kind in dict.fromkeys(_LAYERS.value)]
@@ -48,14 +48,19 @@ def main(paths: Sequence[str]) -> None:
                 )
 
             found = Staircase(tuple(swept(place, *one) for place, one in enumerate(wanted)), options)
-    if _OUTPUT.value is not None:
-        pathlib.Path(_OUTPUT.value).write_text(json.dumps(found.to_json(), indent=2) + "\n", "utf-8")
-    if _PLOT.value is not None:
-        curves.write_staircase(found, _PLOT.value)
+    # Shown first: a disk may be full, and minutes were spent.
     if FLAGS["json"].value:
         screen.print_json(found.to_json())
     else:
         _print(found)
+    if _OUTPUT.value is not None:
+        pathlib.Path(_OUTPUT.value).write_text(json.dumps(found.to_json(), indent=2) + "\n", "utf-8")
+    if _PLOT.value is not None:
+        curves.write_staircase(found, _PLOT.value)
+    if not FLAGS["json"].value:
+        for what, path in (("File", _OUTPUT.value), ("Plot", _PLOT.value)):
+            if path is not None:
+                print(f"{what}: {path}")
 
 
 def _print(found: Staircase) -> None:
@@ -74,6 +79,3 @@ def _print(found: Staircase) -> None:
     print(f"\nin N: what widths between multiples of N save, of the rise from {FIRST} to {LAST} channels\n")
     print("\n".join(f"{sweep.name}: {sweep.step.reason}" for sweep in sweeps))
     print(f"\n{found.sentence}")
-    for what, path in (("File", _OUTPUT.value), ("Plot", _PLOT.value)):
-        if path is not None:
-            print(f"{what}: {path}")

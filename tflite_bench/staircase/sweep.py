@@ -58,24 +58,39 @@ class Staircase:
     options: BenchOptions
 
     @property
+    def undecided(self) -> tuple[str, ...]:
+        """Names of the layers whose step could not be told."""
+        return tuple(sweep.name for sweep in self.sweeps if sweep.step.step is None)
+
+    @property
     def step(self) -> int | None:
-        """The largest step that was found, which is a multiple of the others; None where none could be told."""
-        return max((sweep.step.step for sweep in self.sweeps if sweep.step.step is not None), default=None)
+        """The largest step of a layer, which is a multiple of the others; None where that of any could not be told."""
+        return None if self.undecided else self._largest
 
     @property
     def sentence(self) -> str:
-        """The step, for a person."""
-        if self.step is None:
-            return "No step was found."
+        """The step, for a person, or what to do to get one."""
+        if self.undecided:
+            least = f"The step is {self._largest} or more" if self._largest > 1 else "No step can be told"
+            return (
+                f"{least}: {', '.join(self.undecided)} could not be told. Measure longer (--min_secs), on a quieter or "
+                "cooler device, or without what does not matter to you (--layer, --dtype)."
+            )
         if self.step == 1:
             return "Every channel counts on this device: it has no step."
         return f"Widths that are multiples of {self.step} waste nothing on this device."
+
+    @property
+    def _largest(self) -> int:
+        """The largest step that was found, 1 where none was."""
+        return max((sweep.step.step for sweep in self.sweeps if sweep.step.step is not None), default=1)
 
     def to_json(self) -> dict[str, Any]:
         """Returns all of it as plain data."""
         device = self.sweeps[0].device
         return {
             "step": self.step,
+            "undecided": list(self.undecided),
             "device": {**device.to_json(), "fingerprint": device.fingerprint},
             "options": self.options.to_json(),
             "layers": [sweep.to_json() for sweep in self.sweeps],

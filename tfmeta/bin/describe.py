@@ -29,9 +29,7 @@ _SHAPE = flags.DEFINE_list(
     "input_shape", ["32", "32", "3"], "Height, width and channels, for networks built by name.", flag_values=FLAGS
 )
 _CLASSES = flags.DEFINE_integer("classes", 10, "Number of classes, likewise.", flag_values=FLAGS)
-_MULTIPLE_OF = flags.DEFINE_integer(
-    "multiple_of", ProjectOptions.multiple_of, "Widths are multiples of this.", flag_values=FLAGS
-)
+_MULTIPLE_OF = shared_flags.multiple_of(FLAGS, ProjectOptions.multiple_of)
 _MIN_RATIO = flags.DEFINE_float(
     "min_ratio", ProjectOptions.min_ratio, "Smallest width as a share of the full one.", flag_values=FLAGS
 )

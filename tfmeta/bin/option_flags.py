@@ -52,9 +52,7 @@ def project(values: flags.FlagValues, trains_net: bool = True) -> Callable[[], P
     names = f"{', '.join(sorted(DATASETS))}, image_folder:DIR, or module:function for your own."
     dataset = flags.DEFINE_string("dataset", ProjectOptions.dataset, f"Data set: {names}", flag_values=values)
     data = data_flags.define(values)
-    multiple_of = flags.DEFINE_integer(
-        "multiple_of", ProjectOptions.multiple_of, "Widths are multiples of this.", flag_values=values
-    )
+    multiple_of = shared_flags.multiple_of(values, ProjectOptions.multiple_of)
     text = "File of `tflite-bench staircase --output`: widths are multiples of that device's step."
     staircase = flags.DEFINE_string("staircase", None, text, flag_values=values)
     min_ratio = flags.DEFINE_float(

@@ -26,6 +26,24 @@ def allow_custom_objects(flag_values: flags.FlagValues) -> flags.FlagHolder[list
     )
 
 
+class _Multiple(flags.IntegerParser):
+    """An integer, and what to do for who expects it to be measured."""
+
+    def convert(self, argument: str | int) -> int:
+        try:
+            return super().convert(argument)
+        except ValueError as error:
+            raise ValueError(
+                "Expected an integer. The step of a device is measured: run tflite-bench staircase --device=DEVICE "
+                "--output=FILE and give --staircase=FILE to tfmeta train, run or prune."
+            ) from error
+
+
+def multiple_of(flag_values: flags.FlagValues, default: int) -> flags.FlagHolder[int]:
+    """Defines ``--multiple_of``."""
+    return flags.DEFINE(_Multiple(), "multiple_of", default, "Widths are multiples of this.", flag_values=flag_values)
+
+
 def workdir(flag_values: flags.FlagValues) -> flags.FlagHolder[str]:
     """Defines ``--workdir``, which must be given."""
     holder = flags.DEFINE_string(

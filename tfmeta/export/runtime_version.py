@@ -58,6 +58,11 @@ def minimum_runtime(model: FlatModel) -> MinimumRuntime:
     return MinimumRuntime(version_text, tuple(sorted(unknown)), reason)
 
 
+def version_by_types(operator: OperatorInfo) -> int:
+    """Returns the least version of ``operator`` that handles the types of its tensors; 1 where none is known."""
+    return max((1, *_versions_by_types(operator)[0]))
+
+
 def _versions_by_types(operator: OperatorInfo) -> tuple[list[int], list[str]]:
     """The versions that the types of its tensors ask for, and the types that no version is known for."""
     if operator.op not in RUNTIME_OF or operator.op in ANY_TYPE or operator.op.startswith("CUSTOM:"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,8 @@ class SearchSpace:
         Args:
             graph: the channel graph.
             multiple_of: layers have multiples of this many channels, or all of theirs. Phones compute whole tiles of 4,
-                8 or 16 channels, so widths between cost time and give nothing.
+                8 or 16 channels, so widths between cost time and give nothing. `tflite-bench staircase` measures the
+                tile of a device, and `tfmeta.latency.staircase.read_staircase` reads it.
             min_ratio: the smallest width as a share of the full one.
             ratios: percentages of the full width, truncated, instead of multiples; `METAPRUNING_RATIOS` is the
                 paper's list.
@@ -73,6 +75,14 @@ class SearchSpace:
         Raises:
             SpaceError: an unknown group name, a pin outside 1..size, or options out of range.
         """
+        try:
+            multiple_of = operator.index(multiple_of)
+        except TypeError as error:
+            raise SpaceError(
+                f"Expected an integer for multiple_of, received {multiple_of!r}. The step of a device is measured: run "
+                "tflite-bench staircase --device=DEVICE --output=FILE and pass read_staircase(FILE).multiple_of, from "
+                "tfmeta.latency.staircase."
+            ) from error
         if multiple_of < 1 or not 0 < min_ratio <= 1:
             raise SpaceError(
                 f"Expected multiple_of >= 1 and 0 < min_ratio <= 1, received {multiple_of} and {min_ratio}."

@@ -20,6 +20,8 @@ from tfmeta.latency.ties import Tied, tie
 # CPU kernels compute this many output channels at once, on phones 8 (float) or 16 (int8), on x86 with AVX-512 16; what
 # is left over takes as long as a whole tile. Which of them it is on a device, the fit finds out.
 _TILES = (8, 16)
+# Operators with a kernel, which is their input 1 -> which input they read besides.
+_READ = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 2}
 AMOUNTS = ("multiply-adds", *(f"multiply-adds in tiles of {tile}" for tile in _TILES), "outputs", "inputs", "weights")
 
 
@@ -111,15 +113,26 @@ def _forms(values: Sequence[Sequence[int]]) -> tuple[Form, ...]:
 def _amounts(operator: Operator, lengths: np.ndarray) -> np.ndarray:
     outputs = _product(operator.outputs, lengths)
     inputs = sum(_product(shape, lengths) for shape in operator.inputs)
-    if not operator.weights:
-        none = np.zeros(len(lengths))
-        return np.stack([*[none] * (1 + len(_TILES)), outputs, inputs, none], 1)
-    # Of a depthwise kernel [1, h, w, C] an output takes h x w, of others [C, h, w, I] all but C.
-    taps = operator.weights[1:3] if operator.kind.startswith("DEPTHWISE") else operator.weights[1:]
-    macs = outputs * _product(taps, lengths)
+    weights = _product(operator.weights, lengths) if operator.weights else np.zeros(len(lengths))
+    macs = _multiply_adds(operator, lengths)
     channels = _product(operator.outputs[-1:], lengths)
     tiled = [macs / channels * np.ceil(channels / tile) * tile for tile in _TILES]
-    return np.stack([macs, *tiled, outputs, inputs, _product(operator.weights, lengths)], 1)
+    return np.stack([macs, *tiled, outputs, inputs, weights], 1)
+
+
+def _multiply_adds(operator: Operator, lengths: np.ndarray) -> np.ndarray:
+    kind, weights, many = operator.kind, operator.weights, operator.outputs
+    if kind.startswith("TRANSPOSE_CONV"):  # an input is spread over a kernel [C, h, w, I], by all of it but I
+        taps, many = weights[:3], operator.inputs[0]
+    elif kind.startswith("DEPTHWISE"):  # an output takes h x w of a kernel [1, h, w, C]
+        taps = weights[1:3]
+    elif kind == "BATCH_MATMUL":  # and the common length of two matrices
+        taps = operator.inputs[0][-1:]
+    elif weights:  # and all but C of other kernels, [C, h, w, I]
+        taps = weights[1:]
+    else:
+        return np.zeros(len(lengths))
+    return _product(many, lengths) * _product(taps, lengths)
 
 
 def _product(shape: Sequence[Form], lengths: np.ndarray) -> np.ndarray:
@@ -135,15 +148,17 @@ def _operator(tied: Tied, operator: Any) -> Operator:
     names = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
     code = tied.model.operatorCodes[operator.opcodeIndex]
     kind = names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "OTHER")
-    inputs = [index for index in operator.inputs.tolist() if index >= 0]
+    inputs = [tied.ties[index].shape for index in operator.inputs.tolist() if index >= 0]
     outputs = tied.ties[int(operator.outputs[0])].shape
     weights: tuple[Form, ...] = ()
-    if kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
-        weights = tied.ties[int(operator.inputs[1])].shape
-        inputs = inputs[:1]
+    if kind in _READ:
+        weights, inputs = inputs[1], [inputs[_READ[kind]]]
         if len(weights) == 4:
             kind += f" {weights[1].factor}x{weights[2].factor}"
-    return Operator(kind, weights, outputs, tuple(tied.ties[index].shape for index in inputs))
+    elif kind == "BATCH_MATMUL" and operator.builtinOptions.adjX:
+        *batch, rows, columns = inputs[0]
+        inputs[0] = (*batch, columns, rows)  # as it is multiplied
+    return Operator(kind, weights, outputs, tuple(inputs))
 
 
 def share_by_kind(kinds: Sequence[str], work: np.ndarray) -> np.ndarray:

@@ -5,8 +5,8 @@ a probe are converted once (`template`); the file of every other structure is th
 (`layout`). Its weights, scales and zero points are as many of the full network's random ones as are needed: it computes
 nothing, and is for timing alone.
 
-It has the operators, shapes, types and quantization of the converted file. Where the converter decides by the values it
-calibrates (whether a concatenation's inputs need a QUANTIZE first), the twin has what the full network has.
+It has the operators, shapes, types and quantization of the converted file. Where the converter decides by the values
+that it calibrates, as before a concatenation in 16 bits, there are no twins, and structures are converted.
 """
 
 from __future__ import annotations
@@ -20,12 +20,18 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tfmeta.errors import ExportError, SpaceError, UserError
+from tfmeta.export import flatbuffer
 from tfmeta.graph.channel_graph import ChannelGraph
 from tfmeta.graph.structure import Structure
 from tfmeta.latency.conversion import converter_versions, structure_file
 from tfmeta.latency.features import Work
 from tfmeta.latency.probes import Lengths
 from tfmeta.latency.template import Convert, Template
+
+# Operators of several inputs that must have the scale of the output. With activations of 8 bits the converter gives
+# them one scale from the beginning. With 16 bits each has a scale by its own range, and a QUANTIZE behind it where that
+# is not the output's: which input that spares, if any, hangs on weights and images.
+_OF_ONE_SCALE = ("CONCATENATION", "MAXIMUM", "MINIMUM", "PACK")
 
 
 class Twins:
@@ -139,6 +145,7 @@ class Twins:
     def _template(self) -> Template | str:
         """The template, or why there is none."""
         try:
+            _require_no_choice(self._full)
             template = self._kept or Template.make(self._graph, self._scheme, self._converted)
             template.layout.write(self._lengths.at(self._graph.full))  # now, so that a failure is known from here on
         except ExportError as error:
@@ -154,3 +161,13 @@ class Twins:
         if text not in self._told:
             self._told.add(text)
             tqdm.write(f"latency: {text}", file=sys.stderr)
+
+
+def _require_no_choice(data: bytes) -> None:
+    """Raises ExportError where the operators of a file hang on more than the structure (`_OF_ONE_SCALE`)."""
+    for one in flatbuffer.parse(data).operators:
+        if one.op in _OF_ONE_SCALE and any(tensor.dtype == "INT16" for tensor in one.inputs):
+            raise ExportError(
+                f"Before which inputs of {one.op} the converter puts a QUANTIZE depends, with activations of 16 bits, "
+                "on the ranges of their values."
+            )

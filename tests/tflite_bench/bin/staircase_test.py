@@ -43,7 +43,7 @@ def test_steps_are_found_shown_and_written(fake: list[Device], tmp_path: pathlib
     ]
     assert max(map(len, lines[2:7])) <= 100  # fits a terminal
     data = json.loads(output.read_text())
-    assert data["step"] == 16 and data["device"]["fingerprint"].startswith("fake-")
+    assert (data["step"], data["undecided"]) == (16, []) and data["device"]["fingerprint"].startswith("fake-")
     assert data["options"] == BenchOptions(num_runs=40, min_secs=0.0).to_json()
     (conv,) = [one for one in data["layers"] if (one["kind"], one["dtype"]) == ("conv", "float32")]
     assert conv["step"] == 8 and set(conv["within"]) == {"4", "8", "16", "32"}
@@ -57,8 +57,38 @@ def test_a_device_that_slows_down_has_no_step(fake: list[Device], capsys: Captur
     fake.append(device)
     assert main([*ONCE, "--layer=conv", "--dtype=float32", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert data["step"] is None
+    assert (data["step"], data["undecided"]) == (None, ["conv float32"])
     assert "was THROTTLED: " in data["layers"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("tile", "least"), [(1, "No step can be told: "), (8, "The step is 8 or more: ")], ids=["channels", "tiles"]
+)
+def test_there_is_no_step_while_a_layer_is_undecided(
+    tile: int, least: str, fake: list[Device], capsys: Captured
+) -> None:
+    # Dense layers take the same whatever their channels.
+    fake.append(Fake(lambda name, secs: 1.0 if "dense" in name else math.ceil(int(name.split("-")[2]) / tile) * tile))
+    assert main([*ONCE, "--layer=conv", "--layer=dense", "--dtype=float32"]) == 0
+    out = capsys.readouterr().out
+    assert f"\n{least}dense float32 could not be told. Measure longer (--min_secs), on a quieter" in out
+    assert main([*ONCE, "--layer=conv", "--layer=dense", "--dtype=float32", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["step"], data["undecided"]) == (None, ["dense float32"])
+    assert [layer["step"] for layer in data["layers"]] == [tile, None]
+
+
+def test_what_was_measured_is_shown_where_it_cannot_be_written(
+    fake: list[Device], tmp_path: pathlib.Path, capsys: Captured
+) -> None:
+    device = Fake(level_ms)
+    fake.append(device)
+    output = tmp_path / "steps.json"
+    device.settle = lambda pin="none": output.mkdir(exist_ok=True)  # type: ignore[method-assign]
+    assert main([*ONCE, "--layer=conv", "--dtype=float32", f"--output={output}"]) != 0
+    told = capsys.readouterr()
+    assert "Widths that are multiples of 8 waste nothing on this device." in told.out
+    assert "Is a directory" in told.err and "File: " not in told.out
 
 
 @pytest.mark.parametrize(
@@ -66,7 +96,8 @@ def test_a_device_that_slows_down_has_no_step(fake: list[Device], capsys: Captur
     [
         (["a.tflite"], "Expected no paths. Received: a.tflite."),
         (["--layer=pool"], "--layer=pool"),
-        (["--output=/no/such/folder/a.json"], "Expected a folder"),
+        (["--output=/no/such/folder/a.json"], "Expected a folder for the sweep. There is none at /no/such/folder."),
+        (["--output=/tmp"], "Expected a file that can be written for the sweep. Received: /tmp (Is a directory)."),
         (["--plot=a.gif"], "Received: a.gif"),
     ],
 )
