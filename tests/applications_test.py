@@ -1,6 +1,7 @@
 """A sample of `make coverage`, and that its table is complete."""
 
 import json
+import math
 
 import pytest
 
@@ -27,11 +28,12 @@ def test_the_table_is_complete_and_written_from_the_answers():
     assert len(applications.names()) == 40
     assert coverage.TABLE.read_text(encoding="utf-8") == coverage.table(answers)
     for name in applications.names():
-        assert not [check for check, answer in answers[name].items() if "failed" in answer]
-        # A network whose other checks have not run yet has none of their answers.
-        if pruned := answers[name].get("pruning"):
-            assert pruned["error"] < 1e-5
-            assert pruned["depends"] > 1e-3
-            assert pruned["cost_exact"]
-        assert answers[name]["graph"]["prunable"] > 0.98
-        assert answers[name]["graph"]["searchable"] >= answers[name]["graph"]["groups"] - 3
+        told = answers[name]
+        assert sorted(told) == sorted(coverage.CHECKS)
+        assert not [check for check, answer in told.items() if "failed" in answer]
+        assert told["graph"]["prunable"] > 0.98
+        assert told["graph"]["searchable"] >= told["graph"]["groups"] - 3
+        assert told["pruning"]["error"] < 1e-5 < 1e-3 < told["pruning"]["depends"]
+        assert told["pruning"]["cost_exact"]
+        assert told["conversion"]["error"] < 1e-3 < 10 * told["conversion"]["depends"]
+        assert told["pruning_net"]["hidden"] >= 1 and math.isfinite(told["pruning_net"]["loss"])
