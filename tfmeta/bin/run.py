@@ -37,5 +37,6 @@ def main(argv: Sequence[str]) -> None:
         export=_EXPORT(name, init, *_DEVICE(FINAL)),
     )
     with Workdir(_WORKDIR.value) as workdir:
-        data, paths = run(Project(workdir, options), stages, command_line(FLAGS, "run"))
+        project = Project(workdir, options, FLAGS["staircase"].value)
+        data, paths = run(project, stages, command_line(FLAGS, "run"))
     print(to_text(data, paths))
