@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from tests import projects
+from tests import projects, staircases
 from tfmeta import __main__ as program
 from tfmeta import load_data
 from tfmeta.store import Store
@@ -38,12 +38,19 @@ _TOLD_OF_LATENCY = re.compile(r"\S+: (NOISY|THROTTLED)\b")
 def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     projects.saved_model(folder / "model.keras")
+    staircases.written(folder / "steps.json", {"conv int8": 8})
     return folder
 
 
 @pytest.fixture(scope="module")
 def command(project):
-    return ("run", f"--workdir={project}/work", f"--model={project}/model.keras", *RUN)
+    return (
+        "run",
+        f"--workdir={project}/work",
+        f"--model={project}/model.keras",
+        f"--staircase={project}/steps.json",
+        *RUN,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +82,7 @@ def test_only_progress_is_told_on_standard_error(done):
 def test_every_file_of_the_project_is_there(work):
     names = set(projects.contents(work))
     expected = {"config.json", "space.json", "store.sqlite", "searches/main.json", "report.html", "report.md"}
+    expected |= {"staircase.json", "staircase.png"}
     expected |= {f"models/main/{row}-scratch.keras" for row in ROWS}
     expected |= {f"export/main/{row}-{scheme}.tflite" for row in ROWS for scheme in ("fp32", "int8")}
     expected |= {f"export/main/{name}" for name in ("labels.txt", "preprocessing.json", "MODEL_CARD.md")}

@@ -429,3 +429,36 @@ def stacked_on_a_new_last_axis(image):
     x = keras.ops.sum(keras.ops.stack([x, conv(image, 6, "beside")], axis=-1), axis=-1)
     y = keras.ops.stack([conv(x, 4, "two"), conv(x, 4, "other")], axis=-1)
     return conv(keras.ops.max(y, axis=-1), 5, "after")
+
+
+@hazard(stem=3, other=5, after=6)
+def depth_and_space(image):
+    x = keras.ops.nn.depth_to_space(conv(image, 12, "stem"), 2)
+    x = keras.ops.nn.space_to_depth(conv(x, 5, "other"), 4)
+    return conv(x, 6, "after")
+
+
+@hazard(stem=4, other=5, after=6)
+def copies_and_turns(image):
+    x = keras.ops.tile(conv(image, 4, "stem"), (1, 1, 2, 3))
+    x = keras.ops.roll(keras.ops.flip(x, axis=(2, 3)), 3, axis=2)
+    x = keras.ops.roll(conv(keras.ops.roll(conv(x, 3, "rolled"), 1, axis=-1), 5, "other"), (1, 2), axis=(1, 2))
+    return conv(x, 6, "after")
+
+
+@hazard(stem=6, after=5)
+def masks(image):
+    x = conv(image, 6, "stem")
+    some = keras.ops.logical_and(keras.ops.not_equal(x, 0.0), keras.ops.logical_not(keras.ops.equal(x, 1.0)))
+    x = keras.ops.where(some, keras.ops.tanh_shrink(x), keras.ops.zeros_like(x))
+    x = keras.ops.concatenate([keras.ops.mod(x, 1.0), keras.ops.ones_like(x)], axis=-1)
+    x = keras.ops.concatenate([x, keras.ops.normalize(conv(x, 3, "norm"), axis=-1)], axis=-1)
+    return conv(x, 5, "after")
+
+
+@hazard(stem=6, after=5)
+def unstacked(image):
+    rows = keras.ops.unstack(conv(image, 6, "stem"), axis=1)
+    x = keras.ops.stack([rows[0], rows[3] * rows[5]], axis=1)
+    first, second, *_ = keras.ops.unstack(conv(x, 4, "picked"), axis=-1)
+    return conv(x * keras.ops.expand_dims(first + second, -1), 5, "after")

@@ -150,6 +150,17 @@ def test_augmentations_inside_a_network():
     check_pruned_equals_zeroed(model, images)
 
 
+def test_changes_of_colour_before_a_network():
+    layers, image = keras.layers, keras.Input(nets.IMAGE, name="image")
+    x = layers.RandAugment()(layers.RandomErasing()(layers.RandomColorJitter()(image)))
+    x = layers.RandomGrayscale()(layers.RandomSaturation(0.2)(layers.RandomHue(0.2)(x)))
+    x = layers.GlobalMaxPooling2D(name="pool")(hazards.conv(x, 5, "stem"))
+    model = keras.Model(image, layers.Dense(nets.CLASSES, name="logits")(x))
+    assert [group.name for group in ChannelGraph.from_model(model).searchable] == ["stem"]
+    nets.randomise(model, np.random.default_rng(1))
+    check_pruned_equals_zeroed(model, np.random.default_rng(0).uniform(0, 1, (3, *nets.IMAGE)).astype("float32"))
+
+
 # Layers of one's own
 
 

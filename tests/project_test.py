@@ -5,10 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests import projects
+from tests import projects, staircases
 from tfmeta.data.options import DataOptions
 from tfmeta.errors import UserError, WorkdirError
+from tfmeta.latency.staircase import read_staircase
 from tfmeta.project import Project, ProjectOptions
+from tfmeta.stages.staircase_told import how_staircase, staircase_of
 from tfmeta.workdir import Workdir
 
 
@@ -36,6 +38,30 @@ def test_options_come_back_from_the_work_directory(workdir, options):
 def test_a_new_work_directory_needs_options(workdir):
     with pytest.raises(WorkdirError, match="has no 'project' yet"):
         Project(workdir)
+
+
+def test_the_sweep_of_a_device_is_kept(workdir, options, tmp_path):
+    path = staircases.written(tmp_path / "steps.json", {"conv float32": 8, "dense int8": 16})
+    step = read_staircase(path)
+    stepped = dataclasses.replace(options, multiple_of=step.multiple_of, step_device=step.device)
+    assert Project(workdir, stepped, path).space.num_genes == 2
+    assert read_staircase(workdir.staircase) == staircase_of(Project(workdir)) == step
+    assert how_staircase(step) == (
+        (
+            "Widths",
+            "multiples of 16, the largest step of single layers on Paper, 1 thread (fingerprint "
+            f"{step.device}): conv float32 8, dense int8 16; 1,700 inferences by tflite-bench staircase",
+        ),
+    )
+    # What was begun keeps it; what was not begun may become another project.
+    (workdir.path / "checkpoints").mkdir()
+    workdir.checkpoint("train").write_text("trained")
+    staircases.written(path, {"dense int8": 16})
+    assert Project(workdir, stepped, path).space.num_genes == 2
+    assert staircase_of(Project(workdir)) == step
+    workdir.checkpoint("train").unlink()
+    assert Project(workdir, options).space.num_genes == 3
+    assert staircase_of(Project(workdir)) is None and how_staircase(None) == ()
 
 
 def test_nothing_binds_before_something_is_trained(workdir, options):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfmeta import data, files
@@ -75,13 +77,20 @@ class Project:
     Args:
         workdir: its folder.
         options: what it is about; None takes what the folder was begun with.
+        staircase: the file of ``tflite-bench staircase`` whose step the options have, to be kept in the folder.
 
     Raises:
         WorkdirError: the folder belongs to another project, or to none yet.
     """
 
-    def __init__(self, workdir: Workdir, options: ProjectOptions | None = None) -> None:
+    def __init__(
+        self,
+        workdir: Workdir,
+        options: ProjectOptions | None = None,
+        staircase: str | os.PathLike[str] | None = None,
+    ) -> None:
         self.workdir = workdir
+        self._staircase = staircase
         if options is None:
             options = ProjectOptions.from_json(workdir.section("project", "train"))
         self.options = options
@@ -145,7 +154,15 @@ class Project:
         self.workdir.claim("graph", {"fingerprint": self.graph.fingerprint}, begun=begun)
         if not (begun and path.exists()):
             files.write_json(path, {"graph": self.graph.to_json(), "space": space.to_json()})
+        self._keep_staircase(begun)
         return space
+
+    def _keep_staircase(self, begun: bool) -> None:
+        kept = self.workdir.staircase
+        if self.options.step_device is None:
+            kept.unlink(missing_ok=True)  # of options that nothing was begun with
+        elif self._staircase is not None and not (begun and kept.exists()):
+            files.write_bytes(kept, Path(self._staircase).read_bytes())
 
     def first_net(self) -> PruningNet:
         """Returns the PruningNet as training begins with it.

@@ -4,6 +4,7 @@
 |---|---|
 | `config.json` | resolved options of every stage, and versions |
 | `space.json` | channel groups and search space |
+| `staircase.json` | the sweep of `--staircase` that the widths are multiples after |
 | `checkpoints/` | training in progress, and the trained PruningNet |
 | `store.sqlite` | every trial and measurement |
 | `latency_table.json` | what was measured of random structures, and the predictor of their latency |
@@ -173,6 +174,11 @@ class Workdir:
     def logs(self, name: str) -> Path:
         """Returns the TensorBoard folder of a training."""
         return self.path / "logs" / name
+
+    @property
+    def staircase(self) -> Path:
+        """The sweep of layers over their channels, where the project's multiple is of a device."""
+        return self.path / "staircase.json"
 
     @property
     def latency_table(self) -> Path:

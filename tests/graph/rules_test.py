@@ -22,9 +22,8 @@ WITHOUT = {
     "read numbers or text that are no channels": "CategoryEncoding Discretization Embedding HashedCrossing Hashing "
     "IntegerLookup MelSpectrogram ReversibleEmbedding STFTSpectrogram StringLookup TextVectorization",
     "change or mix the colours of images, before a network": "AugMix AutoContrast "
-    "ContrastLimitedAdaptiveHistogramEqualization CutMix Equalization MaxNumBoundingBoxes MixUp RandAugment "
-    "RandomColorDegeneration RandomColorJitter RandomErasing RandomGrayscale RandomHue RandomInvert "
-    "RandomPosterization RandomSaturation RandomSharpness Solarization",
+    "ContrastLimitedAdaptiveHistogramEqualization CutMix Equalization MaxNumBoundingBoxes MixUp "
+    "RandomColorDegeneration RandomInvert RandomPosterization RandomSharpness Solarization",
 }
 
 

@@ -8,13 +8,14 @@ import re
 
 import pytest
 
-from tests.report.making import trial
+from tests.report.making import staircase, trial
 from tfmeta.report.chart import front_points, pareto_chart
 from tfmeta.report.data import FileRow, Latency, Missing, ReportData, Row
 from tfmeta.report.files_chart import files_charts
 from tfmeta.report.frame import nice_ticks
 from tfmeta.report.latency_chart import latency_chart
 from tfmeta.report.progress_chart import progress, progress_chart
+from tfmeta.report.staircase_chart import staircase_charts
 
 
 def places(chart, kind, feasible=True):
@@ -150,3 +151,28 @@ def test_predictions_lie_at_what_was_predicted_and_measured(data):
     ends = [x for left, right, _ in chart.bars for x in (left, right)]
     assert all(frame.left <= x <= frame.right for x in ends)
     assert latency_chart(dataclasses.replace(data, predictions=()), 500, 340) is None
+
+
+def test_a_layer_steps_where_its_latency_does(data):
+    step = staircase(("conv float32", 16), ("depthwise int8", 4), ("dense int8", 1))
+    charts = staircase_charts(dataclasses.replace(data, staircase=step), 340, 230)
+    assert [chart.title for chart in charts] == [
+        "conv float32: step 16",
+        "depthwise int8: step 4",
+        "dense int8: every channel counts",
+    ]
+    conv, depthwise, dense = charts
+    assert [tick.text for tick in conv.frame.x_ticks] == ["32", "48", "64"]
+    assert [tick.text for tick in dense.frame.x_ticks] == ["32", "40", "48", "56", "64"]
+    assert conv.edges == tuple(tick.position for tick in conv.frame.x_ticks)
+    assert (len(depthwise.edges), dense.edges) == (9, ())
+    heights = [y for _, y, _ in conv.marks]
+    # 32 channels, then two tiles of 16.
+    assert len(set(heights)) == 3 and heights == sorted(heights, reverse=True)
+    assert conv.marks[1][2] == "33 channels: 1.06 ms, 50 runs"
+    for chart in charts:
+        frame = chart.frame
+        assert all(frame.left <= x <= frame.right and top < bottom for x, top, bottom in chart.bars)
+        assert all(frame.top <= top and bottom <= frame.bottom for _, top, bottom in chart.bars)
+        assert all(top <= y <= bottom for (_, y, _), (_, top, bottom) in zip(chart.marks, chart.bars, strict=True))
+    assert staircase_charts(dataclasses.replace(data, staircase=None), 340, 230) == ()

@@ -73,6 +73,7 @@ def data() -> ReportData:
             LatencyPoint(0.5, 0.02, 0.45, "search"),
         ),
         operators=(OperatorShare("CONV_2D 1x1", 4, 0.7, 0.55),),
+        staircase=making.staircase(("conv float32", 8), ("dense int8", 1)),
         options=(("search main", "generations 2, seed 0"),),
         versions={"keras": "3.15.1", "tensorflow": "2.21.0"},
         command="tfmeta run --workdir=runs/x",

@@ -180,14 +180,18 @@ def test_sections_are_there_when_there_is_something_in_them(data, page):
         "Mixed precision",
         "How the search went on",
         "Options of every stage",
+        "Where latency steps with the channels",
     ]
     assert set(headings) <= set(page.texts)
     assert "Files of the front by what they cost" not in page.texts
     assert "4 × CONV_2D 1x1" in page.texts and "55.0 %" in page.texts
     assert "search: predicted 0.500 ms ± 0.020 ms, measured 0.450 ms" in page.texts
+    assert {"conv float32: step 8", "dense int8: every channel counts"} <= set(page.texts)
+    assert "33 channels: 0.900 ms, 50 runs" in page.texts
     assert "4 × CONV_2D" in page.texts and "0.750 ms" in page.texts and "60.0 %" in page.texts
     (file, _) = data.files
-    bare = dataclasses.replace(data, files=(file,), mixed=(), trials=(), options=(), predictions=(), operators=())
+    none = dict.fromkeys(("mixed", "trials", "options", "predictions", "operators"), ())
+    bare = dataclasses.replace(data, files=(file,), staircase=None, **none)
     assert not set(headings) & set(_Page(to_html(bare)).texts)
 
 
@@ -202,6 +206,7 @@ def test_names_are_escaped(data):
         trials=(making.trial(10, 0.5, EVIL, widths=(8,)), making.trial(20, 0.6, EVIL, widths=(4,))),
         axes=tuple(dataclasses.replace(axis, label=EVIL) for axis in making.AXES),
         groups=(GroupWidth(EVIL, 8, 4),),
+        staircase=making.staircase((EVIL, 8), where=EVIL),
         how=((EVIL, EVIL),),
         options=((EVIL, EVIL),),
         versions={EVIL: EVIL},

@@ -181,7 +181,10 @@ def test_nothing_is_asked_for_and_nothing_overflows(show, data, size):
     )
     rows = (making.row("searched", 2e6, 1000, 0.9, widths=(8,) * 40),)
     front = tuple(dataclasses.replace(data.files[1], model=f"front{n}", test_accuracy=n / 9) for n in range(3))
-    page = show(report=dataclasses.replace(data, groups=groups, trials=many, rows=rows, front=front), size=size)
+    names = (*(f"{kind} {dtype}" for dtype in ("float32", "int8") for kind in ("conv", "depthwise", "dense")),)
+    stairs = making.staircase(*((name, 8) for name in names))
+    changes = {"groups": groups, "trials": many, "rows": rows, "front": front, "staircase": stairs}
+    page = show(report=dataclasses.replace(data, **changes), size=size)
     assert [address.rpartition("/")[2] for address in page.requests] == ["report.html"]
     assert page.complaints == []
     assert page.run("document.documentElement.scrollWidth") == size[0]
@@ -189,7 +192,7 @@ def test_nothing_is_asked_for_and_nothing_overflows(show, data, size):
     assert page.run(f"Math.min(...{texts}.map(e => parseFloat(getComputedStyle(e).fontSize)))") >= 12
     plots = "[...document.querySelectorAll('svg.plot')].filter(svg => svg.clientWidth)"
     shrunk = page.run(f"{plots}.map(svg => svg.clientWidth / svg.viewBox.baseVal.width)")
-    assert len(shrunk) >= 5 and min(shrunk) > 0.95, "letters of a plot that is shrunk are too small"
+    assert len(shrunk) >= 11 and min(shrunk) > 0.95, "letters of a plot that is shrunk are too small"
     assert struct.unpack(">II", page.picture()[16:24]) == size
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import matplotlib.image
 import pytest
 
+from tests.report import making
 from tfmeta.report.data import FileRow, GroupWidth, Latency, LatencyPoint, Missing, OperatorShare, ReportData
 from tfmeta.report.html import to_html
 from tfmeta.report.markdown import to_markdown
@@ -16,6 +17,7 @@ from tfmeta.report.plots import (
     write_latency_png,
     write_operators_png,
     write_pareto_png,
+    write_staircase_png,
 )
 from tfmeta.report.tables import best_files, front_files
 from tfmeta.report.write import write_report
@@ -30,6 +32,7 @@ def test_all_files_are_written(data, tmp_path):
         "channels.png",
         "latency.png",
         "operators.png",
+        "staircase.png",
     ]
     assert sorted(tmp_path.iterdir()) == sorted(paths)  # no temporary file is left
     assert paths[0].read_text("utf-8") == to_html(data)
@@ -49,7 +52,17 @@ PREDICTED = {
 
 def test_latencies_that_were_predicted_have_plots(data, tmp_path):
     paths = write_report(dataclasses.replace(data, **PREDICTED), tmp_path)
-    assert [path.name for path in paths][-2:] == ["latency.png", "operators.png"]
+    assert [path.name for path in paths][-3:-1] == ["latency.png", "operators.png"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 6])
+def test_a_panel_for_every_layer_of_a_sweep(count, tmp_path):
+    layers = [(f"layer$_{place}$ int8", 8) for place in range(count)]
+    write_staircase_png(making.staircase(*layers), tmp_path / "plot.png")
+    pixels = matplotlib.image.imread(tmp_path / "plot.png")
+    assert pixels[..., :3].min() < 0.5 < pixels[..., :3].max()
+    height, width, _ = pixels.shape
+    assert (height - 57) // 417 == (1 if count <= 3 else 2) and width // 576 == min(count, 3)
 
 
 @pytest.mark.parametrize("write", [write_pareto_png, write_channels_png, write_latency_png, write_operators_png])

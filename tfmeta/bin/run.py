@@ -38,6 +38,7 @@ def main(argv: Sequence[str]) -> None:
         export=_EXPORT(name, init, *_DEVICE(FINAL)),
     )
     with Workdir(_WORKDIR.value) as workdir:
-        data, paths, manifest = run(Project(workdir, options), stages, command_line(FLAGS, "run"))
+        project = Project(workdir, options, FLAGS["staircase"].value)
+        data, paths, manifest = run(project, stages, command_line(FLAGS, "run"))
     print(to_text(data, paths))
     require_written(manifest)

@@ -21,7 +21,7 @@ _TRAIN = option_flags.train(FLAGS)
 def main(argv: Sequence[str]) -> None:
     """Trains, then prints how well a small, a medium and the full structure do."""
     with Workdir(_WORKDIR.value) as workdir:
-        project = Project(workdir, _PROJECT())
+        project = Project(workdir, _PROJECT(), FLAGS["staircase"].value)
         options = _TRAIN(project.options.seed)
         train(project, options)
         metric = project.splits.task.metric

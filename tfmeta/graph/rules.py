@@ -7,6 +7,7 @@ share. To support another operation, add one row to `RULES`; to support a layer 
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -154,6 +155,7 @@ RULES: Mapping[str, Rule] = {
     **_of("Identity Masking", Rule(same, in_place=True)),
     **_of("RandomFlip RandomTranslation RandomRotation RandomZoom RandomContrast RandomBrightness", Rule(spatial)),
     **_of("RandomCrop RandomPerspective RandomElasticTransform RandomGaussianBlur", Rule(spatial)),
+    **_of("RandomHue RandomSaturation RandomErasing RandomGrayscale RandomColorJitter RandAugment", Rule(whole)),
     # Space
     **_of("ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D CenterCrop", Rule(spatial)),
     **_of("UpSampling1D UpSampling2D UpSampling3D Resizing", Rule(spatial)),
@@ -176,6 +178,17 @@ RULES: Mapping[str, Rule] = {
     **_of("ops.Mean ops.Sum ops.Max ops.Min ops.Amax ops.Amin ops.Prod ops.Std ops.Var", Rule(shape_flows.reduce)),
     **_of("ops.Matmul ops.Einsum ops.Dot ops.Tensordot ops.Argmax ops.Conv ops.DotProductAttention", Rule(whole)),
     **_of("ops.MaxPool ops.AveragePool ops.Resize", Rule(spatial)),
+    **_of("ops.Equal ops.NotEqual ops.LogicalAnd ops.LogicalOr ops.LogicalXor", Rule(elementwise)),
+    **_of("ops.Mod ops.FloorDivide ops.Arctan2", Rule(elementwise)),
+    **_of("ops.LogicalNot ops.ZerosLike ops.OnesLike ops.TanhShrink ops.HardShrink ops.SoftShrink", Rule(same)),
+    **_of("ops.Threshold ops.Squareplus ops.SparsePlus ops.SparseSigmoid ops.Expm1 ops.Log2 ops.Log10", Rule(same)),
+    **_of("ops.Normalize ops.RMSNorm ops.LayerNorm ops.Glu ops.Sparsemax", Rule(whole)),
+    "ops.DepthToSpace": Rule(shape_flows.depth_to_space),
+    "ops.SpaceToDepth": Rule(shape_flows.space_to_depth),
+    "ops.Tile": Rule(shape_flows.tile),
+    "ops.Flip": Rule(shape_flows.flip),
+    "ops.Roll": Rule(shape_flows.roll),
+    "ops.Unstack": Rule(shape_flows.unstack),
     "ops.Concatenate": Rule(concatenate),
     "ops.Stack": Rule(flows.stack),
     "ops.Split": Rule(shape_flows.split, follow=following.split),
@@ -236,10 +249,12 @@ def rule_for(op: str, layer: str) -> Rule:
         if name in _registered:
             return _registered[name]
     if op not in RULES:
-        known = ", ".join(sorted(name for name in RULES if name.startswith("ops.") == op.startswith("ops.")))
+        alike = [name for name in RULES if name.startswith("ops.") == op.startswith("ops.")]
+        near = ", ".join(difflib.get_close_matches(op, alike, n=5))
         raise GraphError(
-            f"Layer {layer!r} is a {op}, for which no rule says how channels pass through it. Known are: {known}. "
-            f"Replace the layer, or add a rule: tfmeta.rules.register({op!r}, tfmeta.rules.Rule(tfmeta.rules.whole)) "
-            "where its channels must stay, tfmeta.rules.same where it keeps them apart."
+            f"Layer {layer!r} is a {op}, for which no rule says how channels pass through it"
+            f"{near and f' (there are rules for {near})'}. Replace the layer, or add a rule: "
+            f"tfmeta.rules.register({op!r}, tfmeta.rules.Rule(tfmeta.rules.whole)) where its channels must "
+            "stay, tfmeta.rules.same where it keeps them apart."
         )
     return RULES[op]

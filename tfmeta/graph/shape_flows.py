@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfmeta.graph.calls import Call, Flow, Roles, positions
-from tfmeta.graph.flows import on_last, outputs, tensor_axes, whole
+from tfmeta.graph.flows import last, on_last, outputs, same, tensor_axes, unite_blocks, whole
 
 
 def reshape(flow: Flow, call: Call) -> Roles:
@@ -77,6 +77,55 @@ def pad(flow: Flow, call: Call) -> Roles:
     flow.pin(made, f"padding in {call.name}")
     out[out < 0] = made
     return {"in": labels, "out": out}
+
+
+def tile(flow: Flow, call: Call) -> Roles:
+    """Puts copies of the tensor side by side."""
+    labels, counts = call.inputs[0], call.config["repeats"]
+    counts = [counts] if isinstance(counts, int) else list(counts)
+    if len(counts) > labels.ndim + 1:  # new axes before the batch
+        return whole(flow, call)
+    counts = [1] * (labels.ndim + 1 - len(counts)) + counts
+    ours = [count if size > 1 else 1 for count, size in zip(counts[1:], labels.shape, strict=True)]
+    return {"in": labels, "out": np.tile(labels, ours)}
+
+
+def flip(flow: Flow, call: Call) -> Roles:
+    """Reverses axes."""
+    return {"in": call.inputs[0], "out": np.flip(call.inputs[0], tuple(tensor_axes(call, call.config["axis"])))}
+
+
+def roll(flow: Flow, call: Call) -> Roles:
+    """Moves places along axes; along the channels, fewer would come to lie elsewhere."""
+    axis = call.config["axis"]
+    if axis is None or any(call.inputs[0].shape[place] > 1 for place in tensor_axes(call, axis)):
+        return whole(flow, call)
+    return same(flow, call)
+
+
+def depth_to_space(flow: Flow, call: Call) -> Roles:
+    """Lays blocks of channels out over height and width: each block keeps the same channels."""
+    labels, blocks = last(flow, call), call.config["block_size"] ** 2
+    unite_blocks(flow, labels, blocks)
+    return {"in": labels, "out": on_last(labels[: len(labels) // blocks], call.output_shape)}
+
+
+def space_to_depth(flow: Flow, call: Call) -> Roles:
+    """Puts neighbours side by side, as channels after channels."""
+    labels = last(flow, call)
+    return {"in": labels, "out": on_last(np.tile(labels, call.config["block_size"] ** 2), call.output_shape)}
+
+
+def unstack(flow: Flow, call: Call) -> Roles:
+    """Cuts an axis into single places, each an output without that axis."""
+    labels = call.inputs[0]
+    axis = call.config["axis"] % (labels.ndim + 1) - 1
+    if axis < 0:  # the batch
+        return whole(flow, call)
+    if labels.shape[axis] > 1:
+        flow.pin(labels, f"picked by its place in {call.name}")
+    places = range(len(call.output_shapes))
+    return {"in": labels, **outputs(labels.take(min(place, labels.shape[axis] - 1), axis) for place in places)}
 
 
 def reduce(flow: Flow, call: Call) -> Roles:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tfmeta.errors import UserError
 from tfmeta.report.pieces import (
@@ -16,6 +17,9 @@ from tfmeta.report.pieces import (
     OpTime,
     require_parts,
 )
+
+if TYPE_CHECKING:
+    from tfmeta.latency.staircase import DeviceStep
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,7 @@ class ReportData:
         groups: channels before and after.
         predictions: latencies that were predicted and measured.
         operators: what share of the latency each kind of operator has, the largest first.
+        staircase: the sweep of layers that the widths are multiples after, where there was one.
         how: (what, how that number was made) in the order to tell it.
         options: (stage, its options as text).
         versions: package to version.
@@ -190,6 +195,7 @@ class ReportData:
     groups: tuple[GroupWidth, ...] = ()
     predictions: tuple[LatencyPoint, ...] = ()
     operators: tuple[OperatorShare, ...] = ()
+    staircase: DeviceStep | None = None
     how: tuple[tuple[str, str], ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)

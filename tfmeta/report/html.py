@@ -20,12 +20,15 @@ from tfmeta.report.files_chart import files_charts, looks
 from tfmeta.report.findings import findings
 from tfmeta.report.latency_chart import latency_chart
 from tfmeta.report.progress_chart import progress_chart
+from tfmeta.report.staircase_chart import staircase_charts
 
 # Drawn twice, and the page shows the one that fits: letters of a scaled plot are too small on a
 # phone.
 _SIZES = {"wide": (720, 440), "narrow": (340, 360)}
 _LOW = {"wide": (1040, 320), "narrow": (340, 300)}
 _HALF = {"wide": (500, 340), "narrow": (340, 300)}
+# Three of them stand side by side, and one fills a phone.
+_THIRD = (340, 230)
 # More points than this are drawn smaller.
 _MANY = 2000
 
@@ -44,6 +47,7 @@ def to_html(data: ReportData) -> str:
         tiles=tables.tiles(data),
         tables=_tables(data),
         charts=_charts(data),
+        stairs=staircase_charts(data, *_THIRD),
         many=len(data.trials) > _MANY,
         series=searchers(data),
         schemes=looks(data.front),

@@ -12,20 +12,24 @@ from tfmeta.report.chart import front_points, plotted_rows
 from tfmeta.report.data import FileRow, Missing, ReportData
 from tfmeta.report.files_chart import looks
 from tfmeta.report.html import searchers
+from tfmeta.report.staircase_chart import multiples, steps_title, ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from tfmeta.latency.staircase import DeviceStep
+
 _COLORS = ("#2563c9", "#d9730d", "#1a8f5a", "#8e44ad", "#b0305c")
 _MARKERS = ("o", "s", "D", "^", "v")  # as `template.html` draws them
 _INK, _SOFT, _LINE, _TRACK = "#1b1f24", "#5a6470", "#e1e5ea", "#dfe4ea"
 _DPI = 144
+_ACROSS = 3
 
 
 def write_pareto_png(data: ReportData, path: str | os.PathLike[str]) -> None:
     """Writes accuracy against MACs of trials, front, winner and controls to ``path``."""
-    figure, axes = _figure(7.2, 4.4)
+    figure, (axes,) = _figure(7.2, 4.4)
     for name, place in searchers(data).items():
         color = _COLORS[place % len(_COLORS)]
         for feasible in (True, False):
@@ -57,7 +61,7 @@ def write_pareto_png(data: ReportData, path: str | os.PathLike[str]) -> None:
 
 def write_files_png(data: ReportData, path: str | os.PathLike[str]) -> None:
     """Writes the accuracy of the front's files against their p50 latency and their size to ``path``."""
-    figure, first = _figure(9.6, 4.0, panels=2)
+    figure, first = _figure(9.6, 4.0, 2)
     best = tables.best_files(data.front)
     costs: tuple[tuple[str, Callable[[FileRow], float]], ...] = (
         (f"latency p50, ms ({data.front_latency_label})", lambda row: row.latency.p50_ms),
@@ -87,7 +91,7 @@ def write_files_png(data: ReportData, path: str | os.PathLike[str]) -> None:
 
 def write_channels_png(data: ReportData, path: str | os.PathLike[str]) -> None:
     """Writes the channels of each group, before and after, as bars to ``path``."""
-    figure, axes = _figure(7.2, 1.2 + 0.24 * len(data.groups))
+    figure, (axes,) = _figure(7.2, 1.2 + 0.24 * len(data.groups))
     places = range(len(data.groups))
     axes.barh(places, [group.full for group in data.groups], color=_TRACK, height=0.7, label="full")
     axes.barh(
@@ -117,7 +121,7 @@ def write_channels_png(data: ReportData, path: str | os.PathLike[str]) -> None:
 
 def write_latency_png(data: ReportData, path: str | os.PathLike[str]) -> None:
     """Writes measured against predicted latencies, with the standard deviations that were told, to ``path``."""
-    figure, axes = _figure(5.4, 4.8)
+    figure, (axes,) = _figure(5.4, 4.8)
     for place, origin in enumerate(sorted({point.origin for point in data.predictions})):
         points = [point for point in data.predictions if point.origin == origin]
         axes.errorbar(
@@ -143,7 +147,7 @@ def write_latency_png(data: ReportData, path: str | os.PathLike[str]) -> None:
 
 def write_operators_png(data: ReportData, path: str | os.PathLike[str]) -> None:
     """Writes the share of each kind of operator in the latency, of the full and of the searched network."""
-    figure, axes = _figure(7.2, 1.4 + 0.45 * len(data.operators))
+    figure, (axes,) = _figure(7.2, 1.4 + 0.45 * len(data.operators))
     places = range(len(data.operators))
     for shift, color, label in ((-0.2, _TRACK, "full"), (0.2, _COLORS[0], "chosen")):
         shares = [100 * (one.full if label == "full" else one.winner) for one in data.operators]
@@ -157,19 +161,44 @@ def write_operators_png(data: ReportData, path: str | os.PathLike[str]) -> None:
     _save(figure, path)
 
 
-def _figure(width: float, height: float, panels: int = 1) -> tuple[Figure, Any]:
-    """Returns a figure with its axes; with several panels, which share the vertical one, an array of them."""
+def write_staircase_png(step: DeviceStep, path: str | os.PathLike[str]) -> None:
+    """Writes latency over channels, a panel for each layer of a sweep, to ``path``."""
+    across = min(len(step.layers), _ACROSS)
+    height = 0.4 + 2.9 * -(-len(step.layers) // across)
+    figure, panels = _figure(4 * across, height, len(step.layers), across=across, shared=False)
+    figure.suptitle(_plain(f"Single layers on {step.where}"), x=0.01, ha="left", fontsize=11)
+    for axes, layer in zip(panels, step.layers, strict=True):
+        channels, medians = [one.channels for one in layer.points], [one.median_ms for one in layer.points]
+        below = [one.median_ms - one.low_ms for one in layer.points]
+        above = [one.high_ms - one.median_ms for one in layer.points]
+        axes.errorbar(channels, medians, yerr=[below, above], fmt=".-", linewidth=1, color=_COLORS[0])
+        for edge in multiples(layer, layer.step) if layer.step > 1 else ():
+            axes.axvline(edge, color=_SOFT, linestyle=":", linewidth=1)
+        axes.set_xticks(ticks(layer))
+        axes.set_title(_plain(steps_title(layer)), loc="left", fontsize=9)
+        axes.set_xlabel("channels")
+        axes.set_ylabel("latency, ms")
+    _save(figure, path)
+
+
+def _figure(
+    width: float, height: float, panels: int = 1, *, across: int | None = None, shared: bool = True
+) -> tuple[Figure, list[Any]]:
+    """Returns a figure and its axes, ``across`` (or all) of them side by side; they may share the vertical one."""
     # Without pyplot: no window system, nothing global, and matplotlib is imported only when needed.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    every = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
+    across = panels if across is None else across
+    every = figure.subplots(-(-panels // across), across, sharey=shared, squeeze=False).ravel().tolist()
     for axes in every:
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_axisbelow(True)
-    return figure, every if panels > 1 else every[0]
+    for axes in every[panels:]:
+        axes.set_visible(False)
+    return figure, every[:panels]
 
 
 def _draw_rows(axes: Axes, data: ReportData) -> None:

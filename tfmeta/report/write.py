@@ -16,12 +16,13 @@ from tfmeta.report.plots import (
     write_latency_png,
     write_operators_png,
     write_pareto_png,
+    write_staircase_png,
 )
 
 
 def write_report(data: ReportData, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Writes report.html, report.md, pareto.png, files.png, channels.png, latency.png and operators.png into
-    ``folder``; returns their paths.
+    """Writes report.html, report.md, pareto.png, files.png, channels.png, latency.png, operators.png and staircase.png
+    into ``folder``; returns their paths.
 
     Each file is whole or absent. The plots are left out where there is nothing to plot.
     """
@@ -44,4 +45,7 @@ def write_report(data: ReportData, folder: str | os.PathLike[str]) -> tuple[Path
     if data.operators:
         written.append(target / "operators.png")
         write_operators_png(data, written[-1])
+    if data.staircase is not None:
+        written.append(target / "staircase.png")
+        write_staircase_png(data.staircase, written[-1])
     return tuple(written)

@@ -34,6 +34,7 @@ from tfmeta.stages.mixed import tried
 from tfmeta.stages.pareto import PARETO
 from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS, result, structures
+from tfmeta.stages.staircase_told import how_staircase, staircase_of
 from tfmeta.store import Store
 from tfmeta.training import evaluate
 from tfmeta.workdir import MAIN
@@ -77,6 +78,7 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
     manifest, front = (_manifest(project, options.name, init) for init in (options.init, PARETO))
     files, tries = manifest["files"], tried(project, options.name, options.init)
     mixed, stale = ([made for made in tries if made["current"] is kind] for kind in (True, False))
+    staircase = staircase_of(project)
     scheme = "int8" if any(file["scheme"] == "int8" for file in files) else None
     scheme = scheme or (files[0]["scheme"] if files else "int8")
     rows = tuple(_row(project, options, name, chosen[name], found, files, scheme) for name in ROWS if name in chosen)
@@ -97,9 +99,11 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
         groups=_groups(project, chosen["searched"]),
         predictions=predictions(project, options.name, table),
         operators=() if table is None else operators(table, chosen["searched"]),
+        staircase=staircase,
         how=(
             *how_made(project, options.name, options.init, found, run, manifest, front, mixed),
             *how_latency(found, table, whose),
+            *how_staircase(staircase),
             *((f"No mixed precision of {one['options']['row']}", _STALE) for one in stale),
         ),
         options=options_told(project.workdir.config, options.name, options.init),
