@@ -124,6 +124,10 @@ def flipped(path):
     path.write_bytes(whole[:-2000] + bytes(255 - byte for byte in whole[-2000:-1500]) + whole[-1500:])
 
 
+def spectral():
+    return keras.layers.SpectralNormalization(keras.layers.Conv2D(8, 3))
+
+
 @pytest.mark.parametrize(
     ("write", "text"),
     [
@@ -133,7 +137,7 @@ def flipped(path):
         (lambda path: functional(path, shape=(None, None, 1)), "has the input shape (None, None, 1). Expected fixed"),
         (lambda path: functional(path, shape=(32, 32, 3)), "images (16, 16, 1) and 10 classes. Set --image_size"),
         (lambda path: functional(path, classes=7), "maps (16, 16, 1) to (7,), but data set 'digits' has images"),
-        (lambda path: functional(path, keras.layers.RandomErasing()), "is a RandomErasing, for which no rule"),
+        (lambda path: functional(path, spectral()), "is a SpectralNormalization, for which no rule"),
         (truncated, "cannot be loaded as a Keras model (it is damaged, or of another format)"),
         (flipped, "cannot be loaded as a Keras model (Bad CRC-32"),
         (lambda path: None, "There is no model file at"),
@@ -315,7 +319,7 @@ def test_a_damaged_store(found, mistake):
 def test_a_damaged_search_result(found, mistake):
     (found / "searches/main.json").write_text("{}")
     told = mistake("report", f"--workdir={found}")
-    assert "main.json is damaged (expected an object with budget" in told
+    assert "main.json is damaged (expected an object with metric" in told
     assert "Delete it and run tfmeta search again." in told
 
 

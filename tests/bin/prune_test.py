@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests import nets
+from tests.staircases import written
 from tfmeta.__main__ import main
 from tfmeta.errors import ExportError
 from tfmeta.lazy import keras
@@ -55,11 +56,10 @@ def test_a_limit_on_latency_is_measured(saved, capsys):
 
 
 def test_a_limit_on_another_device_than_the_one_of_the_staircase_is_refused(saved, capsys):
-    phone = {"step": 8, "device": {"fingerprint": "adb-1234"}}
-    (saved / "phone.json").write_text(json.dumps(phone))
+    written(saved / "phone.json", {"conv float32": 8})
     common = [f"--model={saved}/model.keras", "--dataset=digits", f"--output={saved}/out", "--scheme=fp32"]
     assert main(["prune", *common, f"--staircase={saved}/phone.json", "--latency_ms=0.5x"]) == 1
-    assert "of another device. Expected: adb-1234. Received: host-" in capsys.readouterr().err
+    assert "of another device. Expected: fake-" in capsys.readouterr().err
     assert not (saved / "out").exists()
 
 

@@ -12,7 +12,7 @@ import sqlite3
 import pytest
 
 import tflite_bench
-from tests.latency.devices import Counting, Scripted
+from tests.latency.devices import Counting, Scripted, Weighing
 from tflite_bench import DeviceError
 from tfmeta.errors import BudgetError, UserError
 from tfmeta.graph.space import SearchSpace
@@ -238,7 +238,7 @@ def searched(graph, space, latency, store, run, upper):
 
 
 def test_a_second_search_over_the_same_store_measures_nothing(graph, coarse, quick, converted, tmp_path):
-    device = Counting()
+    device = Weighing()
     with Store(tmp_path / "store.sqlite") as store:
         latency = Latency(graph, device, quick, converted, store)
         first = searched(graph, coarse, latency, store, "a", 3 * latency.baseline_ms)

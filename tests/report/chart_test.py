@@ -127,9 +127,9 @@ def test_the_progress_lies_inside(data):
 
 def test_files_by_latency_and_by_size(data):
     front = (
-        FileRow("front00", "int8", 10_000, 0.8, 0.99, Latency(0.10, 0.12)),
-        FileRow("front00", "fp32", 40_000, 0.79, 1.0, Latency(0.20, 0.21)),
-        FileRow("front01", "int8", 5_000, Missing("not measured"), 1.0, Latency(0.05, 0.05)),
+        FileRow("front00", "int8", 10_000, 0.8, 0.99, 1.0, Latency(0.10, 0.12)),
+        FileRow("front00", "fp32", 40_000, 0.79, 1.0, 1.0, Latency(0.20, 0.21)),
+        FileRow("front01", "int8", 5_000, Missing("not measured"), 1.0, 1.0, Latency(0.05, 0.05)),
     )
     by_latency, by_size = files_charts(dataclasses.replace(data, front=front), 430, 320)
     assert [mark.best for mark in by_latency.marks] == [True, False]

@@ -140,7 +140,7 @@ def test_numbers_and_reasons_are_in_the_tables(data, page):
 def test_no_two_schemes_of_the_front_look_alike(data):
     schemes = sorted(ALL_SCHEMES)
     front = tuple(
-        FileRow(f"front{n}", scheme, 1000 + n, 0.5, 1.0, Latency(1.0 + n, 2.0)) for n, scheme in enumerate(schemes)
+        FileRow(f"front{n}", scheme, 1000 + n, 0.5, 1.0, 1.0, Latency(1.0 + n, 2.0)) for n, scheme in enumerate(schemes)
     )
     assert len(set(looks(front).values())) == len(schemes) > 5
     page = to_html(dataclasses.replace(data, front=front, predictions=()))
@@ -152,7 +152,7 @@ def test_no_two_schemes_of_the_front_look_alike(data):
 
 
 def test_the_front_says_where_it_was_timed(data):
-    front = (FileRow("front00", "int8", 1000, 0.5, 1.0, Latency(1.0, 2.0)),)
+    front = (FileRow("front00", "int8", 1000, 0.5, 1.0, 1.0, Latency(1.0, 2.0)),)
     told = dataclasses.replace(data, front=front, latency_label="not measured", front_latency_label="Pixel 8")
     page = to_html(told)
     assert "latency p50, ms (Pixel 8)" in page and "latency p50, ms (not measured)" not in page

@@ -84,11 +84,11 @@ def test_plots_grow_with_the_groups(data, tmp_path):
 
 # Accuracy, p50, size: the second is beaten by the first in all three, the third is smaller, the fourth more accurate.
 FRONT = (
-    FileRow("front00", "int8", 10_000, 0.80, 0.99, Latency(0.10, 0.12), "1.14.0"),
-    FileRow("front00", "fp32", 40_000, 0.79, 1.0, Latency(0.20, 0.21), "1.5.0"),
-    FileRow("front01", "dynamic_int8", 9_000, 0.70, 0.99, Latency(0.30, 0.31), "2.3.0"),
-    FileRow("front01", "fp32", 50_000, 0.90, 1.0, Latency(0.40, 0.41), "1.5.0"),
-    FileRow("front02", "int8", 5_000, Missing("not measured"), 1.0, Latency(0.05, 0.05), "1.14.0"),
+    FileRow("front00", "int8", 10_000, 0.80, 0.99, 1.0, Latency(0.10, 0.12), "1.14.0"),
+    FileRow("front00", "fp32", 40_000, 0.79, 1.0, 1.0, Latency(0.20, 0.21), "1.5.0"),
+    FileRow("front01", "dynamic_int8", 9_000, 0.70, 0.99, 1.0, Latency(0.30, 0.31), "2.3.0"),
+    FileRow("front01", "fp32", 50_000, 0.90, 1.0, 1.0, Latency(0.40, 0.41), "1.5.0"),
+    FileRow("front02", "int8", 5_000, Missing("not measured"), 1.0, 1.0, Latency(0.05, 0.05), "1.14.0"),
 )
 
 

@@ -41,7 +41,8 @@ class _Multiple(flags.IntegerParser):
 
 def multiple_of(flag_values: flags.FlagValues, default: int) -> flags.FlagHolder[int]:
     """Defines ``--multiple_of``."""
-    return flags.DEFINE(_Multiple(), "multiple_of", default, "Widths are multiples of this.", flag_values=flag_values)
+    text, plain = "Widths are multiples of this.", flags.ArgumentSerializer()
+    return flags.DEFINE(_Multiple(), "multiple_of", default, text, flag_values=flag_values, serializer=plain)
 
 
 def workdir(flag_values: flags.FlagValues) -> flags.FlagHolder[str]:
