@@ -40,6 +40,8 @@ OPTIONS = {
     "Resizing": (6, 6),
     "AlphaDropout": (0.5,),
     "RandomBrightness": (0.2,),
+    "RandomHue": (0.2,),
+    "RandomSaturation": (0.2,),
     "CenterCrop": (4, 4),
     "RandomCrop": (4, 4),
     "AdaptiveAveragePooling2D": (2,),
@@ -50,9 +52,15 @@ OTHERS = {"RepeatVector", "Dot", "Attention", "AdditiveAttention", "EinsumDense"
 LACKING = (
     "AdaptiveAveragePooling2D",
     "AdaptiveMaxPooling2D",
+    "RandAugment",
+    "RandomColorJitter",
     "RandomElasticTransform",
+    "RandomErasing",
     "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
     "RandomPerspective",
+    "RandomSaturation",
     "RMSNormalization",
 )
 # These are made by networks of keras.applications only.
