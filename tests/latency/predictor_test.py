@@ -71,15 +71,43 @@ def test_sixty_measurements_predict_the_rest(work, widths, rng):
     mean, deviation = predictor.predict(widths[60:])
     error = mean / true_ms(work, widths[60:]) - 1
     assert np.abs(error).mean() < 0.01
-    # The noise of a measurement is in the deviation told, and little else.
+    # Not told what measurements scatter by, it takes that for its own error.
     again = (true_ms(work, widths[60:], rng) - mean) / deviation
     assert 0.5 < again.std() < 2.0
     assert np.median(deviation / mean) == pytest.approx(0.01, abs=0.01)
 
 
+@pytest.mark.parametrize("noise", [0.01, 0.05])
+@pytest.mark.parametrize("count", [40, 160])
+def test_it_tells_how_far_it_is_from_the_latency_not_from_a_measurement(work, widths, noise, count):
+    truth = true_ms(work, widths)
+    covered, off, told = [], [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        measured = truth * (1 + noise * rng.standard_normal(len(truth)))
+        predictor = Predictor.fit(work, widths[:count], measured[:count], np.full(count, noise))
+        mean, deviation = predictor.predict(widths[count:])
+        covered.append(np.abs(mean - truth[count:]) <= 2 * deviation)
+        off.append(np.abs(mean / truth[count:] - 1))
+        told.append(deviation / mean)
+    assert np.mean(covered) > 0.8
+    assert np.median(told) < noise  # surer than one measurement
+    assert 0.4 < np.mean(off) / np.median(told) < 1.2
+
+
+def test_what_is_known_to_scatter_counts_less(work, widths, rng):
+    truth = true_ms(work, widths)
+    scatter = np.where(np.arange(60) % 2, 0.3, 0.005)
+    measured = truth[:60] * (1 + scatter * rng.standard_normal(60))
+    told, untold = (Predictor.fit(work, widths[:60], measured, one).predict(widths[60:]) for one in (scatter, None))
+    errors = [np.abs(mean / truth[60:] - 1).mean() for mean, _ in (told, untold)]
+    assert errors[0] < errors[1]
+    assert np.median(told[1]) < np.median(untold[1])
+
+
 def test_it_is_less_sure_with_fewer_measurements(work, widths, rng):
-    few, many = (Predictor.fit(work, widths[:n], true_ms(work, widths[:n], rng)) for n in (12, 200))
-    assert few.predict(widths[200:])[1].mean() >= many.predict(widths[200:])[1].mean() * 0.9
+    few, many = (Predictor.fit(work, widths[:n], true_ms(work, widths[:n], rng), np.full(n, 0.01)) for n in (12, 200))
+    assert few.predict(widths[200:])[1].mean() > many.predict(widths[200:])[1].mean()
 
 
 @pytest.mark.parametrize(("count", "bad"), [(3, 1.0), (20, 0.0), (20, float("nan"))])
@@ -90,9 +118,10 @@ def test_bad_measurements(work, widths, count, bad):
 
 def test_it_is_the_same_when_it_was_written_and_read(work, widths, rng):
     latencies = true_ms(work, widths[:60], rng)
-    predictor = Predictor.fit(work, widths[:60], latencies)
+    scatter = np.linspace(0.01, 0.02, 60)
+    predictor = Predictor.fit(work, widths[:60], latencies, scatter)
     data = json.loads(json.dumps({"work": work.to_json(), "predictor": predictor.to_json()}))
-    again = Predictor.from_json(data["predictor"], Work.from_json(data["work"]), widths[:60], latencies)
+    again = Predictor.from_json(data["predictor"], Work.from_json(data["work"]), widths[:60], latencies, scatter)
     for found, expected in zip(again.predict(widths), predictor.predict(widths), strict=True):
         np.testing.assert_array_equal(found, expected)
 

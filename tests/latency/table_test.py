@@ -97,7 +97,7 @@ def test_the_text_tells_what_a_user_asks_for(table):
         (lambda data: data[: len(data) // 2], "Received: a damaged file (JSONDecodeError"),
         (lambda data: b"\x93NUMPY\xff", "Received: a damaged file (UnicodeDecodeError"),
         (lambda data: b"[1, 2]", "Received: another file. Make one: tfmeta latency --build"),
-        (lambda data: data.replace(b'"format": 1', b'"format": 2'), "a latency table of format 2, this tfmeta reads"),
+        (lambda data: data.replace(b'"format": 2', b'"format": 3'), "a latency table of format 3, this tfmeta reads"),
         (lambda data: data.replace(b'"points": ', b'"pointers": '), "Received: a damaged file (KeyError: 'points')"),
         (lambda data: data.replace(b'"rates": [', b'"rates": [1.0, '), "its rates do not fit its operators"),
         (lambda data: b"[" * 100_000, "Received: a damaged file (RecursionError"),

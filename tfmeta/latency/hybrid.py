@@ -41,7 +41,7 @@ class Hybrid:
     ) -> None:
         self._latency, self._work, self._begin = latency, work, begin
         self._begun_with = begun_with
-        self._learned: dict[tuple[int, ...], float] = {}
+        self._learned: dict[tuple[int, ...], tuple[float, float]] = {}
         self._predictor: Predictor | None = None
 
     def __call__(self, structures: Sequence[Structure]) -> list[float]:
@@ -58,7 +58,11 @@ class Hybrid:
 
     def learn(self, structures: Sequence[Structure], values: Sequence[float]) -> None:
         """Predicts from the first measurements and these, and from no others."""
-        learned = {one.widths: float(value) for one, value in zip(structures, values, strict=True)}
+        scatters = self._latency.scatter(structures)
+        learned = {
+            one.widths: (float(value), scatter)
+            for one, value, scatter in zip(structures, values, scatters, strict=True)
+        }
         if learned != self._learned:
             self._learned, self._predictor = learned, None
 
@@ -70,7 +74,8 @@ class Hybrid:
         """
         if self._predictor is None:
             known = {**self._first, **self._learned}
-            self._predictor = Predictor.fit(self._work, np.array(list(known)), np.array(list(known.values())))
+            latencies_ms, scatters = np.array(list(known.values())).T
+            self._predictor = Predictor.fit(self._work, np.array(list(known)), latencies_ms, scatters)
         means, deviations = self._predictor.predict(np.array([one.widths for one in structures]))
         return [Estimate(float(mean), float(deviation)) for mean, deviation in zip(means, deviations, strict=True)]
 
@@ -85,7 +90,8 @@ class Hybrid:
         return {**self._latency.identity, "hybrid": self._begun_with}
 
     @functools.cached_property
-    def _first(self) -> dict[tuple[int, ...], float]:
+    def _first(self) -> dict[tuple[int, ...], tuple[float, float]]:
+        """Widths → milliseconds, and their relative standard deviation."""
         points = self._begin()
         if len(points) < FEWEST:
             raise UserError(
@@ -94,7 +100,7 @@ class Hybrid:
             )
         # Ratios are of the network, milliseconds of the day on which the baseline was taken.
         baseline_ms = self._latency.baseline_ms
-        return {one.widths: one.ratio * baseline_ms for one in points}
+        return {one.widths: (one.ratio * baseline_ms, one.scatter) for one in points}
 
 
 class PredictedLatency:

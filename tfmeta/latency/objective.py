@@ -28,6 +28,7 @@ from tfmeta.latency.features import Work
 from tfmeta.latency.measure import measure_pair, opened
 from tfmeta.latency.model_files import ModelFiles, sha256_of_reference
 from tfmeta.latency.options import LatencyOptions
+from tfmeta.latency.table import Point
 from tfmeta.latency.twin import Twins
 from tfmeta.store import Store
 
@@ -166,6 +167,12 @@ class Latency:
             self._waiting[key] = structure, path
             self._ahead.submit(key, self._job(path, baseline_ms))
             self._collect()
+
+    def scatter(self, structures: Sequence[Structure]) -> list[float]:
+        """Returns the relative standard deviation of each structure's value, 0 of one that is not stored."""
+        device = self.info.fingerprint
+        stored = (self._store.measurement(self._key(one), device, self._options_key) for one in structures)
+        return [0.0 if one is None else Point.of(one, held_out=False).scatter for one in stored]
 
     def outdated(self, structure: Structure, value: float) -> bool:
         """Whether ``value`` was measured on a throttled device, and was or will be measured again."""

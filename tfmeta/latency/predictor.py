@@ -4,8 +4,13 @@ A prediction has two parts:
 
 * each kind of operator takes a time for each of `features.AMOUNTS`: multiply-adds, those in whole tiles of channels,
   and elements; these times are not negative, and fitted to the relative error;
-* each single operator deviates from its kind. The deviations are small a priori (a Gaussian around 0, in proportion
-  to the operator's time), so that few measurements suffice, and their posterior tells the uncertainty.
+* each single operator deviates from its kind, and each kind from the time that was fitted. Deviations are Gaussian
+  around 0 a priori, in proportion to the time: those of operators small, so that few measurements suffice, those of
+  kinds as large as the time itself. Their posterior tells the uncertainty of both.
+
+What measurements scatter by is known from their own intervals. What they are off beyond that, no deviation explains:
+that part (the misfit) is in every deviation that is told, the scatter of a measurement is not. So where measuring is
+noisy, a prediction from many measurements is surer than one measurement.
 """
 
 from __future__ import annotations
@@ -21,9 +26,11 @@ import numpy as np
 from tfmeta.errors import UserError
 from tfmeta.latency.features import AMOUNTS, Work, share_by_kind
 
-# Tried for how far an operator deviates from its kind, and for the noise of a measurement, both relative.
-_DEVIATIONS = (0.01, 0.03, 0.1, 0.3, 1.0)
-_NOISES = (0.003, 0.01, 0.02, 0.04, 0.08)
+# Tried for how far an operator deviates from its kind, and for what nothing explains, both relative.
+_SPREADS = (0.01, 0.03, 0.1, 0.3, 1.0)
+_MISFITS = (0.003, 0.01, 0.02, 0.04, 0.08)
+# How far a kind's time may be from the fitted one: so far that the measurements alone tell.
+_KIND_SPREAD = 1.0
 FEWEST = 10
 _FOLDS = 5
 
@@ -35,10 +42,10 @@ class Predictor:
     Attributes:
         work: the work of the network's operators.
         rates: milliseconds for a unit of each column of `share_by_kind`, then a constant.
-        mean: deviation of each operator's kinds of work, `[num_operators * len(AMOUNTS)]`.
+        mean: deviation of each column of `_features`.
         covariance: of the deviations.
         spread: how far operators deviate from their kind a priori, relative.
-        noise: relative standard deviation of a single measurement.
+        misfit: relative standard deviation of what neither the deviations nor the scatter of measurements explain.
         caution: factor of all standard deviations that are told: at least 1, and as much more as held-out measurements
             missed their predictions by.
     """
@@ -48,17 +55,18 @@ class Predictor:
     mean: np.ndarray
     covariance: np.ndarray
     spread: float
-    noise: float
+    misfit: float
     caution: float = 1.0
 
     @classmethod
-    def fit(cls, work: Work, widths: np.ndarray, latencies_ms: np.ndarray) -> Self:
-        """Returns a predictor of measurements.
+    def fit(cls, work: Work, widths: np.ndarray, latencies_ms: np.ndarray, scatter: np.ndarray | None = None) -> Self:
+        """Returns a predictor of latencies.
 
         Args:
             work: the work of the network's operators.
             widths: `[N, num_searchable]` int, the structures measured.
             latencies_ms: `[N]` above 0.
+            scatter: `[N]` relative standard deviation of each measurement; None takes them for exact.
 
         Raises:
             UserError: too few measurements, or a latency that is not above 0.
@@ -69,28 +77,30 @@ class Predictor:
                 f"Expected at least {FEWEST} structures with one latency above 0 each. Received: {len(widths)} "
                 f"structures and {len(latencies_ms)} latencies. Measure more."
             )
-        fitted = cls._fit(work, widths, latencies_ms)
+        scatter = np.zeros(len(widths)) if scatter is None else np.asarray(scatter, float)
+        fitted = cls._fit(work, widths, latencies_ms, scatter)
         misses = []
         for fold in range(_FOLDS):
             out = np.arange(len(widths)) % _FOLDS == fold
-            mean, deviation = cls._fit(work, widths[~out], latencies_ms[~out]).predict(widths[out])
-            misses += ((latencies_ms[out] - mean) / deviation).tolist()
+            mean, deviation = cls._fit(work, widths[~out], latencies_ms[~out], scatter[~out]).predict(widths[out])
+            misses += ((latencies_ms[out] - mean) / np.hypot(deviation, scatter[out] * mean)).tolist()
         return dataclasses.replace(fitted, caution=max(1.0, float(np.sqrt(np.mean(np.square(misses))))))
 
     @classmethod
-    def _fit(cls, work: Work, widths: np.ndarray, latencies_ms: np.ndarray) -> Self:
+    def _fit(cls, work: Work, widths: np.ndarray, latencies_ms: np.ndarray, scatter: np.ndarray) -> Self:
         amounts = work.of(widths)
         columns = _columns(work.kinds, amounts)
         rates = _relative_nnls(columns, latencies_ms)
         expected = columns @ rates
         relative = latencies_ms / expected - 1
         features = _features(work.kinds, amounts, rates, expected)
-        gram = features @ features.T
-        spread, noise = max(
-            itertools.product(_DEVIATIONS, _NOISES),
-            key=lambda pair: _evidence(pair[0] ** 2 * gram, relative, pair[1]),
-        )
-        return cls._posterior(work, widths, latencies_ms, rates, spread, noise)
+        grams = {spread: (features * _prior(work, spread) ** 2) @ features.T for spread in _SPREADS}
+        pairs = np.array(list(itertools.product(_SPREADS, _MISFITS)))
+        evidence = np.array([_evidence(grams[one], relative, scatter**2 + misfit**2) for one, misfit in pairs])
+        likely = np.exp(evidence - evidence.max())
+        # Averages over what the measurements leave possible: the likeliest pair alone is too sure where they are noisy.
+        spread, misfit = np.sqrt(likely @ pairs**2 / likely.sum()).tolist()
+        return cls._posterior(work, widths, latencies_ms, scatter, rates, spread, misfit)
 
     @classmethod
     def _posterior(
@@ -98,27 +108,31 @@ class Predictor:
         work: Work,
         widths: np.ndarray,
         latencies_ms: np.ndarray,
+        scatter: np.ndarray,
         rates: np.ndarray,
         spread: float,
-        noise: float,
+        misfit: float,
         caution: float = 1.0,
     ) -> Self:
         amounts = work.of(widths)
         expected = _columns(work.kinds, amounts) @ rates
-        features = _features(work.kinds, amounts, rates, expected)
+        prior = _prior(work, spread)
+        scaled = _features(work.kinds, amounts, rates, expected) * prior
         relative = latencies_ms / expected - 1
-        scaled = features * spread
-        gram = scaled @ scaled.T + noise**2 * np.eye(len(relative))
-        gain = np.linalg.solve(gram, scaled).T * spread
-        covariance = spread**2 * np.eye(features.shape[1]) - gain @ scaled * spread
-        return cls(work, rates, gain @ relative, covariance, spread, noise, caution)
+        gram = scaled @ scaled.T + np.diag(scatter**2 + misfit**2)
+        gain = np.linalg.solve(gram, scaled).T * prior[:, None]
+        covariance = np.diag(prior**2) - gain @ (scaled * prior)
+        return cls(work, rates, gain @ relative, covariance, spread, misfit, caution)
 
     def predict(self, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns `[P]` latencies in milliseconds, and `[P]` standard deviations of a measurement from them."""
+        """Returns `[P]` latencies in milliseconds, and their `[P]` standard deviations.
+
+        The deviations are of the latency itself: a measurement scatters by its own noise besides.
+        """
         amounts = self.work.of(widths)
         expected = _columns(self.work.kinds, amounts) @ self.rates
         features = _features(self.work.kinds, amounts, self.rates, expected)
-        variance = np.einsum("pf,fg,pg->p", features, self.covariance, features) + self.noise**2
+        variance = np.einsum("pf,fg,pg->p", features, self.covariance, features, optimize=True) + self.misfit**2
         return expected * (1 + features @ self.mean), self.caution * expected * np.sqrt(np.maximum(variance, 0.0))
 
     def parts(self, widths: np.ndarray) -> np.ndarray:
@@ -127,17 +141,20 @@ class Predictor:
         Their sum is the latency that `predict` tells.
         """
         amounts = self.work.of(widths)
-        expected = _columns(self.work.kinds, amounts) @ self.rates
-        features = _features(self.work.kinds, amounts, self.rates, expected) * (1 + self.mean)
-        by_operator = features.reshape(*amounts.shape).sum(2) * expected[:, None]
-        return np.column_stack([by_operator, np.full(len(widths), self.rates[-1])])
+        by_operator = _by_operator(self.work.kinds, amounts, self.rates)
+        single, constant = self.mean[: by_operator[0].size].reshape(by_operator.shape[1:]), 1 + self.mean[-1]
+        of_kinds = self.mean[by_operator[0].size : -1].reshape(-1, len(AMOUNTS))[_places(self.work.kinds)]
+        operators = (by_operator * (1 + single + of_kinds)).sum(2)
+        return np.column_stack([operators, np.full(len(widths), self.rates[-1] * constant)])
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `from_json` needs beside the work and the measurements, as plain data."""
-        return {"rates": self.rates.tolist(), "spread": self.spread, "noise": self.noise, "caution": self.caution}
+        return {"rates": self.rates.tolist(), "spread": self.spread, "misfit": self.misfit, "caution": self.caution}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], work: Work, widths: np.ndarray, latencies_ms: np.ndarray) -> Self:
+    def from_json(
+        cls, data: Mapping[str, Any], work: Work, widths: np.ndarray, latencies_ms: np.ndarray, scatter: np.ndarray
+    ) -> Self:
         """Returns the predictor that `to_json` described; the measurements are those it was fitted to.
 
         Raises:
@@ -146,19 +163,35 @@ class Predictor:
         rates = np.array(data["rates"], float)
         if rates.shape != (len(set(work.kinds)) * len(AMOUNTS) + 1,) or not np.isfinite(rates).all():
             raise ValueError("its rates do not fit its operators")
-        spread, noise, caution = (float(data[name]) for name in ("spread", "noise", "caution"))
-        return cls._posterior(work, widths, latencies_ms, rates, spread, noise, caution)
+        spread, misfit, caution = (float(data[name]) for name in ("spread", "misfit", "caution"))
+        return cls._posterior(work, widths, latencies_ms, scatter, rates, spread, misfit, caution)
 
 
 def _columns(kinds: Sequence[str], amounts: np.ndarray) -> np.ndarray:
     return np.column_stack([share_by_kind(kinds, amounts), np.ones(len(amounts))])
 
 
-def _features(kinds: Sequence[str], amounts: np.ndarray, rates: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Expected time of each operator's kinds of work, as a part of the whole, `[P, num_operators * len(AMOUNTS)]`."""
+def _places(kinds: Sequence[str]) -> list[int]:
+    """The place of each operator's kind in the order of `share_by_kind`."""
     order = sorted(set(kinds))
-    by_operator = rates[:-1].reshape(len(order), -1)[[order.index(kind) for kind in kinds]]
-    return (amounts * by_operator).reshape(len(amounts), -1) / expected[:, None]
+    return [order.index(kind) for kind in kinds]
+
+
+def _by_operator(kinds: Sequence[str], amounts: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """Expected milliseconds of each operator's kinds of work, `[P, num_operators, len(AMOUNTS)]`."""
+    return np.asarray(amounts * rates[:-1].reshape(-1, len(AMOUNTS))[_places(kinds)])
+
+
+def _features(kinds: Sequence[str], amounts: np.ndarray, rates: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Expected times as parts of the whole: of each operator's kinds of work, the sums of each kind, the constant."""
+    single = _by_operator(kinds, amounts, rates).reshape(len(amounts), -1)
+    return np.column_stack([single, _columns(kinds, amounts) * rates]) / expected[:, None]
+
+
+def _prior(work: Work, spread: float) -> np.ndarray:
+    """Standard deviation of the deviation of each column of `_features`."""
+    singles, kinds = (len(one) * len(AMOUNTS) for one in (work.kinds, set(work.kinds)))
+    return np.concatenate([np.full(singles, spread), np.full(kinds + 1, _KIND_SPREAD)])
 
 
 def _relative_nnls(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -170,8 +203,8 @@ def _relative_nnls(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray(form.coef_ / scale)
 
 
-def _evidence(gram: np.ndarray, values: np.ndarray, noise: float) -> float:
-    """Log of the marginal likelihood, up to a constant; ``gram`` is the covariance of the values without noise."""
-    root = np.linalg.cholesky(gram + noise**2 * np.eye(len(values)))
+def _evidence(gram: np.ndarray, values: np.ndarray, variance: np.ndarray) -> float:
+    """Log of the marginal likelihood, up to a constant; ``gram`` and ``variance`` add up to the covariance."""
+    root = np.linalg.cholesky(gram + np.diag(variance))
     white = np.linalg.solve(root, values)
     return float(-0.5 * white @ white - np.log(np.diag(root)).sum())

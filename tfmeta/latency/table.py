@@ -34,7 +34,7 @@ from tfmeta.latency.table_checks import check, check_predictions
 # Of `LatencyTable.shares`.
 FIXED = "whatever no width changes"
 
-_KIND, _FORMAT = "tfmeta latency table", 1
+_KIND, _FORMAT = "tfmeta latency table", 2
 _AGAIN = "Make one: tfmeta latency --build --workdir=…"
 
 
@@ -63,6 +63,11 @@ class Point:
         """Returns the point of what `Latency.measure` yields."""
         ratio, low, high = (float(found[name]) for name in ("ratio", "ratio_low", "ratio_high"))
         return cls(tuple(found["widths"]), ratio, low, high, str(found["verdict"]), held_out)
+
+    @property
+    def scatter(self) -> float:
+        """Relative standard deviation of the measurement, as its interval tells it."""
+        return abs(self.high - self.low) / (2 * 1.96 * self.ratio)
 
 
 @dataclass(frozen=True)
@@ -164,9 +169,13 @@ class LatencyTable:
 
     @functools.cached_property
     def judged(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Measured and predicted milliseconds of the held-out points, `[N]` each, and the predictions' deviations."""
-        widths, measured = _columns([one for one in self.points if one.held_out], self.baseline_ms)
-        return measured, *self.predictor.predict(widths)
+        """Measured and predicted milliseconds of the held-out points, `[N]` each, and how far these may be apart.
+
+        That is a standard deviation: of the prediction, and of what the measurement scatters by besides.
+        """
+        widths, measured, scatters = _columns([one for one in self.points if one.held_out], self.baseline_ms)
+        predicted, deviations = self.predictor.predict(widths)
+        return measured, predicted, np.hypot(deviations, scatters * predicted)
 
     @property
     def error(self) -> Error:
@@ -285,8 +294,10 @@ def _damaged(path: str | os.PathLike[str], error: Exception) -> UserError:
     return UserError(f"Expected a latency table at {path}. Received: a damaged file ({reason}). {_AGAIN}")
 
 
-def _columns(points: Sequence[Point], baseline_ms: float) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([one.widths for one in points]), np.array([one.ratio * baseline_ms for one in points])
+def _columns(points: Sequence[Point], baseline_ms: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Widths, milliseconds and scatter of points."""
+    latencies_ms = np.array([one.ratio * baseline_ms for one in points])
+    return np.array([one.widths for one in points]), latencies_ms, np.array([one.scatter for one in points])
 
 
 def _binding(device: tflite_bench.DeviceInfo, options: LatencyOptions, converter: str | None = None) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def check(values: Mapping[str, Any]) -> None:
     predictor = values["predictor"]
     rates = _entries(predictor["rates"], "rates")
     _require(all(one == 0.0 or _is_positive(one) for one in rates), "a rate is no number of 0 or more")
-    for name in ("spread", "noise", "caution"):
+    for name in ("spread", "misfit", "caution"):
         _require(_is_positive(predictor[name]), f"{name} is not above 0")
 
 
