@@ -6,9 +6,9 @@ For a MobileNetV1 and a MobileNetV2 at 0.25x and 0.5x of their MACs (uniform wid
 written in every scheme. Quantization after training and in training are compared over all seeds; the other schemes
 that train take one. Those train on for some epochs, so beside them stands the float network that was trained on as
 long, in float and in int8 (`fp32_longer`, `int8_longer`). For every number of layers that are kept out of int8 there is
-a file too. Then every file is timed on this machine, one at a time, in turns with the float file of its network. Can be
-stopped at any moment and started again: each file has a result of its own. Writes schemes.json and schemes.md beside
-this file.
+a file too. Then the files of the first seed are timed on this machine, one at a time, in turns with the float file of
+their network; those of other seeds differ from them by values alone. Can be stopped at any moment and started again:
+each file has a result of its own. Writes schemes.json and schemes.md beside this file.
 
 `--smoke` does it all in small, in minutes, to see that it works; its numbers mean nothing and are written to --workdir.
 """
@@ -270,7 +270,9 @@ class Job:
         return {"sensitivity": told, "files": rows}
 
     def time(self) -> None:
-        """Times every file that is not timed yet, in turns with the float file."""
+        """Times every file of the first seed that is not timed yet, in turns with the float file."""
+        if self.seed:
+            return
         latency = dataclasses.replace(FINAL, min_secs=0.2, num_runs=20) if _SMOKE.value else FINAL
         for path in sorted(self.folder.glob("*.tflite")):
             self._made(f"{path.stem}.latency", lambda path=path: self._latency(path, latency))
@@ -288,7 +290,8 @@ class Job:
         about = {"network": self.network, "budget": self.budget, "seed": self.seed, "model": self._read("network")}
         for scheme in self.schemes:
             row = {**about, **self._read(scheme)}
-            yield row if "refused" in row else {**row, "latency": self._read(f"{scheme}.latency")}
+            timed = self.seed == 0 and "refused" not in row
+            yield {**row, "latency": self._read(f"{scheme}.latency")} if timed else row
         if self.seed == 0:
             mixed = self._read("mixed")
             for row in mixed["files"]:
@@ -312,9 +315,9 @@ def markdown(results: Sequence[dict[str, Any]], setting: Setting) -> str:
         "",
         "Accuracy in % on the test images, of the .tflite file itself; mean ± standard deviation where there are "
         "several seeds. *Loss* is float minus this file, in points, paired by seed. *Zipped* is gzip -9, as an app "
-        "store ships it. Latency: one thread of this machine; *of float* is the ratio to the float file of the same "
-        f"network, which ran in turns. Networks: uniform widths, {train.epochs} epochs; schemes that train: "
-        f"{tune.train.epochs} epochs a step more, sparsity {tune.sparsity:.0%}, {tune.clusters} clusters.",
+        "store ships it. Latency: one thread of this machine, the first seed; *of float* is the ratio to the float "
+        f"file of the same network, which ran in turns. Networks: uniform widths, {train.epochs} epochs; schemes that "
+        f"train: {tune.train.epochs} epochs a step more, sparsity {tune.sparsity:.0%}, {tune.clusters} clusters.",
     ]
     for network, budget in dict.fromkeys((row["network"], row["budget"]) for row in results):
         rows = [row for row in results if (row["network"], row["budget"]) == (network, budget)]
@@ -377,10 +380,9 @@ def _mixed_rows(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
 
 
 def _latency_cells(rows: Sequence[dict[str, Any]]) -> list[str]:
-    latencies = [row["latency"] for row in rows]
-    mark = "" if all(latency["verdict"] == "OK" for latency in latencies) else " (noisy)"
-    median, ratio = (float(np.median([latency[name] for latency in latencies])) for name in ("median_ms", "ratio"))
-    return [f"{median:.3f}{mark}", f"{ratio:.2f}x"]
+    (latency,) = (row["latency"] for row in rows if "latency" in row)
+    mark = "" if latency["verdict"] == "OK" else f" ({latency['verdict']})"
+    return [f"{latency['median_ms']:.3f}{mark}", f"{latency['ratio']:.2f}x"]
 
 
 def _qat_rows(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
@@ -411,7 +413,7 @@ def _whys(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _step_rows(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
-    files_of = [row for row in rows if "seconds" in row]
+    files_of = [row for row in rows if "seconds" in row and "latency" in row]
     for name, chosen in (
         ("without training", [row for row in files_of if row["training"] is None]),
         ("with training", [row for row in files_of if row["training"] is not None]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -37,6 +38,24 @@ def _inputs(data: bytes) -> list[str]:
 def test_layers_are_those_of_keras(mixer, reader):
     kernels = [layer.name for layer in reader.layers if any(w.name == "kernel" for w in layer.weights)]
     assert [layer.name for layer in mixer.layers] == kernels
+
+
+def test_a_network_whose_constants_the_quantizer_puts_behind_the_flatbuffer(tmp_path):
+    pytest.importorskip("litert_quantizer", reason="litert-quantizer is an extra")
+    images = keras.Input((8, 8, 16), name="images")
+    wide = keras.layers.Conv2D(192, 5, activation="relu", name="wide")(images)  # 77 kB in int8, 307 in float
+    pooled = keras.layers.GlobalAveragePooling2D()(wide)
+    model = keras.Model(images, keras.layers.Dense(4, name="classes")(pooled))
+    samples = np.random.default_rng(0).standard_normal((20, 8, 8, 16)).astype(np.float32)
+    path = tmp_path / "float.tflite"
+    export_tflite(model, path, "fp32", samples)
+    mixer = MixedQuantizer(path, model, samples)
+    data = mixer.quantize(BitWidths.keeping(["wide"], FLOAT))
+    assert _inputs(data) == ["FLOAT32", "INT8"]
+    mixed = tmp_path / "mixed.tflite"
+    mixed.write_bytes(data)
+    expected = verify.outputs(path, samples)
+    np.testing.assert_allclose(verify.outputs(mixed, samples), expected, atol=0.05 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("bits", [FLOAT, INT16])

@@ -47,6 +47,43 @@ def test_only_the_metadata_is_added(path, plain, digits):
     np.testing.assert_array_equal(verify.outputs(path, digits[2]), verify.outputs(plain, digits[2]))
 
 
+@pytest.fixture(scope="module")
+def behind(reader, tmp_path_factory):
+    """A file whose constants lie behind the flatbuffer, as the writers of very large files put them."""
+    import tensorflow as tf
+    from ai_edge_litert import schema_py_generated as schema
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(reader)
+    converter._experimental_use_buffer_offset = True
+    path = tmp_path_factory.mktemp("behind") / "m.tflite"
+    path.write_bytes(converter.convert())
+    assert any(buffer.offset > 1 for buffer in schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0).buffers)
+    return path
+
+
+def test_constants_behind_the_flatbuffer_are_taken_inside(behind, tmp_path, digits):
+    from ai_edge_litert import schema_py_generated as schema
+
+    inside = tmp_path / "m.tflite"
+    inside.write_bytes(rewritten(behind.read_bytes(), lambda model: None))
+    assert not any(buffer.offset for buffer in schema.ModelT.InitFromPackedBuf(inside.read_bytes(), 0).buffers)
+    before, after = flatbuffer.read(behind), flatbuffer.read(inside)
+    assert before.operators == after.operators
+    assert any(tensor.constant for operator in after.operators for tensor in operator.inputs)
+    np.testing.assert_array_equal(verify.outputs(inside, digits[2]), verify.outputs(behind, digits[2]))
+
+
+def test_a_file_that_is_cut_behind_the_flatbuffer(behind):
+    with pytest.raises(ExportError, match=r"Expected a whole TFLite model\. Received: a damaged one"):
+        flatbuffer.parse(behind.read_bytes()[:-100])
+
+
+def test_a_file_of_2_gb(plain, monkeypatch):
+    monkeypatch.setattr("tfmeta.export.rewrite._LARGEST", 1000)
+    with pytest.raises(ExportError, match=r"a TFLite file below 2 GB\. Received: [\d,]+ bytes\."):
+        rewritten(plain.read_bytes(), lambda model: None)
+
+
 def test_weights_lie_at_multiples_of_16(path):
     # LiteRT's schema asks for it; kernels for ARM read 16 bytes at a time.
     from ai_edge_litert import schema_py_generated as schema

@@ -113,6 +113,21 @@ def parse(data: bytes) -> FlatModel:
     Raises:
         ExportError: the bytes are not a TFLite model.
     """
+    return _decoded(data)[1]
+
+
+def unpack(data: bytes) -> Any:
+    """Returns the schema's ``ModelT`` of ``data``, the bytes of a .tflite file, with the values of all buffers in it.
+
+    Some writers put large constants behind the flatbuffer; here they are where all others are.
+
+    Raises:
+        ExportError: the bytes are not a TFLite model.
+    """
+    return _decoded(data)[0]
+
+
+def _decoded(data: bytes) -> tuple[Any, FlatModel]:
     # Imported here: it is 20,000 lines long and only exporting needs it.
     from ai_edge_litert import schema_py_generated as schema
 
@@ -120,7 +135,11 @@ def parse(data: bytes) -> FlatModel:
         raise ExportError(f"Expected a TFLite model ({IDENTIFIER!r} at byte 4). Received: {data[4:8]!r}.")
     try:
         model = schema.ModelT.InitFromPackedBuf(data, 0)
-        return _Reader(schema, model).read(len(data))
+        for buffer in model.buffers or ():
+            if buffer.offset > 1:  # 0 and 1 stand for none
+                buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+                buffer.offset = buffer.size = 0
+        return model, _Reader(schema, model).read(len(data))
     except ExportError:
         raise
     except Exception as error:  # a cut or damaged file fails anywhere in the decoder, with any type of error
@@ -175,9 +194,7 @@ class _Reader:
             shape=shape,
             shape_signature=shape if tensor.shapeSignature is None else _ints(tensor.shapeSignature),
             dtype=dtype,
-            # Large constants may lie behind the flatbuffer, at an offset instead of in the buffer's
-            # data.
-            constant=(buffer.data is not None and len(buffer.data) > 0) or bool(buffer.offset),
+            constant=size > 0,
             quantization=_quantization(tensor.quantization, _text(tensor.name)),
             index=index,
         )

@@ -15,25 +15,28 @@ from tfmeta.export.runtime_version import minimum_runtime, version_by_types
 # The schema asks for it (Buffer.data, force_align), since kernels read weights in vectors of that size. The generated
 # Python code does not do it.
 _ALIGNMENT = 16
+_LARGEST = 2**31  # of a flatbuffer: its offsets are 32 bits wide
 _NOTE_BYTES = 16  # what the converter's note of the runtime is padded to
 
 
 def rewritten(data: bytes, change: Callable[[Any], None]) -> bytes:
-    """Returns the file ``data`` after ``change`` was made to it.
+    """Returns the file ``data`` after ``change`` was made to it, with all constants inside the flatbuffer.
 
     Args:
         data: the bytes of a .tflite file.
         change: gets the schema's ``ModelT`` and changes it in place.
 
     Raises:
-        ExportError: not a TFLite model, or one with weights outside the flatbuffer (beyond 2 GB).
+        ExportError: not a TFLite model, one of 2 GB or more, or one with large options of custom operators behind it.
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    flatbuffer.parse(data)  # tells of damage
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
-    if any(buffer.offset for buffer in model.buffers):
-        raise ExportError("Expected a TFLite file below 2 GB, with its weights inside the flatbuffer.")
+    model = flatbuffer.unpack(data)
+    if len(data) >= _LARGEST:
+        raise ExportError(f"Expected a TFLite file below 2 GB. Received: {len(data):,} bytes.")
+    operators = [operator for graph in model.subgraphs for operator in graph.operators or ()]
+    if any(operator.largeCustomOptionsOffset for operator in operators):
+        raise ExportError("Expected the options of custom operators inside the flatbuffer. Received: some behind it.")
     change(model)
     for number, buffer in enumerate(model.buffers):
         model.buffers[number] = _AlignedBuffer(schema, buffer)

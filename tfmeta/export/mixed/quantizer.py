@@ -66,10 +66,13 @@ class MixedQuantizer:
         self._quantizer = _package("quantizer")
         (name,) = contents.inputs
         samples = [{name: image[np.newaxis]} for image in calibration]
+        # The whole range, as TFLiteConverter takes it. By default a range is an average over images, which about half
+        # of them exceed.
+        widest = _package("utils.qsv_utils").min_max_update
         with _silence():
-            quantizer = self._quantizer.Quantizer(self._path)
-            quantizer.load_quantization_recipe(self._recipe(BitWidths()))
-            self._ranges = quantizer.calibrate({_SIGNATURE: samples})
+            calibrator = _package("calibrator").Calibrator(self._path, qsv_update_func=widest)
+            calibrator.calibrate({_SIGNATURE: samples}, self._rules(BitWidths()))
+            self._ranges = calibrator.get_model_qsvs()
 
     def quantize(self, widths: BitWidths) -> bytes:
         """Returns the file with these bits, with float ends.
@@ -82,12 +85,12 @@ class MixedQuantizer:
             raise ExportError(f"Expected layers out of {', '.join(sorted(known))}. Received: {', '.join(unknown)}.")
         with _silence():
             quantizer = self._quantizer.Quantizer(self._path)
-            quantizer.load_quantization_recipe(self._recipe(widths))
+            quantizer.load_quantization_recipe(self._rules(widths).get_quantization_recipe())
             data = bytes(quantizer.quantize(self._ranges).quantized_model)
         self._require(flatbuffer.parse(data), widths)
         return with_true_versions(data)
 
-    def _recipe(self, widths: BitWidths) -> Any:
+    def _rules(self, widths: BitWidths) -> Any:
         """The rules of litert-quantizer, of which the last that fits an operator counts."""
         manager = _package("recipe_manager").RecipeManager()
         _add(manager, ".*", widths.others)
@@ -97,7 +100,7 @@ class MixedQuantizer:
             if layer.name in widths.layers:
                 # Not for all operators: the end of the file is one too, and has the name of the tensor before it.
                 _add(manager, f"^{re.escape(layer.tensor)};?$", widths.layers[layer.name], layer.operator)
-        return manager.get_quantization_recipe()
+        return manager
 
     def _require(self, contents: flatbuffer.FlatModel, widths: BitWidths) -> None:
         # litert-quantizer leaves in float, without a word, what it has no rule for.
