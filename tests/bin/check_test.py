@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from keras import layers
 
+import tflite_bench
 from tfmeta import __main__ as program
 from tfmeta.export.tflite import export_tflite
+from tfmeta.stages import check as stage
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,23 @@ def test_a_reference_and_a_device_that_is_not_there(path, capsys):
     assert program.main(["check", str(path), f"--reference={path}"]) == 0
     assert "OK    agreement  same class as the float file on 100.0%" in capsys.readouterr().out
     assert program.main(["check", str(path), "--device=nowhere"]) == 2
+
+
+def test_files_are_told_though_the_device_goes_away(path, capsys, monkeypatch):
+    calls = []
+
+    def measured(device, paths, *rest):
+        calls.append(paths)
+        if len(calls) == 2:
+            raise tflite_bench.DeviceLostError("The phone went away.")
+        raise tflite_bench.ModelFileError("The phone cannot run it.")
+
+    monkeypatch.setattr(stage, "measure_files", measured)
+    assert program.main(["check", str(path), str(path), "--json", "--device=adb"]) == 3
+    out, err = capsys.readouterr()
+    (first,) = json.loads(out)
+    assert not first["fits"] and "The phone cannot run it." in out
+    assert "The phone went away." in err
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+import tflite_bench
 from tests.latency.devices import Counting
 from tflite_bench.types import Delegation
 from tfmeta.errors import UserError
@@ -53,6 +54,16 @@ def test_a_device_that_tells_what_its_delegate_took_over(path, monkeypatch, requ
 def test_a_device_that_does_not_tell_what_is_required(path):
     options = CheckOptions(place=Place(Counting()), latency=QUICK, full_delegation=True)
     assert found(path, options)["delegate"].level == "fail"
+
+
+def test_a_file_that_the_device_cannot_run(path, monkeypatch):
+    def refused(*arguments):
+        raise tflite_bench.ModelFileError("The phone cannot run m.tflite: op FlexErf is missing.")
+
+    monkeypatch.setattr(stage, "measure_files", refused)
+    findings = found(path, CheckOptions(place=Place(Counting()), latency=QUICK))
+    assert findings["device"].level == "fail" and "FlexErf" in findings["device"].text
+    assert "size" in findings and "latency" not in findings
 
 
 def test_no_device_runs_nothing(path):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from tfmeta.bin import app, option_flags
-from tfmeta.export.ship_check import ShipOptions, read_labels
+from tfmeta.export.ship_check import ShipOptions, ShipReport, read_labels
 from tfmeta.latency.options import LatencyOptions
 from tfmeta.stages.check import CheckOptions, check
 
@@ -66,9 +66,18 @@ def main(argv: Sequence[str]) -> int:
         _AGREEMENT.value,
         _ERROR.value,
     )
-    reports = [check(path, options) for path in argv[1:]]
+    reports: list[ShipReport] = []
+    try:
+        for path in argv[1:]:
+            reports.append(check(path, options))
+    finally:  # what is known is told, also where a device goes away in the middle
+        if reports:
+            _tell(reports)
+    return app.DONE if all(report.fits for report in reports) else app.USER_ERROR
+
+
+def _tell(reports: Sequence[ShipReport]) -> None:
     if _JSON.value:
         print(json.dumps([report.to_json() for report in reports], indent=2))
     else:
         print("\n\n".join(str(report) for report in reports))
-    return app.DONE if all(report.fits for report in reports) else app.USER_ERROR

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 
+import tflite_bench
 from tfmeta.errors import UserError
 from tfmeta.export import ship_run
 from tfmeta.export.interface import Tolerance
@@ -64,7 +65,7 @@ def check(path: str | os.PathLike[str], options: CheckOptions) -> ShipReport:
 
     Raises:
         UserError: the samples cannot be read.
-        BenchError: the device does not answer.
+        BenchError: no such device, or it cannot be used; where its runtime cannot run the file, that is a finding.
     """
     samples = None if options.samples is None else ship_run.read_samples(options.samples)
     report = ship_check(path, options.ship)
@@ -89,7 +90,10 @@ def check(path: str | os.PathLike[str], options: CheckOptions) -> ShipReport:
 
 def _timed(path: str | os.PathLike[str], options: CheckOptions) -> list[Finding]:
     device = options.place.device
-    (latency,) = measure_files(device, [path], path, options.latency, options.place.options)
+    try:
+        (latency,) = measure_files(device, [path], path, options.latency, options.place.options)
+    except tflite_bench.ModelFileError as error:
+        return [Finding("device", FAIL, str(error))]
     measured = latency.measurement
     times = f"median {measured.median_ms:.3f} ms, p90 {measured.p90_ms:.3f} ms"
     text = f"{device}: {times}, {measured.num_runs} runs, {latency.verdict}"
