@@ -7,8 +7,12 @@ written in every scheme. Quantization after training and in training are compare
 that train take one. Those train on for some epochs, so beside them stands the float network that was trained on as
 long, in float and in int8 (`fp32_longer`, `int8_longer`). For every number of layers that are kept out of int8 there is
 a file too. Then the files of the first seed are timed on this machine, one at a time, in turns with the float file of
-their network; those of other seeds differ from them by values alone. Can be stopped at any moment and started again:
-each file has a result of its own. Writes schemes.json and schemes.md beside this file.
+their network; those of other seeds differ from them by values alone. Writes schemes.json and schemes.md beside this
+file.
+
+It takes hours. It can be stopped at any moment and started again: each file has a result of its own in --workdir. And
+what schemes.json already tells, made with the same settings and versions, is not made again: `--seeds=1` makes it for
+the first seed, and without it the others are added later, with another --workdir if need be.
 
 `--smoke` does it all in small, in minutes, to see that it works; its numbers mean nothing and are written to --workdir.
 """
@@ -55,6 +59,7 @@ from tfmeta.training import TrainOptions, evaluate, set_seed, train_plain
 _WORKDIR = flags.DEFINE_string("workdir", "runs/schemes", "Folder for everything that is made on the way.")
 _PROCESSES = flags.DEFINE_integer("processes", 2, "Networks that are worked on at a time, one core each.")
 _JOB = flags.DEFINE_integer("job", None, "Work on the network of this number only; its name is in the log.", 0)
+_SEEDS = flags.DEFINE_integer("seeds", None, "The first seeds only; all of them by default.", 1)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of Fashion-MNIST's files; where it is found by default.")
 _SMOKE = flags.DEFINE_bool("smoke", False, "In small, to see that it works.")
 
@@ -110,15 +115,29 @@ def main(argv: Sequence[str]) -> None:
         print(setting.jobs()[_JOB.value], flush=True)
         Job(setting, *setting.jobs()[_JOB.value], root / str(_JOB.value)).run()
         return
-    _in_parallel(len(setting.jobs()), root)
-    jobs = [Job(setting, *job, root / str(place)) for place, job in enumerate(setting.jobs())]
+    folder = root if _SMOKE.value else Path(__file__).parent
+    about = {"setting": _plain(setting), "versions": installed_versions()}
+    known = _known(folder / "schemes.json", about)
+    asked = [job for job, (*_, seed) in enumerate(setting.jobs()) if _SEEDS.value is None or seed < _SEEDS.value]
+    missing = [job for job in asked if setting.jobs()[job] not in known]
+    _in_parallel(missing, root)
+    jobs = [Job(setting, *setting.jobs()[job], root / str(job)) for job in missing]
     for job in jobs:  # when nothing else runs here
         job.time()
-    results = [row for job in jobs for row in job.results()]
-    folder = root if _SMOKE.value else Path(__file__).parent
-    found = {"setting": _plain(setting), "versions": installed_versions(), "results": results}
-    files.write_json(folder / "schemes.json", found)
+    known |= {(job.network, job.budget, job.seed): list(job.results()) for job in jobs}
+    results = [row for job in setting.jobs() for row in known.get(job, [])]
+    files.write_json(folder / "schemes.json", {**about, "results": results})
     files.write_text(folder / "schemes.md", markdown(results, setting))
+
+
+def _known(path: Path, about: dict[str, Any]) -> dict[tuple[str, float, int], list[dict[str, Any]]]:
+    """Network, budget and seed → their rows in the file, if it was made with the same settings and versions."""
+    found = json.loads(path.read_text()) if path.exists() else {}
+    known: dict[tuple[str, float, int], list[dict[str, Any]]] = {}
+    if all(found.get(name) == value for name, value in about.items()):
+        for row in found["results"]:
+            known.setdefault((row["network"], row["budget"], row["seed"]), []).append(row)
+    return known
 
 
 def _plain(setting: Setting) -> Any:
@@ -132,8 +151,8 @@ def _claim(root: Path, setting: Setting) -> None:
     files.write_json(path, _plain(setting))
 
 
-def _in_parallel(count: int, root: Path) -> None:
-    waiting = [job for job in range(count) if not (root / str(job) / "done").exists()]
+def _in_parallel(jobs: Sequence[int], root: Path) -> None:
+    waiting = [job for job in jobs if not (root / str(job) / "done").exists()]
     running: dict[int, subprocess.Popen[bytes]] = {}
     one_core = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:
