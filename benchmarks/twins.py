@@ -129,7 +129,7 @@ def _against(
             paths = [Path(folder, name) for name in ("twin.tflite", "converted.tflite")]
             for path, data in zip(paths, (twin, converted), strict=True):
                 path.write_bytes(data)
-            options = LatencyOptions(rounds=_ROUNDS.value, num_runs=10 * _ROUNDS.value, min_secs=1.0, retries=1)
+            options = LatencyOptions(rounds=_ROUNDS.value, num_runs=10 * _ROUNDS.value, min_secs=1.0, retries=4)
             found = measure_pair(device, paths[0], paths[1], options)
         row |= {
             "latency_ratio": found.ratio,
@@ -164,7 +164,8 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
         "",
         "Made by `python benchmarks/twins.py`. A twin is the .tflite file of a random structure, made from the full "
         f"network's; its time is the median of {TIMES}. Latencies are of one thread of the host, in {_ROUNDS.value} "
-        "turns. The template is what a network and scheme cost once, with the number of conversions in brackets.",
+        "turns, repeated up to four times where that is too noisy. The template is what a network and scheme cost "
+        "once, with the number of conversions in brackets.",
         "",
         "| Network | Scheme | Template | Converter | Twin | Faster | Alike | Size | Latency, twin / converted |",
         "| --- | --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |",
@@ -179,6 +180,7 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
         if "latency_ratio" in row:
             low, high = row["latency_interval"]
             ratio = f"{row['latency_ratio']:.3f} ({low:.3f}–{high:.3f}) of {row['latency_ms']:.2f} ms"
+            ratio += "" if row["verdict"] == "OK" else f" ({row['verdict']})"
         lines.append(
             f"{start}{row['twin_ms']:.1f} ms | {row['faster']:,.0f}× | {'yes' if row['alike'] else 'NO'} | "
             f"{100 * (row['size_ratio'] - 1):+.2f} % of {row['size_bytes'] / 1e6:.2f} MB | {ratio} |"
