@@ -16,6 +16,9 @@ from tfmeta.latency.predictor import FEWEST, Predictor
 from tfmeta.latency.table import LatencyTable, Point
 from tfmeta.objectives import Estimate, predicted_name
 
+# To be raised when the same measurements give other estimates.
+_METHOD = 2
+
 
 class Hybrid:
     """The measured latency as an objective that estimates what it is going to measure.
@@ -75,6 +78,7 @@ class Hybrid:
         if self._predictor is None:
             known = {**self._first, **self._learned}
             latencies_ms, scatters = np.array(list(known.values())).T
+            scatters = np.where(np.isnan(scatters), np.nanmedian(scatters), scatters)
             self._predictor = Predictor.fit(self._work, np.array(list(known)), latencies_ms, scatters)
         means, deviations = self._predictor.predict(np.array([one.widths for one in structures]))
         return [Estimate(float(mean), float(deviation)) for mean, deviation in zip(means, deviations, strict=True)]
@@ -87,7 +91,7 @@ class Hybrid:
     @property
     def identity(self) -> dict[str, Any]:
         """What values and estimates depend on, as plain data."""
-        return {**self._latency.identity, "hybrid": self._begun_with}
+        return {**self._latency.identity, "hybrid": {**self._begun_with, "method": _METHOD}}
 
     @functools.cached_property
     def _first(self) -> dict[tuple[int, ...], tuple[float, float]]:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -169,10 +170,10 @@ class Latency:
             self._collect()
 
     def scatter(self, structures: Sequence[Structure]) -> list[float]:
-        """Returns the relative standard deviation of each structure's value, 0 of one that is not stored."""
+        """Returns the relative standard deviation of each structure's stored value, NaN where there is none."""
         device = self.info.fingerprint
         stored = (self._store.measurement(self._key(one), device, self._options_key) for one in structures)
-        return [0.0 if one is None else Point.of(one, held_out=False).scatter for one in stored]
+        return [math.nan if one is None else Point.of(one, held_out=False).scatter for one in stored]
 
     def outdated(self, structure: Structure, value: float) -> bool:
         """Whether ``value`` was measured on a throttled device, and was or will be measured again."""

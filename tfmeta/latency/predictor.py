@@ -31,6 +31,8 @@ _SPREADS = (0.01, 0.03, 0.1, 0.3, 1.0)
 _MISFITS = (0.003, 0.01, 0.02, 0.04, 0.08)
 # How far a kind's time may be from the fitted one: so far that the measurements alone tell.
 _KIND_SPREAD = 1.0
+_USUAL_MISFIT = 0.02  # so that measurements which scatter less than that count alike in the fit of rates
+_LEAST_SHARE = 0.003  # of the latency, that any kind's work may take whatever was fitted
 FEWEST = 10
 _FOLDS = 5
 
@@ -42,7 +44,8 @@ class Predictor:
     Attributes:
         work: the work of the network's operators.
         rates: milliseconds for a unit of each column of `share_by_kind`, then a constant.
-        mean: deviation of each column of `_features`.
+        scales: likewise, of how large the deviations of kinds are.
+        mean: the deviations: of each operator's kinds of work, of the kinds, of the constant.
         covariance: of the deviations.
         spread: how far operators deviate from their kind a priori, relative.
         misfit: relative standard deviation of what neither the deviations nor the scatter of measurements explain.
@@ -52,6 +55,7 @@ class Predictor:
 
     work: Work
     rates: np.ndarray
+    scales: np.ndarray
     mean: np.ndarray
     covariance: np.ndarray
     spread: float
@@ -69,7 +73,7 @@ class Predictor:
             scatter: `[N]` relative standard deviation of each measurement; None takes them for exact.
 
         Raises:
-            UserError: too few measurements, or a latency that is not above 0.
+            UserError: too few measurements, a latency that is not above 0, or a scatter that is no number of 0 or more.
         """
         latencies_ms = np.asarray(latencies_ms, float)
         if len(widths) < FEWEST or len(widths) != len(latencies_ms) or not (latencies_ms > 0).all():
@@ -78,6 +82,10 @@ class Predictor:
                 f"structures and {len(latencies_ms)} latencies. Measure more."
             )
         scatter = np.zeros(len(widths)) if scatter is None else np.asarray(scatter, float)
+        if scatter.shape != latencies_ms.shape or not (np.isfinite(scatter) & (scatter >= 0)).all():
+            raise UserError(
+                f"Expected one scatter of 0 or more for each of {len(widths)} latencies. Received: {scatter}."
+            )
         fitted = cls._fit(work, widths, latencies_ms, scatter)
         misses = []
         for fold in range(_FOLDS):
@@ -88,12 +96,9 @@ class Predictor:
 
     @classmethod
     def _fit(cls, work: Work, widths: np.ndarray, latencies_ms: np.ndarray, scatter: np.ndarray) -> Self:
-        amounts = work.of(widths)
-        columns = _columns(work.kinds, amounts)
-        rates = _relative_nnls(columns, latencies_ms)
-        expected = columns @ rates
+        rates = _relative_nnls(_columns(work, widths), latencies_ms, 1 / np.hypot(scatter, _USUAL_MISFIT))
+        expected, features = _design(work, widths, rates, _scales(work, widths, latencies_ms, rates))
         relative = latencies_ms / expected - 1
-        features = _features(work.kinds, amounts, rates, expected)
         grams = {spread: (features * _prior(work, spread) ** 2) @ features.T for spread in _SPREADS}
         pairs = np.array(list(itertools.product(_SPREADS, _MISFITS)))
         evidence = np.array([_evidence(grams[one], relative, scatter**2 + misfit**2) for one, misfit in pairs])
@@ -114,38 +119,36 @@ class Predictor:
         misfit: float,
         caution: float = 1.0,
     ) -> Self:
-        amounts = work.of(widths)
-        expected = _columns(work.kinds, amounts) @ rates
+        scales = _scales(work, widths, latencies_ms, rates)
+        expected, features = _design(work, widths, rates, scales)
         prior = _prior(work, spread)
-        scaled = _features(work.kinds, amounts, rates, expected) * prior
-        relative = latencies_ms / expected - 1
+        scaled = features * prior
         gram = scaled @ scaled.T + np.diag(scatter**2 + misfit**2)
         gain = np.linalg.solve(gram, scaled).T * prior[:, None]
         covariance = np.diag(prior**2) - gain @ (scaled * prior)
-        return cls(work, rates, gain @ relative, covariance, spread, misfit, caution)
+        return cls(work, rates, scales, gain @ (latencies_ms / expected - 1), covariance, spread, misfit, caution)
 
     def predict(self, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns `[P]` latencies in milliseconds, and their `[P]` standard deviations.
 
         The deviations are of the latency itself: a measurement scatters by its own noise besides.
         """
-        amounts = self.work.of(widths)
-        expected = _columns(self.work.kinds, amounts) @ self.rates
-        features = _features(self.work.kinds, amounts, self.rates, expected)
+        expected, features = _design(self.work, widths, self.rates, self.scales)
         variance = np.einsum("pf,fg,pg->p", features, self.covariance, features, optimize=True) + self.misfit**2
         return expected * (1 + features @ self.mean), self.caution * expected * np.sqrt(np.maximum(variance, 0.0))
 
     def parts(self, widths: np.ndarray) -> np.ndarray:
         """Returns `[P, num_operators + 1]`: the milliseconds of each operator, then what no operator explains.
 
-        Their sum is the latency that `predict` tells.
+        Their sum is the latency that `predict` tells. One that takes next to nothing may come out below 0.
         """
         amounts = self.work.of(widths)
-        by_operator = _by_operator(self.work.kinds, amounts, self.rates)
-        single, constant = self.mean[: by_operator[0].size].reshape(by_operator.shape[1:]), 1 + self.mean[-1]
-        of_kinds = self.mean[by_operator[0].size : -1].reshape(-1, len(AMOUNTS))[_places(self.work.kinds)]
-        operators = (by_operator * (1 + single + of_kinds)).sum(2)
-        return np.column_stack([operators, np.full(len(widths), self.rates[-1] * constant)])
+        rates, scales = (_by_operator(self.work, one) for one in (self.rates, self.scales))
+        of_operators, of_kinds = self.mean[: rates.size].reshape(rates.shape), self.mean[rates.size : -1]
+        order = of_kinds.reshape(-1, len(AMOUNTS))[_places(self.work)]
+        operators = (amounts * (rates * (1 + of_operators) + scales * order)).sum(2)
+        rest = self.rates[-1] + self.scales[-1] * self.mean[-1]
+        return np.column_stack([operators, np.full(len(widths), rest)])
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `from_json` needs beside the work and the measurements, as plain data."""
@@ -167,39 +170,53 @@ class Predictor:
         return cls._posterior(work, widths, latencies_ms, scatter, rates, spread, misfit, caution)
 
 
-def _columns(kinds: Sequence[str], amounts: np.ndarray) -> np.ndarray:
-    return np.column_stack([share_by_kind(kinds, amounts), np.ones(len(amounts))])
+def _columns(work: Work, widths: np.ndarray) -> np.ndarray:
+    return np.column_stack([share_by_kind(work.kinds, work.of(widths)), np.ones(len(widths))])
 
 
-def _places(kinds: Sequence[str]) -> list[int]:
+def _places(work: Work) -> list[int]:
     """The place of each operator's kind in the order of `share_by_kind`."""
-    order = sorted(set(kinds))
-    return [order.index(kind) for kind in kinds]
+    order = sorted(set(work.kinds))
+    return [order.index(kind) for kind in work.kinds]
 
 
-def _by_operator(kinds: Sequence[str], amounts: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """Expected milliseconds of each operator's kinds of work, `[P, num_operators, len(AMOUNTS)]`."""
-    return np.asarray(amounts * rates[:-1].reshape(-1, len(AMOUNTS))[_places(kinds)])
+def _by_operator(work: Work, rates: np.ndarray) -> np.ndarray:
+    """The rates of each operator's kind, `[num_operators, len(AMOUNTS)]`."""
+    return np.asarray(rates[:-1].reshape(-1, len(AMOUNTS))[_places(work)])
 
 
-def _features(kinds: Sequence[str], amounts: np.ndarray, rates: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Expected times as parts of the whole: of each operator's kinds of work, the sums of each kind, the constant."""
-    single = _by_operator(kinds, amounts, rates).reshape(len(amounts), -1)
-    return np.column_stack([single, _columns(kinds, amounts) * rates]) / expected[:, None]
+def _design(work: Work, widths: np.ndarray, rates: np.ndarray, scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the expected milliseconds `[P]`, and what deviations add to them, relative, `[P, num_deviations]`.
+
+    Deviations are those of each operator's kinds of work, then those of the kinds, then that of the constant.
+    """
+    columns = _columns(work, widths)
+    expected = columns @ rates
+    single = (work.of(widths) * _by_operator(work, rates)).reshape(len(widths), -1)
+    return expected, np.column_stack([single, columns * scales]) / expected[:, None]
+
+
+def _scales(work: Work, widths: np.ndarray, latencies_ms: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """How large deviations of kinds are: as the rates, or what a small part of the latency would be.
+
+    Most rates come out as 0 where several columns tell about the same; that is no knowledge that they are.
+    """
+    share = (_columns(work, widths) / latencies_ms[:, None]).mean(0)
+    return np.maximum(rates, np.divide(_LEAST_SHARE, share, out=np.zeros_like(share), where=share > 0))
 
 
 def _prior(work: Work, spread: float) -> np.ndarray:
-    """Standard deviation of the deviation of each column of `_features`."""
+    """Standard deviations of the deviations."""
     singles, kinds = (len(one) * len(AMOUNTS) for one in (work.kinds, set(work.kinds)))
     return np.concatenate([np.full(singles, spread), np.full(kinds + 1, _KIND_SPREAD)])
 
 
-def _relative_nnls(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _relative_nnls(columns: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     from sklearn.linear_model import LinearRegression
 
     scale = np.maximum(np.abs(columns).max(0), 1e-30)
     form: Any = LinearRegression(positive=True, fit_intercept=False)
-    form.fit(columns / scale / values[:, None], np.ones(len(values)))
+    form.fit(columns / scale / values[:, None] * weights[:, None], weights)
     return np.asarray(form.coef_ / scale)
 
 

@@ -67,7 +67,7 @@ class Point:
     @property
     def scatter(self) -> float:
         """Relative standard deviation of the measurement, as its interval tells it."""
-        return abs(self.high - self.low) / (2 * 1.96 * self.ratio)
+        return (self.high - self.low) / (2 * 1.96 * self.ratio)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ class Error:
         mape: mean absolute error relative to the measured latency.
         worst: the largest one.
         tau: Kendall's tau: 1 where predictions order all pairs as measurements do, 0 where they tell nothing.
-        within: share of the measurements within two of the standard deviations that were told.
+        within: share of the measurements within two standard deviations, of the prediction and of the measurement
+            together.
     """
 
     structures: int
@@ -90,7 +91,13 @@ class Error:
 
     @classmethod
     def between(cls, measured: np.ndarray, predicted: np.ndarray, deviations: np.ndarray) -> Self:
-        """Returns the error of `[N]` predictions and their standard deviations, N at least 2."""
+        """Returns the error of `[N]` predictions, N at least 2.
+
+        Args:
+            measured: milliseconds.
+            predicted: milliseconds.
+            deviations: standard deviations of the difference, in milliseconds.
+        """
         relative = np.abs(predicted / measured - 1)
         within = float((np.abs(predicted - measured) <= 2 * deviations).mean())
         tau = kendall_tau(predicted, measured)
@@ -169,18 +176,16 @@ class LatencyTable:
 
     @functools.cached_property
     def judged(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Measured and predicted milliseconds of the held-out points, `[N]` each, and how far these may be apart.
-
-        That is a standard deviation: of the prediction, and of what the measurement scatters by besides.
-        """
-        widths, measured, scatters = _columns([one for one in self.points if one.held_out], self.baseline_ms)
-        predicted, deviations = self.predictor.predict(widths)
-        return measured, predicted, np.hypot(deviations, scatters * predicted)
+        """Measured and predicted milliseconds of the held-out points, `[N]` each, and the predictions' deviations."""
+        widths, measured, _ = _columns([one for one in self.points if one.held_out], self.baseline_ms)
+        return measured, *self.predictor.predict(widths)
 
     @property
     def error(self) -> Error:
         """How far predictions of the held-out points are off."""
-        return Error.between(*self.judged)
+        measured, predicted, deviations = self.judged
+        scatters = np.array([one.scatter for one in self.points if one.held_out])
+        return Error.between(measured, predicted, np.hypot(deviations, scatters * predicted))
 
     @property
     def verdicts(self) -> dict[str, int]:
@@ -192,12 +197,14 @@ class LatencyTable:
 
         It follows from the predictor: nothing was timed operator by operator. From whole networks one cannot tell apart
         what takes the same time in each of them, so that is one entry, `FIXED`, with a part that no operator explains.
+        What comes out below 0 counts as nothing.
 
         Args:
             structure: of which structure; None takes the full network.
         """
         full = np.array([size for _, size in self.groups])
-        parts = self.predictor.parts(full[None] if structure is None else np.array([structure.widths]))[0]
+        asked = full[None] if structure is None else np.array([structure.widths])
+        parts = np.maximum(self.predictor.parts(asked)[0], 0.0)
         whole, half = self.work.of(np.array([full, np.maximum(full // 2, 1)]))
         changes = (whole != half).any(1)
         names = [kind if varies else FIXED for kind, varies in zip(self.work.kinds, changes, strict=True)]
@@ -242,7 +249,7 @@ class LatencyTable:
         """Returns the table that `save` wrote.
 
         Raises:
-            UserError: there is none at ``path``, or it is damaged, something else, or of a newer version.
+            UserError: there is none at ``path``, or it is damaged, something else, or of another version.
         """
         try:
             values = json.loads(Path(path).read_text("utf-8"))
@@ -255,7 +262,8 @@ class LatencyTable:
         if values.get("format") != _FORMAT:
             raise UserError(
                 f"{path} is a latency table of format {values.get('format')}, this tfmeta reads format {_FORMAT}. Use "
-                "the tfmeta that wrote it, or build the table anew."
+                "the tfmeta that wrote it, or move the file away and build the table anew: what a work directory has "
+                "measured is not measured again."
             )
         try:
             check(values)

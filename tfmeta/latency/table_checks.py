@@ -68,6 +68,7 @@ def _point(point: Mapping[str, Any], sizes: Sequence[int]) -> None:
     _require(fit, "a width is not between 1 and that of its group")
     for name in ("ratio", "low", "high"):
         _require(_is_positive(point[name]), f"{name} of a point is not above 0")
+    _require(point["low"] <= point["high"], "the interval of a point ends before it begins")
     _require(isinstance(point["verdict"], str), "a verdict is no text")
     _require(isinstance(point["held_out"], bool), "held_out of a point is neither true nor false")
 

@@ -19,7 +19,8 @@ def lines(table: LatencyTable) -> list[str]:
         "Measured": f"{len(table.points) - held_out} structures to fit and {held_out} held out, {table.created}: "
         f"{verdicts}",
         "Error": f"mean {100 * error.mape:.2f} %, worst {100 * error.worst:.1f} %, Kendall's tau {error.tau:.3f} on the"
-        f" held-out structures; {100 * error.within:.0f} % of them within the two standard deviations told",
+        f" held-out structures; {100 * error.within:.0f} % of them within two standard deviations of prediction and "
+        "measurement together",
     }
     shares = table.shares()
     width = max(map(len, shares))

@@ -84,7 +84,8 @@ class Estimate:
 
     Attributes:
         mean: the expected value.
-        deviation: standard deviation of the value from it.
+        deviation: standard deviation of the value from it, but for what a measurement scatters by: one that falls on
+            the other side of a limit by chance is no better.
     """
 
     mean: float
@@ -155,7 +156,7 @@ class Constraint:
         return 0.0
 
     def settled_by(self, estimate: Estimate) -> bool:
-        """Returns whether an estimate leaves no doubt on which side of each limit the value is."""
+        """Returns whether an estimate leaves no doubt on which side of each limit the value is, measured well."""
         limits = [limit for limit in (self.lower, self.upper) if limit is not None]
         return all(abs(estimate.mean - limit) > estimate.reach + _CLEARANCE * abs(limit) for limit in limits)
 

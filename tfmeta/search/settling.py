@@ -13,7 +13,7 @@ from tfmeta.trial import Trial
 
 
 def settle(problem: Problem, trials: Sequence[Trial]) -> list[Trial]:
-    """Returns the trials, with values instead of estimates where no other is better whatever these values are.
+    """Returns the trials, with values instead of estimates where no other is better whatever these values may be.
 
     Nothing is stored: what is costly, objectives remember themselves.
     """
