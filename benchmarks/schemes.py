@@ -116,7 +116,7 @@ def main(argv: Sequence[str]) -> None:
         Job(setting, *setting.jobs()[_JOB.value], root / str(_JOB.value)).run()
         return
     folder = root if _SMOKE.value else Path(__file__).parent
-    about = {"setting": _plain(setting), "versions": installed_versions()}
+    about = {"setting": _plain(setting), "versions": installed_versions(setting.schemes, mixed=True)}
     known = _known(folder / "schemes.json", about)
     asked = [job for job, (*_, seed) in enumerate(setting.jobs()) if _SEEDS.value is None or seed < _SEEDS.value]
     missing = [job for job in asked if setting.jobs()[job] not in known]
@@ -131,10 +131,12 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _known(path: Path, about: dict[str, Any]) -> dict[tuple[str, float, int], list[dict[str, Any]]]:
-    """Network, budget and seed → their rows in the file, if it was made with the same settings and versions."""
-    found = json.loads(path.read_text()) if path.exists() else {}
+    """Network, budget and seed → their rows in the file, which must be of the same settings and versions."""
     known: dict[tuple[str, float, int], list[dict[str, Any]]] = {}
-    if all(found.get(name) == value for name, value in about.items()):
+    if path.exists():
+        found = json.loads(path.read_text())
+        if {name: found[name] for name in about} != about:
+            raise SystemExit(f"{path} was made with other settings or versions. Move it away to begin anew.")
         for row in found["results"]:
             known.setdefault((row["network"], row["budget"], row["seed"]), []).append(row)
     return known
@@ -399,7 +401,9 @@ def _mixed_rows(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
 
 
 def _latency_cells(rows: Sequence[dict[str, Any]]) -> list[str]:
-    (latency,) = (row["latency"] for row in rows if "latency" in row)
+    latency = next((row["latency"] for row in rows if "latency" in row), None)
+    if latency is None:
+        return ["–", "–"]
     mark = "" if latency["verdict"] == "OK" else f" ({latency['verdict']})"
     return [f"{latency['median_ms']:.3f}{mark}", f"{latency['ratio']:.2f}x"]
 

@@ -57,21 +57,18 @@ def test_a_reference_and_a_device_that_is_not_there(path, capsys):
     assert program.main(["check", str(path), "--device=nowhere"]) == 2
 
 
-def test_files_are_told_though_the_device_goes_away(path, capsys, monkeypatch):
-    calls = []
+@pytest.mark.parametrize(("second", "code"), [("PATH", 3), ("none.tflite", 1)])
+def test_a_device_that_cannot_be_used_hides_nothing(path, capsys, monkeypatch, second, code):
+    def away(*arguments):
+        raise tflite_bench.DeviceLostError("The phone went away.")
 
-    def measured(device, paths, *rest):
-        calls.append(paths)
-        if len(calls) == 2:
-            raise tflite_bench.DeviceLostError("The phone went away.")
-        raise tflite_bench.ModelFileError("The phone cannot run it.")
-
-    monkeypatch.setattr(stage, "measure_files", measured)
-    assert program.main(["check", str(path), str(path), "--json", "--device=adb"]) == 3
-    out, err = capsys.readouterr()
-    (first,) = json.loads(out)
-    assert not first["fits"] and "The phone cannot run it." in out
-    assert "The phone went away." in err
+    monkeypatch.setattr(stage, "measure_files", away)
+    paths = [str(path), second.replace("PATH", str(path))]
+    assert program.main(["check", *paths, "--json", "--device=adb"]) == code
+    first, other = json.loads(capsys.readouterr().out)
+    assert not first["fits"] and not other["fits"]
+    told = {finding["check"]: finding for finding in first["findings"]}
+    assert told["device"]["text"] == "The phone went away." and told["size"]["level"] == "info"
 
 
 @pytest.mark.parametrize(

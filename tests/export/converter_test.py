@@ -60,9 +60,21 @@ def test_weights_are_shared():
 
 @pytest.mark.parametrize("name", ["plain", "squeeze_excite", "concat", "shared_layer"])
 def test_files_are_those_that_tensorflow_makes_of_the_model_itself(name):
-    model = converter.with_batch_one(nets.tiny(name))
+    _is_theirs(nets.tiny(name))
+
+
+@pytest.mark.parametrize("activation", ["silu", "gelu", "mish", "softplus", "hard_silu", "relu6", "elu", "sigmoid"])
+def test_files_with_any_activation_are_those_too(activation):
+    image = keras.Input((6, 6, 3))
+    layer = layers.Conv2D(4, 3, activation=activation, name="active")
+    _is_theirs(keras.Model(image, layers.GlobalAveragePooling2D()(layer(image))))
+
+
+def _is_theirs(plain):
+    model = converter.with_batch_one(plain)
     ours = flatbuffer.parse(converter.run(model, converter.make(model)))
     theirs = flatbuffer.parse(converter.run(model, tf.lite.TFLiteConverter.from_keras_model(model)))
+    assert ours.signatures == ("serving_default",)
     assert (ours.signatures, ours.inputs, list(ours.outputs)) == (
         theirs.signatures,
         theirs.inputs,

@@ -7,6 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated
 
 from tfmeta.errors import ExportError
 from tfmeta.export import flatbuffer, verify
@@ -14,6 +15,7 @@ from tfmeta.export.mixed import quantizer
 from tfmeta.export.mixed.bits import FLOAT, INT8, INT16, Bits, BitWidths
 from tfmeta.export.mixed.quantizer import MixedQuantizer
 from tfmeta.export.mixed.sensitivity import judged, sensitivities
+from tfmeta.export.rewrite import with_true_versions
 from tfmeta.export.runtime_version import minimum_runtime, version_by_types
 from tfmeta.export.tflite import export_tflite
 from tfmeta.stages.mixed import choose
@@ -35,12 +37,20 @@ def _inputs(data: bytes) -> list[str]:
     return [operator.inputs[0].dtype for operator in operators if operator.op in quantizer._WITH_KERNEL]
 
 
+def test_ranges_are_those_of_all_images(mixer, reader, digits):
+    (last,) = flatbuffer.parse(mixer.float_data).outputs.values()
+    answers = reader.predict(digits[0][:200], verbose=0)
+    found = mixer._ranges[last.name]
+    assert float(np.max(found["max"])) == pytest.approx(answers.max(), rel=1e-3)
+    assert float(np.min(found["min"])) == pytest.approx(answers.min(), rel=1e-3, abs=1e-4)
+
+
 def test_layers_are_those_of_keras(mixer, reader):
     kernels = [layer.name for layer in reader.layers if any(w.name == "kernel" for w in layer.weights)]
     assert [layer.name for layer in mixer.layers] == kernels
 
 
-def test_a_network_whose_constants_the_quantizer_puts_behind_the_flatbuffer(tmp_path):
+def test_a_network_whose_constants_the_quantizer_puts_behind_the_flatbuffer(tmp_path, monkeypatch):
     pytest.importorskip("litert_quantizer", reason="litert-quantizer is an extra")
     images = keras.Input((8, 8, 16), name="images")
     wide = keras.layers.Conv2D(192, 5, activation="relu", name="wide")(images)  # 77 kB in int8, 307 in float
@@ -50,7 +60,11 @@ def test_a_network_whose_constants_the_quantizer_puts_behind_the_flatbuffer(tmp_
     path = tmp_path / "float.tflite"
     export_tflite(model, path, "fp32", samples)
     mixer = MixedQuantizer(path, model, samples)
+    taken = []
+    monkeypatch.setattr(quantizer, "with_true_versions", lambda data: taken.append(data) or with_true_versions(data))
     data = mixer.quantize(BitWidths.keeping(["wide"], FLOAT))
+    given = schema_py_generated.ModelT.InitFromPackedBuf(taken[0], 0)
+    assert any(buffer.offset > 1 for buffer in given.buffers)
     assert _inputs(data) == ["FLOAT32", "INT8"]
     mixed = tmp_path / "mixed.tflite"
     mixed.write_bytes(data)

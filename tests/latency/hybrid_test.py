@@ -81,6 +81,18 @@ def test_the_same_measurements_give_the_same_estimates_however_they_came(latency
     assert at_once.estimate(structures) == in_steps.estimate(structures)
 
 
+def test_a_measurement_that_scatters_counts_less(latency, work, structures, points):
+    others = structures[40:]
+    values = [3.0 * ratio(work, one) for one in others]  # half as much again as the first measurements say
+    sure, unsure = (Hybrid(latency, work, lambda: points, {}) for _ in range(2))
+    for hybrid, scatter in ((sure, 0.001), (unsure, 0.5)):
+        latency.scatter = lambda structures, scatter=scatter: [scatter] * len(structures)
+        hybrid.learn(others, values)
+    means = [np.mean([one.mean for one in hybrid.estimate(structures)]) for hybrid in (sure, unsure)]
+    expected = np.mean([2.0 * ratio(work, one) for one in structures])
+    assert means[1] == pytest.approx(expected, rel=0.05) and means[0] > 1.1 * expected
+
+
 def test_searches_are_told_apart_by_what_they_began_with(latency, work):
     one, other = (Hybrid(latency, work, list, {"seed": seed}).identity for seed in (0, 1))
     assert one != other

@@ -46,6 +46,14 @@ def test_the_error_is_that_of_the_structures_it_never_saw(table):
     assert table.verdicts == {"NOISY": 6, "OK": 54}
 
 
+def test_what_a_measurement_scatters_by_is_no_error_of_the_prediction(table):
+    # 3 % off; the intervals of the measurements reach 1 % to either side, and then 6 %.
+    assert table.error.within < 0.2
+    wider = [dataclasses.replace(one, low=0.94 * one.ratio, high=1.06 * one.ratio) for one in table.points]
+    assert wider[0].scatter == pytest.approx(0.12 / 3.92)
+    assert dataclasses.replace(table, points=tuple(wider)).error.within == 1.0
+
+
 def test_the_numbers_of_an_error():
     measured, predicted = np.array([1.0, 2.0, 4.0]), np.array([1.1, 4.0, 3.0])
     error = Error.between(measured, predicted, np.array([0.06, 0.1, 0.6]))

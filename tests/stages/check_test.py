@@ -56,13 +56,16 @@ def test_a_device_that_does_not_tell_what_is_required(path):
     assert found(path, options)["delegate"].level == "fail"
 
 
-def test_a_file_that_the_device_cannot_run(path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "name"), [(tflite_bench.ModelFileError, "runs"), (tflite_bench.DeviceHungError, "device")]
+)
+def test_a_file_that_the_device_cannot_run(path, monkeypatch, error, name):
     def refused(*arguments):
-        raise tflite_bench.ModelFileError("The phone cannot run m.tflite: op FlexErf is missing.")
+        raise error("The phone cannot run m.tflite: op FlexErf is missing.")
 
     monkeypatch.setattr(stage, "measure_files", refused)
     findings = found(path, CheckOptions(place=Place(Counting()), latency=QUICK))
-    assert findings["device"].level == "fail" and "FlexErf" in findings["device"].text
+    assert findings[name].level == "fail" and "FlexErf" in findings[name].text
     assert "size" in findings and "latency" not in findings
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from absl import flags
 
 from tfmeta.bin import app, option_flags
-from tfmeta.export.ship_check import ShipOptions, ShipReport, read_labels
+from tfmeta.export.ship_check import FAIL, ShipOptions, read_labels
 from tfmeta.latency.options import LatencyOptions
-from tfmeta.stages.check import CheckOptions, check
+from tfmeta.stages.check import DEVICE, CheckOptions, check
 
 ARGUMENTS = "MODEL.tflite ..."
 FLAGS = flags.FlagValues()
@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     """Prints what was found of each file.
 
     Returns:
-        0 when every file is fit to ship, else 1.
+        0 when every file is fit to ship, 3 when only the device could not be used, else 1.
     """
     labels = None if _LABELS.value is None else len(read_labels(_LABELS.value))
     place, latency = _DEVICE(LatencyOptions())
@@ -66,18 +66,12 @@ def main(argv: Sequence[str]) -> int:
         _AGREEMENT.value,
         _ERROR.value,
     )
-    reports: list[ShipReport] = []
-    try:
-        for path in argv[1:]:
-            reports.append(check(path, options))
-    finally:  # what is known is told, also where a device goes away in the middle
-        if reports:
-            _tell(reports)
-    return app.DONE if all(report.fits for report in reports) else app.USER_ERROR
-
-
-def _tell(reports: Sequence[ShipReport]) -> None:
+    reports = [check(path, options) for path in argv[1:]]
     if _JSON.value:
         print(json.dumps([report.to_json() for report in reports], indent=2))
     else:
         print("\n\n".join(str(report) for report in reports))
+    failed = {finding.check for report in reports for finding in report.findings if finding.level == FAIL}
+    if failed == {DEVICE}:
+        return app.DEVICE_ERROR
+    return app.USER_ERROR if failed else app.DONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -129,12 +130,16 @@ def make(model: keras.Model) -> Any:
         return model(image, training=False)
 
     def served(image: tf.Tensor) -> Any:
-        return tf.nest.pack_sequence_as(function.structured_outputs, constant(image))
+        answers = [tensor.name for tensor in constant.outputs]
+        given = {constant.inputs[0].name: image}
+        found = tf.graph_util.import_graph_def(graph, input_map=given, return_elements=answers, name="")
+        return tf.nest.pack_sequence_as(function.structured_outputs, found)
 
     try:
         with quiet():
             function = tf.function(called, autograph=False).get_concrete_function(spec)
             constant = frozen(function)
+            graph = _without_gradients(constant.graph.as_graph_def())
             holder.serve = tf.function(served, autograph=False)
             functions = [holder.serve.get_concrete_function(spec)]
             conversion = tf.lite.TFLiteConverter.from_concrete_functions(functions, holder)
@@ -142,6 +147,15 @@ def make(model: keras.Model) -> Any:
         raise _explained(error, model) from error
     conversion.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return conversion
+
+
+def _without_gradients(graph: Any) -> Any:
+    """Takes out of a graph what its operators say of their gradients: with that of swish, nothing can be saved."""
+    for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
+        for node in nodes:
+            if "_gradient_op_type" in node.attr:
+                del node.attr["_gradient_op_type"]
+    return graph
 
 
 def run(model: keras.Model, conversion: Any) -> bytes:
@@ -162,6 +176,8 @@ def run(model: keras.Model, conversion: Any) -> bytes:
             return bytes(conversion.convert())
     except Exception as error:  # the converter raises bare Exception, RuntimeError and ValueError alike
         raise _explained(error, model) from error
+    finally:
+        gc.collect()  # the converter leaves whole graphs in cycles, gigabytes after a few
 
 
 def layer_of(model: keras.Model, location: str) -> str | None:

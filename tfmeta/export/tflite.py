@@ -204,6 +204,8 @@ def _require_shippable(contents: flatbuffer.FlatModel) -> None:
         raise ExportError(
             f"Expected builtin operators only. Received: {', '.join(custom)}. A phone has no code for those."
         )
+    if not contents.signatures:
+        raise ExportError("Expected a file with a signature, by which apps find its input and output. Received: none.")
     for name, tensor in {**contents.inputs, **contents.outputs}.items():
         if -1 in tensor.shape_signature:
             raise ExportError(

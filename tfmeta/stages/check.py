@@ -14,6 +14,7 @@ from tfmeta.latency.measure import measure_files
 from tfmeta.latency.options import HOST, LatencyOptions, Place
 
 NO_DEVICE = "none"
+DEVICE = "device"  # what a device that cannot be used is told as
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def check(path: str | os.PathLike[str], options: CheckOptions) -> ShipReport:
 
     Raises:
         UserError: the samples cannot be read.
-        BenchError: no such device, or it cannot be used; where its runtime cannot run the file, that is a finding.
+        BenchError: no such device. One that cannot be used is a finding, `DEVICE`.
     """
     samples = None if options.samples is None else ship_run.read_samples(options.samples)
     report = ship_check(path, options.ship)
@@ -93,7 +94,9 @@ def _timed(path: str | os.PathLike[str], options: CheckOptions) -> list[Finding]
     try:
         (latency,) = measure_files(device, [path], path, options.latency, options.place.options)
     except tflite_bench.ModelFileError as error:
-        return [Finding("device", FAIL, str(error))]
+        return [Finding("runs", FAIL, str(error))]
+    except tflite_bench.DeviceError as error:
+        return [Finding(DEVICE, FAIL, str(error))]
     measured = latency.measurement
     times = f"median {measured.median_ms:.3f} ms, p90 {measured.p90_ms:.3f} ms"
     text = f"{device}: {times}, {measured.num_runs} runs, {latency.verdict}"
