@@ -41,7 +41,7 @@ from tfmeta.networks.spec import build
 _NETWORK = flags.DEFINE_string("network", "mobilenet_v2@96", "A --model text, then @ and the side of the images.")
 _SCHEMES = flags.DEFINE_list("schemes", ["fp32", "int8"], "Quantization schemes.")
 _STRUCTURES = flags.DEFINE_integer("structures", 200, "Random structures.")
-_PASSES = flags.DEFINE_integer("passes", 3, "How often each is timed.")
+_PASSES = flags.DEFINE_integer("passes", 3, "How often each is timed.", 2)
 
 HELD_OUT, COUNTS, CLASSES, RUNS = 80, (15, 30, 60, 120), 100, 24
 
@@ -55,6 +55,7 @@ class Seen:
         work: of its operators.
         widths: `[N, num_searchable]`, the structures that were measured.
         times: `[N]` milliseconds of the whole files.
+        scatter: `[N]` relative standard deviation of each.
         parts: `[N, num_operators]` milliseconds of every operator alone.
     """
 
@@ -62,6 +63,7 @@ class Seen:
     work: Work
     widths: np.ndarray
     times: np.ndarray
+    scatter: np.ndarray
     parts: np.ndarray
 
 
@@ -87,8 +89,9 @@ def main(argv: Sequence[str]) -> None:
         passes = np.stack([_timed(template, structures, rng) for _ in range(_PASSES.value)])
         times = np.median(passes, 0)
         noises[scheme] = float(np.median(np.abs(passes / times - 1)))
+        scatter = np.std(passes / times, 0, ddof=1) / np.sqrt(len(passes))
         parts = np.stack([_parts(template, one) for one in structures[HELD_OUT : HELD_OUT + max(COUNTS)]])
-        seen = Seen(graph, Work.of_template(template), widths, times, parts)
+        seen = Seen(graph, Work.of_template(template), widths, times, scatter, parts)
         rows += [{"scheme": scheme, **row} for row in _compared(seen)]
     here = Path(__file__).parent
     found = {"network": _NETWORK.value, "noise": noises, "rows": rows, "versions": installed_versions()}
@@ -145,7 +148,11 @@ def _compared(measured: Seen) -> list[dict[str, Any]]:
             break
         some = slice(HELD_OUT, HELD_OUT + count)
         seen = dataclasses.replace(
-            measured, widths=measured.widths[some], times=measured.times[some], parts=measured.parts[:count]
+            measured,
+            widths=measured.widths[some],
+            times=measured.times[some],
+            scatter=measured.scatter[some],
+            parts=measured.parts[:count],
         )
         for name, predict in PREDICTORS.items():
             found = predict(seen, measured.widths[judged])
@@ -171,12 +178,12 @@ def _macs(seen: Seen, asked: np.ndarray) -> np.ndarray:
 
 
 def _kinds(seen: Seen, asked: np.ndarray) -> np.ndarray:
-    fitted = Predictor.fit(seen.work, seen.widths, seen.times)
+    fitted = Predictor.fit(seen.work, seen.widths, seen.times, seen.scatter)
     return dataclasses.replace(fitted, mean=np.zeros_like(fitted.mean)).predict(asked)[0]
 
 
 def _operators(seen: Seen, asked: np.ndarray) -> np.ndarray:
-    return Predictor.fit(seen.work, seen.widths, seen.times).predict(asked)[0]
+    return Predictor.fit(seen.work, seen.widths, seen.times, seen.scatter).predict(asked)[0]
 
 
 def _micro(seen: Seen, asked: np.ndarray) -> np.ndarray:
