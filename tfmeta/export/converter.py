@@ -130,16 +130,13 @@ def make(model: keras.Model) -> Any:
         return model(image, training=False)
 
     def served(image: tf.Tensor) -> Any:
-        answers = [tensor.name for tensor in constant.outputs]
-        given = {constant.inputs[0].name: image}
-        found = tf.graph_util.import_graph_def(graph, input_map=given, return_elements=answers, name="")
-        return tf.nest.pack_sequence_as(function.structured_outputs, found)
+        return tf.nest.pack_sequence_as(function.structured_outputs, constant(image))
 
     try:
         with quiet():
             function = tf.function(called, autograph=False).get_concrete_function(spec)
+            _forget_gradients(function.graph)
             constant = frozen(function)
-            graph = _without_gradients(constant.graph.as_graph_def())
             holder.serve = tf.function(served, autograph=False)
             functions = [holder.serve.get_concrete_function(spec)]
             conversion = tf.lite.TFLiteConverter.from_concrete_functions(functions, holder)
@@ -149,13 +146,11 @@ def make(model: keras.Model) -> Any:
     return conversion
 
 
-def _without_gradients(graph: Any) -> Any:
-    """Takes out of a graph what its operators say of their gradients: with that of swish, nothing can be saved."""
-    for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
-        for node in nodes:
-            if "_gradient_op_type" in node.attr:
-                del node.attr["_gradient_op_type"]
-    return graph
+def _forget_gradients(graph: Any) -> None:
+    """Takes from operators what they say of their own gradients: with that of swish, nothing can be saved."""
+    for operator in graph.get_operations():
+        if "_gradient_op_type" in operator.node_def.attr:
+            operator._clear_attr("_gradient_op_type")
 
 
 def run(model: keras.Model, conversion: Any) -> bytes:
