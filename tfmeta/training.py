@@ -207,7 +207,7 @@ def answers(model: Any, images: np.ndarray) -> Iterator[Any]:
         images: as many as there are.
 
     Yields:
-        `[B, ...]` for each batch in turn; a list of such for a model with a list of outputs.
+        `[B, ...]` for each batch in turn; a list of such for a model with several outputs.
     """
     outputs = forward(model)
     for part in batches_of(images, tasks.at_a_time(images.shape[1:3])):
