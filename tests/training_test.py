@@ -236,3 +236,28 @@ def test_options_out_of_range_are_named(wrong):
     ((name, value),) = wrong.items()
     with pytest.raises(UserError, match=rf"Expected {name} .*received {value}"):
         TrainOptions(**wrong)
+
+
+@keras.saving.register_keras_serializable("tests.training")
+class _Seen(keras.layers.Layer):
+    """Tells how it was called."""
+
+    def call(self, images):
+        self.eager = getattr(self, "eager", False) or (
+            tf.executing_eagerly() and not isinstance(images, keras.KerasTensor)
+        )
+        return images
+
+
+def test_answers_are_those_of_the_model_a_few_at_a_time_and_never_eager():
+    seen, image = _Seen(), keras.Input((224, 224, 1))
+    middle = seen(image)
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3, strides=9)(middle))
+    model = keras.Model(image, [pooled, keras.layers.Dense(3)(pooled)])
+    images = np.random.default_rng(0).random((25, 224, 224, 1), np.float32)
+    found = list(training.answers(model, images))
+    assert [[len(output) for output in batch] for batch in found] == [[20, 20], [5, 5]]
+    assert not seen.eager
+    for output, expected in zip(zip(*found, strict=True), model(images, training=False), strict=True):
+        np.testing.assert_allclose(np.concatenate(output), expected, atol=1e-5)
+    assert seen.eager

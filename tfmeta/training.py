@@ -8,7 +8,7 @@ function with fused batch normalisation, which makes a training step on CPU fast
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,15 +174,44 @@ def batches_of(images: np.ndarray, batch_size: int) -> list[np.ndarray]:
 
 def evaluate(model: Any, split: Split, batch_size: int | None = None, description: str = "Testing") -> float:
     """Returns how good a plain Keras model is on ``split``, 0 to 1, by the metric of its task."""
+    outputs = forward(model)
+    batches = bar(split.batches(batch_size or tasks.at_a_time(split.label_shape)), description, unit="batch")
+    return tasks.score((labels, outputs(images)) for images, labels in batches)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)], autograph=False)
-    def forward(images: Any) -> Any:
+
+def forward(model: Any) -> Callable[[Any], Any]:
+    """Returns a function of images `[B, H, W, C]` float32, for any B, that gives what ``model`` answers after training.
+
+    It is traced: TensorFlow then frees the output of a layer when its last reader is done. A Keras model that is called
+    by itself keeps all of them to the end: 70 MB an image for MobileNetV2 at 224 x 224, and not 15.
+
+    Args:
+        model: of Keras or tf_keras, with one image input. It must be kept as long as the function is.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32)], autograph=False)
+    def traced(images: Any) -> Any:
         return model(images, training=False)
 
     # The concrete function is taken at once: TensorFlow warns of retracing when many models are tested in one process.
-    outputs = forward.get_concrete_function()
-    batches = bar(split.batches(batch_size or tasks.at_a_time(split.label_shape)), description, unit="batch")
-    return tasks.score((labels, outputs(images)) for images, labels in batches)
+    return traced.get_concrete_function()
+
+
+def answers(model: Any, images: np.ndarray) -> Iterator[Any]:
+    """Yields what ``model`` answers to ``images`` `[N, H, W, C]` float32, for a few of them at a time.
+
+    How many follows from their size: 20 of 224 x 224, at most 250.
+
+    Args:
+        model: as for `forward`.
+        images: as many as there are.
+
+    Yields:
+        `[B, ...]` for each batch in turn; a list of such for a model with several outputs.
+    """
+    outputs = forward(model)
+    for part in batches_of(images, tasks.at_a_time(images.shape[1:3])):
+        yield tf.nest.map_structure(np.asarray, outputs(tf.constant(part, tf.float32)))
 
 
 def load_weights(net: PruningNet, path: Path) -> None:

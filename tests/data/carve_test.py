@@ -57,6 +57,16 @@ def test_a_balanced_choice_fills_up_from_the_large_classes():
     assert len(balanced(labels, 1000, np.random.default_rng(0))) == 25
 
 
+def test_with_more_classes_than_images_it_is_drawn_which_classes_give_one():
+    labels = spread([3] * 500)
+    chosen = [labels[balanced(labels, 40, np.random.default_rng(seed))] for seed in (0, 1)]
+    assert [len(np.unique(labels)) for labels in chosen] == [40, 40]
+    assert set(chosen[0]) != set(chosen[1])
+    assert all(labels.max() > 250 for labels in chosen)  # not the first 40
+    gaps = labels[labels % 2 == 0]  # every other class has no image
+    assert len(np.unique(gaps[balanced(gaps, 249, np.random.default_rng(0))])) == 249
+
+
 def test_another_seed_carves_other_images():
     labels = spread([50, 50])
     first, second = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from keras import layers
 from tfmeta.data.sources import ArraySource
 from tfmeta.data.splits import Split
 from tfmeta.errors import ExportError
+from tfmeta.export import calibration, converter
 from tfmeta.export.calibration import check_calibration, checked_images, from_split
 
 
@@ -118,9 +121,9 @@ def test_images_that_the_first_layer_was_not_trained_on(reader, digits, spoil, m
         check_calibration(reader, spoil(images).astype(np.float32))
 
 
-def _split(sizes):
+def _split(sizes, dtype=np.uint8):
     labels = np.repeat(np.arange(len(sizes)), sizes)
-    images = np.zeros((len(labels), 6, 6, 1), np.uint8)
+    images = np.zeros((len(labels), 6, 6, 1), dtype)
     images[:, 0, 0, 0] = labels
     return Split(ArraySource(images, labels.astype(np.int32)))
 
@@ -130,6 +133,64 @@ def test_images_from_a_split_are_balanced_and_cover_every_class():
     _, counts = np.unique(from_split(_split([400, 60, 50]), 120, seed=0)[:, 0, 0, 0], return_counts=True)
     assert counts.tolist() == [40, 40, 40]
     assert len(np.unique(from_split(_split([2] * 150), 100, seed=0)[:, 0, 0, 0])) == 150
+
+
+def test_one_of_every_class_only_where_that_is_1000_images_at_most():
+    assert len(from_split(_split([1] * 1000), 100, seed=0)) == 1000
+    many = _split([2] * 1001, np.uint16)
+    drawn = from_split(many, 100, seed=0)[:, 0, 0, 0]
+    assert len(drawn) == len(np.unique(drawn)) == 100
+    # Of classes from everywhere: the mean of 100 out of 0 to 1000 is 500 with a standard deviation of 28.
+    assert 400 < drawn.mean() < 600
+
+
+def test_what_passed_is_not_checked_again_until_something_changes(images, monkeypatch):
+    image = keras.Input((6, 6, 1))
+    model = keras.Model(image, layers.Dense(3)(layers.Flatten()(image)))
+    asked = []
+    monkeypatch.setattr(calibration.training, "answers", lambda model, images: asked.append(len(images)) or ())
+    check_calibration(model, images, reference=images)
+    check_calibration(model, images.copy(), reference=images.copy())
+    assert asked == [100]
+    check_calibration(model, images[:99], reference=images, min_images=99)
+    assert asked == [100, 99]
+    check_calibration(model, images, pixel_scale=(1 / 255, 0.0))
+    check_calibration(model, images, reference=images[:50])
+    assert asked == [100, 99, 100, 100]
+    model.weights[0].assign(model.weights[0] + 1)  # trained further
+    check_calibration(model, images, reference=images)
+    check_calibration(keras.models.clone_model(model), images, reference=images)
+    assert asked == [100, 99, 100, 100, 100, 100]
+    images[0, 0, 0, 0] = 1000.0  # in the same array
+    with pytest.raises(ExportError, match="about the same range"):
+        check_calibration(model, images, reference=images[50:])
+    with pytest.raises(ExportError, match="about the same range"):  # what did not pass is refused again
+        check_calibration(model, images, reference=images[50:])
+
+
+def test_sums_in_batches_are_those_of_all_at_once(monkeypatch):
+    images = np.random.default_rng(0).normal(3, 2, (23, 7, 5, 2)).astype(np.float32).cumsum(axis=1, dtype=np.float32)
+    centred = images - images.mean(axis=(0, 1, 2), dtype=np.float64)
+    below, right = np.mean(centred[:, 1:] * centred[:, :-1]), np.mean(centred[:, :, 1:] * centred[:, :, :-1])
+    monkeypatch.setattr(calibration.tasks, "at_a_time", lambda shape: 10)
+    found = calibration._neighbour_correlation(images)
+    assert found == pytest.approx((below + right) / (2 * np.mean(np.square(centred))), rel=1e-12)
+    assert calibration._spread(images) == pytest.approx(images.astype(np.float64).std(), rel=1e-12)
+    assert calibration._neighbour_correlation(np.ones((12, 4, 4, 1), np.float32)) == 1.0
+
+
+def test_the_first_layer_is_judged_in_batches(reader, digits, monkeypatch):
+    monkeypatch.setattr(calibration.tasks, "at_a_time", lambda shape: 30)
+    norm = calibration._trained_batch_norm(reader)
+    seen = np.asarray(converter.tapped(reader, [norm.input])(digits[0][:100] + 3), np.float64)
+    mean, spread = np.asarray(norm.moving_mean), np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
+    shift = np.median(np.abs(seen.mean(axis=(0, 1, 2)) - mean) / spread)
+    with pytest.raises(ExportError, match=f"their mean is {shift:.2g} standard deviations off"):
+        check_calibration(reader, digits[0][:100] + 3)
+    seen = np.asarray(converter.tapped(reader, [norm.input])(digits[0][:100] * 255), np.float64)
+    ratio = np.median(seen.std(axis=(0, 1, 2)) / spread)
+    with pytest.raises(ExportError, match=re.escape(f"they spread {ratio:.2g} times as far")):
+        check_calibration(reader, digits[0][:100] * 255)
 
 
 def test_far_too_few_images_of_a_split():

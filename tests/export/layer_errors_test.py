@@ -8,7 +8,8 @@ import pytest
 from keras import layers
 
 from tfmeta.errors import ExportError
-from tfmeta.export.layer_errors import LayerError, layer_errors, worst
+from tfmeta.export import converter, flatbuffer, litert
+from tfmeta.export.layer_errors import LayerError, _candidates, _told, layer_errors, worst
 from tfmeta.export.tflite import export_tflite
 
 
@@ -66,6 +67,34 @@ def test_a_file_that_fails_names_its_layer_however_many_classes_agree(reader, di
     with pytest.raises(ExportError, match=r"Most of the error comes from layer '\w+' \(\w+: error") as refused:
         export_tflite(reader, tmp_path / "m.tflite", "int8", images, digits[2], max_relative_error=1e-4)
     assert "the same class" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["residual", "squeeze_excite"])
+def test_errors_are_those_of_all_samples_at_once(name, tiny, noise, tmp_path):
+    model, samples = tiny(name), noise[:5]
+    path = export_tflite(model, tmp_path / "m.tflite", "int8", noise, noise, min_class_agreement=0.0).path
+    found = {one.layer: one.error for one in layer_errors(path, model, samples)}
+    contents = flatbuffer.read(path)
+    given = {name: output for name, (_, output) in converter.layer_tensors(model).items()}
+    candidates = _candidates(contents, model, given)
+    names = sorted(given)
+    answers = converter.tapped(model, [given[name] for name in names])(samples, training=False)
+    expected = {name: np.asarray(value, np.float64) for name, value in zip(names, answers, strict=True)}
+    inside = [list(tensors) for tensors in litert.tensors(path, samples, list(candidates))]
+    nearest = {}
+    for (index, layers_of_it), values in zip(candidates.items(), zip(*inside, strict=True), strict=True):
+        received = np.concatenate(values).astype(np.float64).reshape(len(samples), -1)
+        errors = []
+        for layer in layers_of_it:
+            wanted = expected[layer].reshape(len(samples), -1)
+            if wanted.shape == received.shape:
+                error = np.sqrt(np.mean(np.square(wanted - received)) / np.mean(np.square(wanted)))
+                errors.append((float(error), layer))
+        if errors:
+            nearest[index] = min(errors)
+    reference = {one.layer: one.error for one in _told(contents, nearest)}
+    assert len(reference) >= 4 and max(reference.values()) > 1e-3
+    assert found == pytest.approx(reference, rel=1e-3, abs=1e-6)
 
 
 def test_sentence():

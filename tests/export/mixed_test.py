@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated
 
+from tfmeta import tasks
 from tfmeta.errors import ExportError
 from tfmeta.export import flatbuffer, verify
 from tfmeta.export.mixed import quantizer
@@ -108,6 +109,26 @@ def test_a_layer_that_was_made_coarse_is_the_most_sensitive(mixer, digits):
 def test_judged_takes_logits_and_probabilities(mixer, digits):
     loss, accuracy = judged(mixer.float_data, digits[2], digits[3])
     assert 0 < loss < 1 and accuracy > 0.8
+
+
+@pytest.mark.parametrize("probabilities", [False, True])
+@pytest.mark.parametrize("shape", [(30,), (30, 6, 5)])
+def test_judged_batch_by_batch_is_judged_all_at_once(probabilities, shape, monkeypatch):
+    rng = np.random.default_rng(0)
+    answers, labels = rng.normal(0, 2, (*shape, 4)), rng.integers(0, 4, shape)
+    answers[0] = 0.25  # these alone might be either
+    likely = np.exp(answers) / np.exp(answers).sum(-1, keepdims=True)
+    if probabilities:
+        answers = likely
+    else:
+        likely[0] = 0.25
+    monkeypatch.setattr(
+        verify, "streamed", lambda path, images: iter(np.split(answers.astype(np.float32), [1, 12, 28]))
+    )
+    loss, accuracy = judged(b"", np.zeros((30, 6, 5, 1), np.float32), labels)
+    chosen = np.take_along_axis(likely, labels[..., np.newaxis], -1)
+    assert loss == pytest.approx(float(-np.log(chosen).mean()), rel=1e-6)
+    assert accuracy == pytest.approx(tasks.score([(labels, answers)]), abs=1e-12)
 
 
 def test_unknown_layer_is_named(mixer):

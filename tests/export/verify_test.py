@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfmeta import tasks
 from tfmeta.errors import ExportError
-from tfmeta.export import ALL_SCHEMES, verify
+from tfmeta.export import ALL_SCHEMES, litert, verify
 from tfmeta.export.interface import Tolerance
 from tfmeta.export.tflite import export_tflite
 from tfmeta.export.verify import Agreement
@@ -70,6 +71,61 @@ def test_agreement_of_known_outputs():
     expected = np.array([[3.5, 0.0, 0.0], [0.0, 4.0, 3.0]], np.float32)
     received = np.array([[3.5, 0.0, 1.0], [0.0, 2.0, 3.0]], np.float32)
     assert verify.agreement(expected, received) == Agreement(2, 0.5, 2.0, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(("shape", "label_shape"), [((25, 4), ()), ((25, 6, 5, 4), (6, 5)), ((25, 6, 5, 4), ())])
+def test_agreement_batch_by_batch_is_that_of_all_at_once(shape, label_shape):
+    rng = np.random.default_rng(0)
+    expected = rng.normal(size=shape).astype(np.float32)
+    received = expected + rng.normal(0, 0.3, shape).astype(np.float32)
+    error = np.abs(expected - received)
+    same = np.mean(expected.argmax(-1) == received.argmax(-1)) if len(shape) == 2 + len(label_shape) else None
+    parts = [slice(0, 10), slice(10, 20), slice(20, 25)]
+    found = verify.agreement_of(((expected[part], received[part]) for part in parts), label_shape)
+    assert found.num_samples == 25
+    assert found.class_agreement == (None if same is None else pytest.approx(same, abs=1e-15)) and same != 1.0
+    assert found.max_abs_error == error.max()
+    assert found.mean_abs_error == pytest.approx(error.mean(dtype=np.float64), rel=1e-12)
+    assert found.max_relative_error == float(error.max()) / float(np.abs(expected).max())
+
+
+def test_what_is_no_number_in_an_early_batch_is_not_lost():
+    bad, good = np.array([[np.nan, 1.0]], np.float32), np.ones((1, 2), np.float32)
+    assert np.isnan(verify.agreement_of([(good, bad), (good, good)]).max_relative_error)
+    assert np.isnan(verify.agreement_of([(good, bad), (good, good)]).mean_abs_error)
+
+
+def test_nothing_to_compare():
+    with pytest.raises(ExportError, match=r"Expected samples to compare .* Received: none\."):
+        verify.agreement_of([])
+
+
+def test_compare_and_accuracy_take_a_few_images_at_a_time(reader, digits, int8_file, monkeypatch):
+    images, labels = digits[2][:100], digits[3][:100]
+    whole = verify.agreement(np.asarray(reader(images, training=False)), verify.outputs(int8_file, images))
+    accuracy = verify.accuracy(int8_file, images, labels)
+    seen = []
+    run = litert.Pool.run
+    monkeypatch.setattr(litert.Pool, "run", lambda pool, batch: (seen.append(len(batch)), run(pool, batch))[1])
+    monkeypatch.setattr(tasks, "at_a_time", lambda shape: 40)
+    found = verify.compare(int8_file, reader, images)
+    assert seen == [40, 40, 20]
+    assert found.class_agreement == whole.class_agreement
+    assert found.max_abs_error == pytest.approx(whole.max_abs_error, abs=1e-4)
+    assert found.mean_abs_error == pytest.approx(whole.mean_abs_error, abs=1e-5)
+    assert verify.accuracy(int8_file, images, labels) == accuracy
+
+
+def test_interpreters_are_one_a_core_and_at_most_16(monkeypatch):
+    for cores, expected in ((None, 1), (4, 4), (96, 16)):
+        monkeypatch.setattr(litert.os, "cpu_count", lambda cores=cores: cores)
+        assert litert.num_workers() == expected
+
+
+def test_a_pool_with_more_interpreters_than_images(int8_file, digits):
+    pool = litert.Pool(int8_file, 3)
+    for count in (2, 7, 1):  # the same interpreters each time
+        np.testing.assert_array_equal(pool.run(digits[2][:count]), verify.outputs(int8_file, digits[2][:count]))
 
 
 def test_outputs_of_another_shape():

@@ -76,11 +76,18 @@ def carve_count(
 def balanced(labels: NDArray[np.integer], count: int, rng: np.random.Generator) -> Indices:
     """Returns `[min(count, N)]` ascending indices with as equally many of each class as there are.
 
-    Classes that are too small give all they have and the others make up for it.
+    Classes that are too small give all they have and the others make up for it. Where there are more classes than
+    images to take, it is drawn which of them give one.
     """
     labels, _ = _strata(labels)
     counts = np.bincount(labels)
-    return _divide(labels, _even_quotas(counts, min(count, len(labels))), rng)[1]
+    present = np.flatnonzero(counts)
+    if count < len(present):
+        quotas = np.zeros_like(counts)
+        quotas[rng.permutation(present)[:count]] = 1
+    else:
+        quotas = _even_quotas(counts, min(count, len(labels)))
+    return _divide(labels, quotas, rng)[1]
 
 
 def _strata(labels: NDArray[np.integer], class_names: Sequence[str] = ()) -> tuple[NDArray[np.integer], Sequence[str]]:

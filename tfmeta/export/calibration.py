@@ -8,20 +8,22 @@ Without any of these nothing tells images that were scaled twice from good ones:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import weakref
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfmeta import tasks, training
 from tfmeta.errors import ExportError
 from tfmeta.export import converter
 from tfmeta.lazy import keras
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tfmeta.data.splits import Split
 
 MIN_IMAGES = 100
+_MOST_FOR_CLASSES = 1000  # they are all in memory: 0.6 GB at 224 x 224
 _MAX_SPREAD_RATIO = 8.0
 _UNIT_RANGE = 1.0 + 1e-3
 # Scaled twice by 255 or 127.5 is a factor of 100 and more. A network that was trained for a few steps only has
@@ -37,12 +39,16 @@ _MIN_SIDE = 4  # smaller images have too few neighbours
 _MIN_PIXEL_RANGE = 1 / 64
 _PIXEL_SLACK = 1 / 8  # resizing may overshoot
 
+# Model → digests of what `check_calibration` let pass with it: the files of all schemes are made with the same images.
+_passed: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
+
 
 def from_split(split: Split, count: int, seed: int) -> np.ndarray:
     """Returns about ``count`` images float32 `[N, H, W, C]` of the training split, as many of every class as possible.
 
-    At least one of every class is taken, since one that was never seen may need a wider range; all images, where the
-    split has no more. Images with a class for each pixel show several at once: they are drawn at random.
+    At least one of every class is taken, since one that was never seen may need a wider range, unless there are more
+    than 1000 classes; all images, where the split has no more. Images with a class for each pixel show several at once:
+    they are drawn at random.
 
     Args:
         split: the *training* split: what the model was trained on, scaled as in training, without augmentation.
@@ -58,7 +64,7 @@ def from_split(split: Split, count: int, seed: int) -> np.ndarray:
             f"Expected at least {MIN_IMAGES} calibration images. Received: {count}, of {split.size:,} training images. "
             "Ask for more; 300 take a second or two."
         )
-    return split.sample(max(count, classes), seed)[0]
+    return split.sample(max(count, classes) if classes <= _MOST_FOR_CLASSES else count, seed)[0]
 
 
 def checked_images(model: keras.Model, images: np.ndarray, what: str) -> np.ndarray:
@@ -103,6 +109,8 @@ def check_calibration(
 ) -> None:
     """Refuses calibration images that cannot tell the quantizer the ranges of real ones.
 
+    What it let pass before, it lets pass at once, as long as model, weights and images are the same.
+
     Args:
         model: the Keras model to be quantized.
         images: `[N, H, W, C]` float32, as `checked_images` returns them.
@@ -115,13 +123,37 @@ def check_calibration(
             on, than ``reference`` or than ``pixel_scale``; nothing that their range could be held against; or the
             model answers them with values that are no numbers.
     """
+    passed = _passed.setdefault(model, set())
+    digest = _digest(model, images, reference, (min_images, pixel_scale))
+    if digest not in passed:
+        _check(model, images, min_images, reference, pixel_scale)
+        passed.add(digest)
+
+
+def _digest(model: keras.Model, images: np.ndarray, reference: np.ndarray | None, options: tuple[Any, ...]) -> str:
+    """Of all that the answer depends on, but for the layers of ``model``, which do not change."""
+    found = hashlib.sha256(repr(options).encode())
+    weights = (keras.ops.convert_to_numpy(weight) for weight in model.weights)
+    for array in (images, *(() if reference is None else (reference,)), *weights):
+        found.update(f"{array.dtype} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data if array.size else b"")
+    return found.hexdigest()
+
+
+def _check(
+    model: keras.Model,
+    images: np.ndarray,
+    min_images: int,
+    reference: np.ndarray | None,
+    pixel_scale: tuple[float, float] | None,
+) -> None:
     if len(images) < min_images:
         raise ExportError(
             f"Expected at least {min_images} calibration images. Received: {len(images)}. Give "
             "more, from the training split, or lower min_calibration_images if these few cover "
             "every class."
         )
-    if np.all(images == images[0]):
+    if all(np.array_equal(image, images[0]) for image in images):
         raise ExportError(
             "Expected calibration images that differ. Received: copies of one image. Take them from the training split."
         )
@@ -138,8 +170,8 @@ def check_calibration(
     if norm is not None:
         _check_first_layer(model, norm, images)
     # The quantizer ends the whole process, without an exception, when a range is not a number.
-    for batch in _batches(images):
-        if not np.all(np.isfinite(keras.ops.convert_to_numpy(model(batch, training=False)))):
+    for answers in training.answers(model, images):
+        if not np.all(np.isfinite(answers)):
             raise ExportError(
                 "Expected a model that answers the calibration images with finite numbers. "
                 "Received: NaN or infinity. Check that they are prepared as in training."
@@ -164,7 +196,7 @@ def _check_range(
         _check_pixel_range(low, high, *pixel_scale)
     if reference is None:
         return
-    spread, expected = float(images.std()), float(reference.std())
+    spread, expected = _spread(images), _spread(reference)
     if not expected / _MAX_SPREAD_RATIO <= spread <= expected * _MAX_SPREAD_RATIO:
         raise ExportError(
             "Expected calibration images of about the same range as the reference samples "
@@ -202,24 +234,30 @@ def _check_neighbours(images: np.ndarray, reference: np.ndarray | None) -> None:
 
 def _neighbour_correlation(images: np.ndarray) -> float:
     """The mean correlation of each pixel with the one below and the one to the right."""
-    centred = images - images.mean(axis=(0, 1, 2), dtype=np.float64)
-    variance = float(np.mean(np.square(centred)))
-    if variance == 0.0:
-        return 1.0
-    below = float(np.mean(centred[:, 1:] * centred[:, :-1]))
-    right = float(np.mean(centred[:, :, 1:] * centred[:, :, :-1]))
-    return (below + right) / (2.0 * variance)
+    mean = images.mean(axis=(0, 1, 2), dtype=np.float64)
+    sums = np.zeros(3)
+    for part in _batches(images):
+        centred = part - mean
+        pairs = (centred, centred), (centred[:, 1:], centred[:, :-1]), (centred[:, :, 1:], centred[:, :, :-1])
+        sums += [np.sum(one * other) for one, other in pairs]
+    # The pairs of neighbours are fewer than the pixels, by one row or one column.
+    height, width = images.shape[1:3]
+    variance, below, right = sums / images.size * [1.0, height / (height - 1), width / (width - 1)]
+    return float((below + right) / (2.0 * variance)) if variance > 0.0 else 1.0
 
 
 def _check_first_layer(model: keras.Model, norm: keras.layers.BatchNormalization, images: np.ndarray) -> None:
     """Compares what the first batch norm would see with what it saw in training."""
     mean, variance = _statistics(norm)
     tap = converter.tapped(model, [norm.input])
-    answers = [keras.ops.convert_to_numpy(tap(batch, training=False)[0]) for batch in _batches(images[:MIN_IMAGES])]
-    seen = np.concatenate(answers).reshape(-1, len(mean)).astype(np.float64)
+    count, total, squares = 0, 0.0, 0.0
+    for answers in training.answers(tap, images[:MIN_IMAGES]):
+        off = answers.reshape(-1, len(mean)).astype(np.float64) - mean
+        count, total, squares = count + len(off), total + off.sum(axis=0), squares + np.square(off).sum(axis=0)
+    mean_off = total / count
     spread = np.sqrt(variance + norm.epsilon)
-    ratio = float(np.median(seen.std(axis=0) / spread))
-    shift = float(np.median(np.abs(seen.mean(axis=0) - mean) / spread))
+    ratio = float(np.median(np.sqrt(np.maximum(squares / count - np.square(mean_off), 0.0)) / spread))
+    shift = float(np.median(np.abs(mean_off) / spread))
     advice = (
         f"Received: images from {images.min():.3g} to {images.max():.3g}. Take them from the training pipeline, scaled "
         "as there and once only."
@@ -260,9 +298,16 @@ def _pixel_scaling(model: keras.Model) -> str | None:
     return None
 
 
-def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(images), 64):
-        yield images[start : start + 64]
+def _spread(images: np.ndarray) -> float:
+    """The standard deviation."""
+    mean = images.mean(dtype=np.float64)
+    squares = sum(float(np.sum(np.square(part - mean))) for part in _batches(images))
+    return float(np.sqrt(squares / images.size))
+
+
+def _batches(images: np.ndarray) -> list[np.ndarray]:
+    """Views of a few images each: in float64, all of them would take twice their memory for every step."""
+    return training.batches_of(images, tasks.at_a_time(images.shape[1:3]))
 
 
 def _dims(shape: tuple[int | None, ...]) -> str:

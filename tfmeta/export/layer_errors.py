@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfmeta import training
 from tfmeta.export import converter, flatbuffer, litert
-from tfmeta.lazy import keras
+from tfmeta.lazy import keras, tf
 
 if TYPE_CHECKING:
     from keras import KerasTensor
@@ -67,22 +68,36 @@ def layer_errors(path: str | os.PathLike[str], model: keras.Model, samples: np.n
     wanted = sorted(set().union(*candidates.values())) if candidates else []
     if not wanted:
         return ()
-    answers = converter.tapped(model, [given[name] for name in wanted])(samples, training=False)
-    expected = {name: _rows(keras.ops.convert_to_numpy(value)) for name, value in zip(wanted, answers, strict=True)}
-    received = litert.tensors(path, samples, list(candidates))
-    nearest: dict[int, tuple[float, str]] = {}
-    for (index, names), values in zip(candidates.items(), received, strict=True):
-        errors = [
-            (_relative(expected[name], _rows(values)), name)
-            for name in names
-            if expected[name].shape == _rows(values).shape
-        ]
-        if errors:
-            nearest[index] = min(errors)
-    told = _told(contents, nearest)
+    tap = converter.tapped(model, [given[name] for name in wanted])
+    told = _told(contents, _nearest(path, candidates, wanted, tap, samples))
     if isinstance(model, keras.Model):
         return told
     return tuple(replace(one, layer=one.layer.removeprefix(_WRAPPED)) for one in told)
+
+
+def _nearest(
+    path: str | os.PathLike[str],
+    candidates: Mapping[int, set[str]],
+    wanted: Sequence[str],
+    tap: keras.Model,
+    samples: np.ndarray,
+) -> dict[int, tuple[float, str]]:
+    """Index of a tensor → the error from the layer that it is nearest to, and that layer; one of equal shape only.
+
+    The outputs of all layers are large: those of one sample are in memory at a time.
+    """
+    answer = training.forward(tap)
+    squares: dict[int, dict[str, np.ndarray]] = {index: {} for index in candidates}  # as of _squares, for each layer
+    for sample, received in zip(samples, litert.tensors(path, samples, list(candidates)), strict=True):
+        outputs = tf.nest.flatten(answer(tf.constant(sample[np.newaxis])))
+        expected = {name: _rows(output) for name, output in zip(wanted, outputs, strict=True)}
+        for (index, names), values in zip(candidates.items(), received, strict=True):
+            rows = _rows(values)
+            for name in names:
+                if expected[name].shape == rows.shape:
+                    squares[index][name] = squares[index].get(name, 0.0) + _squares(expected[name], rows)
+    errors = {index: [(_relative(*sums), name) for name, sums in found.items()] for index, found in squares.items()}
+    return {index: min(found) for index, found in errors.items() if found}
 
 
 def _candidates(
@@ -114,14 +129,18 @@ def _told(contents: flatbuffer.FlatModel, nearest: Mapping[int, tuple[float, str
     return tuple(sorted(told.values(), key=lambda one: one.added, reverse=True))
 
 
-def _rows(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values, np.float64).reshape(len(values), -1)
+def _rows(values: Any) -> np.ndarray:
+    return np.asarray(values).reshape(len(values), -1)
 
 
-def _relative(expected: np.ndarray, received: np.ndarray) -> float:
-    size = float(np.sqrt(np.mean(np.square(expected))))
-    error = float(np.sqrt(np.mean(np.square(expected - received))))
-    return error / size if size > 0.0 else error
+def _squares(expected: np.ndarray, received: np.ndarray) -> np.ndarray:
+    """Number of values, sum of the squares of the error, and sum of the squares of what is expected."""
+    wanted = expected.astype(np.float64)
+    return np.array([wanted.size, np.sum(np.square(wanted - received)), np.sum(np.square(wanted))])
+
+
+def _relative(count: float, error: float, size: float) -> float:
+    return float(np.sqrt(error / size if size > 0.0 else error / count))
 
 
 def worst(layers: Sequence[LayerError], count: int = 3) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,12 @@ import numpy as np
 from tfmeta.errors import ExportError
 from tfmeta.export.chatter import quiet
 
+_MAX_INTERPRETERS = 16  # each holds the weights once more, and its own activations
 
-def num_cores() -> int:
-    """Returns the number of cores of this machine."""
-    return os.cpu_count() or 1
+
+def num_workers() -> int:
+    """Returns how many interpreters of one file to run at once: one a core of this machine, 16 at most."""
+    return min(os.cpu_count() or 1, _MAX_INTERPRETERS)
 
 
 class Pool:
@@ -33,6 +35,7 @@ class Pool:
     def __init__(self, path: str | os.PathLike[str], count: int) -> None:
         with quiet():
             self._runners = [_Runner(path) for _ in range(count)]
+        self._threads = ThreadPoolExecutor(count)  # they end when the pool is no longer used
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """Returns the answers `[N, ...]` float32 to ``images`` `[N, H, W, C]`, one at a time.
@@ -44,10 +47,11 @@ class Pool:
             ExportError: the images have another shape than the file takes.
         """
         self._runners[0].check(images)
-        parts = np.array_split(images, len(self._runners))
-        with ThreadPoolExecutor(len(self._runners)) as threads:
-            answers = threads.map(lambda runner, part: runner.run(part), self._runners, parts)
-            return np.concatenate(list(answers))
+        answers = np.empty((len(images), *self._runners[0].answer_shape), np.float32)
+        parts = (np.array_split(whole, len(self._runners)) for whole in (images, answers))
+        for _ in self._threads.map(_Runner.run, self._runners, *parts):
+            pass  # raises what went wrong in a thread
+        return answers
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,8 @@ def _coverage(operators: list[dict[str, Any]]) -> Coverage:
     return Coverage(len(taken), len(own), len(delegates), tuple(left))
 
 
-def tensors(path: str | os.PathLike[str], images: np.ndarray, indices: Sequence[int]) -> list[np.ndarray]:
-    """Returns what is computed inside the file for ``images`` `[N, H, W, C]`: `[N, ...]` float32 for each tensor.
+def tensors(path: str | os.PathLike[str], images: np.ndarray, indices: Sequence[int]) -> Iterator[Iterator[np.ndarray]]:
+    """Yields what is computed inside the file, for one image of ``images`` `[N, H, W, C]` after the other.
 
     Integers are dequantized. No delegate takes part, since it would hide what is between its operators.
 
@@ -118,13 +122,17 @@ def tensors(path: str | os.PathLike[str], images: np.ndarray, indices: Sequence[
         images: as for `Pool.run`.
         indices: of the tensors in the file.
 
+    Yields:
+        For each image the values `[1, ...]` float32 of each tensor, which are read one at a time and before the next
+        image is asked for.
+
     Raises:
         ExportError: LiteRT cannot load the file, or the images do not fit it.
     """
     with quiet():
         runner = _Runner(path, every_tensor=True)
     runner.check(images)
-    return runner.run_inside(images, indices)
+    yield from runner.run_inside(images, indices)
 
 
 class _Runner:
@@ -154,24 +162,26 @@ class _Runner:
                 f"Expected images of shape {expected[1:]}, as the file takes them. Received: {list(images.shape[1:])}."
             )
 
-    def run(self, images: np.ndarray) -> np.ndarray:
-        batch = _quantize(images, self._input)
-        answers = np.empty((len(images), *self._output["shape"][1:]), self._output["dtype"])
-        for number, image in enumerate(batch):
-            self._interpreter.set_tensor(self._input["index"], image[np.newaxis])
-            self._interpreter.invoke()
-            answers[number] = self._interpreter.get_tensor(self._output["index"])[0]
-        return _dequantize(answers, self._output)
+    @property
+    def answer_shape(self) -> tuple[int, ...]:
+        """Of one image."""
+        return tuple(int(size) for size in self._output["shape"][1:])
 
-    def run_inside(self, images: np.ndarray, indices: Sequence[int]) -> list[np.ndarray]:
+    def run(self, images: np.ndarray, answers: np.ndarray) -> None:
+        """Writes the answers to ``images`` into ``answers``."""
+        for image, answer in zip(images, answers, strict=True):
+            self._feed(image)
+            answer[...] = _dequantize(self._interpreter.get_tensor(self._output["index"])[0], self._output)
+
+    def run_inside(self, images: np.ndarray, indices: Sequence[int]) -> Iterator[Iterator[np.ndarray]]:
         details = {detail["index"]: detail for detail in self._interpreter.get_tensor_details()}
-        found: list[list[np.ndarray]] = [[] for _ in indices]
-        for image in _quantize(images, self._input):
-            self._interpreter.set_tensor(self._input["index"], image[np.newaxis])
-            self._interpreter.invoke()
-            for values, index in zip(found, indices, strict=True):
-                values.append(_dequantize(self._interpreter.get_tensor(index), details[index]))
-        return [np.concatenate(values) for values in found]
+        for image in images:
+            self._feed(image)
+            yield (_dequantize(self._interpreter.get_tensor(index), details[index]) for index in indices)
+
+    def _feed(self, image: np.ndarray) -> None:
+        self._interpreter.set_tensor(self._input["index"], _quantize(image[np.newaxis], self._input))
+        self._interpreter.invoke()
 
 
 def _only(details: list[dict[str, Any]], path: str | os.PathLike[str]) -> dict[str, Any]:

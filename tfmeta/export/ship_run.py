@@ -93,8 +93,8 @@ def agreement(
         contents, expected = flatbuffer.read(path), flatbuffer.read(reference)
         _require_float(expected, reference)
         images = _random_images(contents) if samples is None else samples
-        answers = verify.outputs(reference, images), verify.outputs(path, images)
-        found = verify.agreement(*answers, label_shape(contents) or label_shape(expected))
+        pairs = zip(verify.streamed(reference, images), verify.streamed(path, images), strict=True)
+        found = verify.agreement_of(pairs, label_shape(contents) or label_shape(expected))
     except ExportError as error:
         return Finding("agreement", FAIL, str(error))
     what = f"{found.num_samples} images"

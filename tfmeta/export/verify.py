@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from tfmeta import tasks
+from tfmeta import tasks, training
 from tfmeta.errors import ExportError
 from tfmeta.export import litert
 from tfmeta.export.interface import Scheme, Tolerance
-from tfmeta.lazy import keras
 from tfmeta.progress import bar
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
 
 # Where there are no classes (one output, or a map that is none of classes), a quantized file is judged by its error.
@@ -67,7 +67,7 @@ def outputs(path: str | os.PathLike[str], images: np.ndarray, *, workers: int | 
         path: a .tflite file with one input `[1, H, W, C]` and one output `[1, ...]`. Where they are
             integers, images are quantized and answers dequantized with the scales in the file.
         images: `[N, H, W, C]` float32.
-        workers: interpreters that share the images, one thread each; as many as there are cores by
+        workers: interpreters that share the images, one thread each; as many as there are cores, at most 16, by
             default. The answers do not depend on it.
 
     Returns:
@@ -76,7 +76,37 @@ def outputs(path: str | os.PathLike[str], images: np.ndarray, *, workers: int | 
     Raises:
         ExportError: LiteRT cannot load the file, or the images do not fit it.
     """
-    return litert.Pool(path, workers or min(litert.num_cores(), max(1, len(images)))).run(images)
+    return _pool(path, images, workers).run(images)
+
+
+def streamed(path: str | os.PathLike[str], images: np.ndarray, *, workers: int | None = None) -> Iterator[np.ndarray]:
+    """Yields what `outputs` returns for a few images at a time, the same as `tfmeta.training.answers` takes.
+
+    Of maps, those of all images together may not fit into memory.
+
+    Args:
+        path: as for `outputs`.
+        images: as for `outputs`.
+        workers: as for `outputs`.
+
+    Raises:
+        ExportError: as for `outputs`.
+    """
+    pool = _pool(path, images, workers)
+    for part in training.batches_of(images, tasks.at_a_time(images.shape[1:3])):
+        yield pool.run(part)
+
+
+def with_labels(answers: Iterable[np.ndarray], labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields (labels, answers) for each batch of ``answers``, as `tasks.score` takes them."""
+    start = 0
+    for batch in answers:
+        yield labels[start : start + len(batch)], batch
+        start += len(batch)
+
+
+def _pool(path: str | os.PathLike[str], images: np.ndarray, workers: int | None) -> litert.Pool:
+    return litert.Pool(path, workers or min(litert.num_workers(), max(1, len(images))))
 
 
 def accuracy(
@@ -100,7 +130,7 @@ def accuracy(
     """
     if len(images) != len(labels) or len(images) == 0:
         raise ExportError(f"Expected one label for each image. Received: {len(images)} images, {len(labels)} labels.")
-    return tasks.score([(labels, outputs(path, images, workers=workers))])
+    return tasks.score(with_labels(streamed(path, images, workers=workers), labels))
 
 
 def split_accuracy(path: str | os.PathLike[str], split: LabelledSplit) -> float:
@@ -115,7 +145,7 @@ def split_accuracy(path: str | os.PathLike[str], split: LabelledSplit) -> float:
     """
     if split.size == 0:
         raise ExportError("Expected a split with images. Received: an empty one.")
-    pool = litert.Pool(path, litert.num_cores())
+    pool = litert.Pool(path, litert.num_workers())
     count = tasks.at_a_time(split.label_shape)
     batches = split.batches(count).as_numpy_iterator()
     shown = bar(batches, f"Testing {Path(path).name}", total=-(-split.size // count), unit="batch")
@@ -136,10 +166,7 @@ def compare(
     Raises:
         ExportError: LiteRT cannot run the file, or its output has another shape than the model's.
     """
-    expected = np.concatenate(
-        [_numpy(model(part, training=False)) for part in _chunks(samples, tasks.at_a_time(label_shape))]
-    )
-    return agreement(expected, outputs(path, samples), label_shape)
+    return agreement_of(zip(training.answers(model, samples), streamed(path, samples), strict=True), label_shape)
 
 
 def agreement(expected: np.ndarray, received: np.ndarray, label_shape: Sequence[int] = ()) -> Agreement:
@@ -154,20 +181,43 @@ def agreement(expected: np.ndarray, received: np.ndarray, label_shape: Sequence[
     Raises:
         ExportError: the shapes differ.
     """
-    if expected.shape != received.shape:
-        raise ExportError(
-            f"Expected outputs {list(expected.shape)} as of the Keras model. Received: "
-            f"{list(received.shape)} of the .tflite file."
-        )
-    error = np.abs(expected - received)
-    classes = expected.ndim == 2 + len(label_shape) and expected.shape[-1] > 1
-    largest = float(np.max(np.abs(expected)))
+    return agreement_of([(expected, received)], label_shape)
+
+
+def agreement_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]], label_shape: Sequence[int] = ()) -> Agreement:
+    """Returns the `agreement` of all ``pairs`` together, of which one is in memory at a time.
+
+    Args:
+        pairs: (outputs of the model, those of the file), one pair at least, each of a batch of samples.
+        label_shape: as for `agreement`.
+
+    Raises:
+        ExportError: the shapes differ, or there is no pair.
+    """
+    samples = numbers = same = answers = 0
+    total, worst, largest, classes = 0.0, 0.0, 0.0, False
+    for expected, received in pairs:
+        if expected.shape != received.shape:
+            raise ExportError(
+                f"Expected outputs {list(expected.shape)} as of the Keras model. Received: "
+                f"{list(received.shape)} of the .tflite file."
+            )
+        error = np.abs(expected - received)
+        # np.maximum keeps what is not a number, which max() may lose.
+        worst, largest = float(np.maximum(worst, error.max())), float(np.maximum(largest, np.abs(expected).max()))
+        samples, numbers, total = samples + len(expected), numbers + error.size, total + float(error.sum(dtype=float))
+        classes = expected.ndim == 2 + len(label_shape) and expected.shape[-1] > 1
+        if classes:
+            equal = np.argmax(expected, -1) == np.argmax(received, -1)
+            same, answers = same + int(np.count_nonzero(equal)), answers + equal.size
+    if not samples:
+        raise ExportError("Expected samples to compare the file with the Keras model on. Received: none.")
     return Agreement(
-        num_samples=len(expected),
-        class_agreement=float(np.mean(np.argmax(expected, -1) == np.argmax(received, -1))) if classes else None,
-        max_abs_error=float(error.max()),
-        mean_abs_error=float(error.mean(dtype=np.float64)),
-        max_relative_error=float(error.max()) / largest if largest > 0 else float(error.max()),
+        num_samples=samples,
+        class_agreement=same / answers if classes else None,
+        max_abs_error=worst,
+        mean_abs_error=total / numbers,
+        max_relative_error=worst / largest if largest > 0 else worst,
     )
 
 
@@ -224,12 +274,3 @@ def _remedies(scheme: Scheme) -> str:
         "more calibration images from the training split" if scheme.needs_calibration else "",
     )
     return "".join(f"{one}, " for one in found if one)
-
-
-def _numpy(tensor: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
-
-
-def _chunks(images: np.ndarray, count: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(images), count):
-        yield images[start : start + count]

@@ -202,8 +202,11 @@ def write_files(
     written: list[Shipped] = []
     refused: list[Refused] = []
     wanted = [(row, path, scheme) for row, path in models.items() for scheme in options.schemes]
+    loaded: dict[str, Any] = {}  # one at a time, for all schemes: its calibration images are checked once
     for row, path, scheme in bar(wanted, "Exporting", unit="file"):
-        model, digest = load_model(path, project.custom_objects), files.sha256(path)
+        if row not in loaded:
+            loaded = {row: load_model(path, project.custom_objects)}
+        model, digest = loaded[row], files.sha256(path)
         target = folder / f"{row}-{scheme}.tflite"
         try:
             exported = export_tflite(

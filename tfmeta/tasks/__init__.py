@@ -42,9 +42,13 @@ def of(label_shape: Sequence[int | None]) -> Task:
     raise UserError(f"Expected labels with as many axes as one of: {known}. Received: {list(label_shape)}.")
 
 
-def at_a_time(label_shape: Sequence[int]) -> int:
-    """Returns how many images to judge at once: fewer where each has a large map of answers."""
-    return max(1, min(_IMAGES, _PIXELS // math.prod(label_shape)))
+def at_a_time(shape: Sequence[int]) -> int:
+    """Returns how many images to judge at once, at most 250: fewer where each, or its map of answers, is large.
+
+    Args:
+        shape: (H, W) of the images or of the maps; () where there are none.
+    """
+    return max(1, min(_IMAGES, _PIXELS // math.prod(shape)))
 
 
 def score(batches: Iterable[tuple[Any, Any]]) -> float:

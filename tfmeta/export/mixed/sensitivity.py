@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,18 +57,37 @@ def judged(data: bytes, images: np.ndarray, labels: np.ndarray) -> tuple[float, 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(data)
-        answers = verify.outputs(path, images)
-    # Perhaps in steps of 1/256.
-    probabilities = bool(np.all(answers >= 0) and np.allclose(answers.sum(-1), 1, atol=0.05))
-    losses = [_cross_entropy(*pair, probabilities) for pair in zip(answers, labels, strict=True)]
-    return float(np.mean(losses)), tasks.score([(labels, answers)])
+        entropy = _CrossEntropy()
+        pairs = verify.with_labels(verify.streamed(path, images), labels)
+        accuracy = tasks.score(entropy.counting(pairs))
+    return entropy.mean, accuracy
 
 
-def _cross_entropy(answer: np.ndarray, label: np.ndarray, probabilities: bool) -> float:
-    """That of one image, or the mean of its pixels."""
-    answer = answer.astype(np.float64)
-    chosen = np.take_along_axis(answer, np.asarray(label)[..., np.newaxis], -1)[..., 0]
-    if probabilities:
-        return float(np.mean(-np.log(np.maximum(chosen, _LEAST))))
-    highest = answer.max(-1)
-    return float(np.mean(highest + np.log(np.exp(answer - highest[..., np.newaxis]).sum(-1)) - chosen))
+class _CrossEntropy:
+    """Running sums of it. Whether the answers are probabilities or logits, only all of them together tell."""
+
+    def __init__(self) -> None:
+        self._probabilities = True
+        self._labels, self._of_probabilities, self._of_logits = 0, 0.0, 0.0
+
+    @property
+    def mean(self) -> float:
+        """Of all images, or of all their pixels."""
+        return (self._of_probabilities if self._probabilities else self._of_logits) / self._labels
+
+    def counting(self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields ``pairs`` of labels and answers, and counts them."""
+        for labels, answers in pairs:
+            # Perhaps in steps of 1/256.
+            self._probabilities &= bool(np.all(answers >= 0) and np.allclose(answers.sum(-1), 1, atol=0.05))
+            for label, answer in zip(labels, answers, strict=True):  # in float64 one at a time
+                self._add(np.asarray(label), answer.astype(np.float64))
+            yield labels, answers
+
+    def _add(self, label: np.ndarray, answer: np.ndarray) -> None:
+        chosen = np.take_along_axis(answer, label[..., np.newaxis], -1)[..., 0]
+        self._labels += label.size
+        if self._probabilities:
+            self._of_probabilities += float(np.sum(-np.log(np.maximum(chosen, _LEAST))))
+        highest = answer.max(-1)
+        self._of_logits += float(np.sum(highest + np.log(np.exp(answer - highest[..., np.newaxis]).sum(-1)) - chosen))
