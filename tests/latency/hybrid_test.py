@@ -86,7 +86,13 @@ def test_a_measurement_that_scatters_counts_less(latency, work, structures, poin
     values = [3.0 * ratio(work, one) for one in others]  # half as much again as the first measurements say
     sure, unsure = (Hybrid(latency, work, lambda: points, {}) for _ in range(2))
     for hybrid, scatter in ((sure, 0.001), (unsure, 0.5)):
-        latency.scatter = lambda structures, scatter=scatter: [scatter] * len(structures)
+        latency.stored = lambda one, wide=1.96 * scatter: {
+            "widths": one.widths,
+            "ratio": 1.0,
+            "ratio_low": 1.0 - wide,
+            "ratio_high": 1.0 + wide,
+            "verdict": "OK",
+        }
         hybrid.learn(others, values)
     means = [np.mean([one.mean for one in hybrid.estimate(structures)]) for hybrid in (sure, unsure)]
     expected = np.mean([2.0 * ratio(work, one) for one in structures])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -61,10 +62,8 @@ class Hybrid:
 
     def learn(self, structures: Sequence[Structure], values: Sequence[float]) -> None:
         """Predicts from the first measurements and these, and from no others."""
-        scatters = self._latency.scatter(structures)
         learned = {
-            one.widths: (float(value), scatter)
-            for one, value, scatter in zip(structures, values, scatters, strict=True)
+            one.widths: (float(value), self._scatter(one)) for one, value in zip(structures, values, strict=True)
         }
         if learned != self._learned:
             self._learned, self._predictor = learned, None
@@ -82,6 +81,11 @@ class Hybrid:
             self._predictor = Predictor.fit(self._work, np.array(list(known)), latencies_ms, scatters)
         means, deviations = self._predictor.predict(np.array([one.widths for one in structures]))
         return [Estimate(float(mean), float(deviation)) for mean, deviation in zip(means, deviations, strict=True)]
+
+    def _scatter(self, structure: Structure) -> float:
+        """The relative standard deviation of a value, NaN where its measurement is not stored."""
+        found = self._latency.stored(structure)
+        return math.nan if found is None else Point.of(found, held_out=False).scatter
 
     @property
     def answered(self) -> set[Structure]:

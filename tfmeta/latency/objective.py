@@ -7,7 +7,6 @@ import contextlib
 import functools
 import hashlib
 import json
-import math
 import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +28,6 @@ from tfmeta.latency.features import Work
 from tfmeta.latency.measure import measure_pair, opened
 from tfmeta.latency.model_files import ModelFiles, sha256_of_reference
 from tfmeta.latency.options import LatencyOptions
-from tfmeta.latency.table import Point
 from tfmeta.latency.twin import Twins
 from tfmeta.store import Store
 
@@ -67,8 +65,6 @@ class Latency:
 
     On a pool, `prepare` lets all devices measure at the same time. Files are converted and results stored in the
     caller's thread; each structure is measured, in turns with the reference, on one of the devices.
-
-    `answered` holds the structures whose latency it told.
 
     A context manager: leaving it closes the device if it was given as a string.
 
@@ -110,7 +106,7 @@ class Latency:
         if self._given is not None:
             self._reference_key = sha256_of_reference(self._given)
         self.verdicts: collections.Counter[str] = collections.Counter()
-        self.answered: set[Structure] = set()
+        self.answered: set[Structure] = set()  # whose latency it told
         self._added: set[str] = set()  # keys of what this object measured
         self._warned = False
         self._ahead: Ahead | None = None
@@ -169,17 +165,14 @@ class Latency:
             self._ahead.submit(key, self._job(path, baseline_ms))
             self._collect()
 
-    def scatter(self, structures: Sequence[Structure]) -> list[float]:
-        """Returns the relative standard deviation of each structure's stored value, NaN where there is none."""
-        device = self.info.fingerprint
-        stored = (self._store.measurement(self._key(one), device, self._options_key) for one in structures)
-        return [math.nan if one is None else Point.of(one, held_out=False).scatter for one in stored]
+    def stored(self, structure: Structure) -> dict[str, Any] | None:
+        """Returns what the store holds of a structure, whatever its verdict; None where that is nothing."""
+        return self._store.measurement(self._key(structure), self.info.fingerprint, self._options_key)
 
     def outdated(self, structure: Structure, value: float) -> bool:
         """Whether ``value`` was measured on a throttled device, and was or will be measured again."""
-        key = self._key(structure)
-        found = self._store.measurement(key, self.info.fingerprint, self._options_key)
-        return found is not None and (self._stored(key) is None or found["latency_ms"] != value)
+        found = self.stored(structure)
+        return found is not None and (self._stored(self._key(structure)) is None or found["latency_ms"] != value)
 
     def __enter__(self) -> Self:
         return self

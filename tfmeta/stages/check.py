@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 
-import tflite_bench
 from tfmeta.errors import UserError
 from tfmeta.export import ship_run
 from tfmeta.export.interface import Tolerance
 from tfmeta.export.ship_check import FAIL, INFO, WARN, Finding, ShipOptions, ShipReport, ship_check
-from tfmeta.latency.measure import measure_files
+from tfmeta.latency import DeviceError, ModelFileError, measure_files
 from tfmeta.latency.options import HOST, LatencyOptions, Place
 
 NO_DEVICE = "none"
@@ -93,9 +92,9 @@ def _timed(path: str | os.PathLike[str], options: CheckOptions) -> list[Finding]
     device = options.place.device
     try:
         (latency,) = measure_files(device, [path], path, options.latency, options.place.options)
-    except tflite_bench.ModelFileError as error:
+    except ModelFileError as error:
         return [Finding("runs", FAIL, str(error))]
-    except tflite_bench.DeviceError as error:
+    except DeviceError as error:
         return [Finding(DEVICE, FAIL, str(error))]
     measured = latency.measurement
     times = f"median {measured.median_ms:.3f} ms, p90 {measured.p90_ms:.3f} ms"
