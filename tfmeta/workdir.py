@@ -12,6 +12,7 @@
 | `models/NAME/` | retrained plain Keras models |
 | `export/NAME/` | `.tflite` files and their manifest |
 | `mixed/NAME/` | mixed precision: what was tried, and the chosen file with what `export/NAME/` has beside files |
+| `kept/` | accuracy and latency of files and networks, so that a killed verb does not find them again; can be deleted |
 | `logs/` | TensorBoard |
 | `report.html`, `report.md`, `*.png` | the report (in `reports/NAME/` for other names than "main") |
 """
@@ -42,6 +43,7 @@ _FOLDERS = (
     "mixed/*",
     "reports/*",
     "latency",
+    "kept",
 )
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -200,6 +202,11 @@ class Workdir:
     def mixed(self, name: str, init: str) -> Path:
         """Returns the folder of the files of mixed precision."""
         return self.path / "mixed" / self._place(name, init)
+
+    @property
+    def kept(self) -> Path:
+        """The folder of what was found once of files and networks."""
+        return self.path / "kept"
 
     def report(self, name: str, init: str) -> Path:
         """Returns the folder of the report."""

@@ -1,6 +1,7 @@
 """`tfmeta export`: schemes that train, files that are refused, and the front of a search."""
 
 import dataclasses
+import itertools
 import shutil
 
 import pytest
@@ -8,12 +9,13 @@ import pytest
 from tests import projects
 from tests.report import making
 from tfmeta import __main__ as program
-from tfmeta import training
+from tfmeta import data, training
 from tfmeta.bin import run as run_verb
 from tfmeta.errors import ExportError
 from tfmeta.export.legacy import kernels
 from tfmeta.export.schemes import fp16, sparse
 from tfmeta.report.data import ReportData
+from tfmeta.stages import kept
 
 # A network that learned little answers with near ties.
 EXPORT = (*projects.EXPORT, "--min_secs=0.01", "--min_class_agreement=0.5")
@@ -198,6 +200,80 @@ def test_a_run_of_all_stages_tells_in_the_end_what_was_refused(monkeypatch, caps
     assert program.main(["run", f"--workdir={tmp_path}"]) == 1
     out, err = capsys.readouterr()
     assert "report.html" in out and err.startswith("tfmeta run: Not written: searched-int8.tflite.")
+
+
+@pytest.fixture
+def tested(monkeypatch):
+    """The files and networks that are tested, by name."""
+    found = []
+
+    def split_accuracy(path, split):
+        found.append(path.name)
+        return of_file(path, split)
+
+    def evaluate(model, split, description):
+        found.append(description)
+        return of_network(model, split, description=description)
+
+    of_file, of_network = kept.split_accuracy, kept.evaluate
+    monkeypatch.setattr(kept, "split_accuracy", split_accuracy)
+    monkeypatch.setattr(kept, "evaluate", evaluate)
+    return found
+
+
+def stopped_at(monkeypatch, number):
+    """Stops the process when the file of this number is to be tested."""
+
+    def split_accuracy(path, split):
+        if next(count) == number:
+            raise KeyboardInterrupt
+        return original(path, split)
+
+    count, original = itertools.count(1), kept.split_accuracy
+    monkeypatch.setattr(kept, "split_accuracy", split_accuracy)
+
+
+@pytest.mark.parametrize(
+    ("flags", "bundle", "names"),
+    [
+        (("--scheme=fp32",), "main", ["searched-fp32.tflite", "full-fp32.tflite"]),
+        (
+            ("--scheme=fp32", "--scheme=fp16", "--pareto", "--pareto_count=1"),
+            "main+pareto",
+            ["front00-fp32.tflite", "front00-fp16.tflite"],
+        ),
+    ],
+)
+def test_a_stopped_export_tests_only_the_rest(flags, bundle, names, run, work, tested, monkeypatch):
+    command = ("export", *flags, *EXPORT)
+    with monkeypatch.context() as patch:
+        stopped_at(patch, len(names))
+        assert run(*command)[0] == 130
+    assert not (work / "export" / bundle).exists()
+    assert sorted(tested) == sorted(names[:-1])
+    assert run(*command)[0] == 0
+    assert sorted(tested) == sorted(names) and exported(work / "export" / bundle) == set(names)
+    manifest = projects.read(work / "export" / bundle / "manifest.json")
+    for file in manifest["files"]:
+        path = work / "export" / bundle / file["file"]
+        assert file["test_accuracy"] == kept.split_accuracy(path, data.load("digits", data.DataOptions()).test)
+
+
+def test_a_report_tests_a_network_once(run, work, tested):
+    assert run("report")[0] == 0
+    table = (work / "report.md").read_text().partition("## ")[0]
+    assert tested == ["Testing searched", "Testing full"]
+    assert run("report")[0] == 0
+    assert len(tested) == 2 and (work / "report.md").read_text().partition("## ")[0] == table
+    # A damaged entry is found anew, and so is what is said of another network.
+    (one, _) = sorted((work / "kept").iterdir())
+    one.write_text("{")
+    assert run("report")[0] == 0 and len(tested) == 3
+    path = work / "models/main/searched-scratch.keras"
+    model = training.keras.models.load_model(path)
+    model.get_layer("logits").bias.assign_add([0.01] * projects.CLASSES)
+    model.save(path)
+    assert run("report")[0] == 0 and tested[3:] == ["Testing searched"]
 
 
 @pytest.mark.parametrize(

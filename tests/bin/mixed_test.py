@@ -6,11 +6,15 @@ import signal
 import pytest
 
 from tests import projects
+from tests.latency.devices import Weighing
 from tfmeta import __main__ as program
 from tfmeta.export import flatbuffer
 from tfmeta.export.interface import Tolerance
+from tfmeta.export.mixed import sensitivity
 from tfmeta.export.runtime_version import minimum_runtime, version_by_types
+from tfmeta.latency import measure
 from tfmeta.lazy import keras
+from tfmeta.stages import kept, mixed_trial
 from tfmeta.stages import mixed as stage
 
 pytest.importorskip("litert_quantizer", reason="litert-quantizer is an extra")
@@ -18,6 +22,12 @@ pytest.importorskip("litert_quantizer", reason="litert-quantizer is an extra")
 MIXED = ("--max_kept=1", "--max_loss=0.1", *projects.EXPORT)
 TABLE, BUNDLE = "mixed/main/searched-float.json", "mixed/main/searched-float"
 FILE = f"{BUNDLE}/searched-mixed_float.tflite"
+
+
+def time_at_once(patch):
+    """Times files by their sizes, without running them."""
+    device = Weighing()
+    patch.setattr(measure.tflite_bench, "open_device", lambda *_: device)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +44,7 @@ def retrained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def killed(retrained, tmp_path_factory):
-    """The same after a run that was killed when the layers were ranked, and no more."""
+    """The same after a run that was killed when the first layers were tried, and no more."""
     work = tmp_path_factory.mktemp("killed") / "work"
     shutil.copytree(retrained, work)
     process = projects.start("mixed", f"--workdir={work}", *MIXED)
@@ -46,12 +56,11 @@ def killed(retrained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(killed, tmp_path_factory):
-    """The same after the command was given again; what was ranked already is not ranked again."""
+    """The same after the command was given again."""
     work = tmp_path_factory.mktemp("whole") / "work"
     shutil.copytree(killed, work)
     with pytest.MonkeyPatch.context() as patch:
-        if "sensitivity" in projects.read(work / TABLE):
-            patch.setattr(stage, "sensitivities", None)
+        time_at_once(patch)
         assert program.main(["mixed", f"--workdir={work}", *MIXED]) == 0
     return work
 
@@ -62,9 +71,106 @@ def work(whole, tmp_path):
     return shutil.copytree(whole, tmp_path / "work")
 
 
-def test_what_was_ranked_before_the_kill_is_kept(killed, whole):
-    ranked = projects.read(killed / TABLE)["sensitivity"]
-    assert len(ranked) == 4 and projects.read(whole / TABLE)["sensitivity"] == ranked
+def ranked(work):
+    """Layer to what was found of it."""
+    made = projects.read(work / TABLE)
+    return {one["layer"]: one for one in made.get("alone", made.get("sensitivity"))}
+
+
+def test_what_was_tried_before_the_kill_is_kept(killed, whole):
+    before, after = ranked(killed), ranked(whole)
+    assert before and before == {layer: one for layer, one in after.items() if layer in before}
+    assert len(after) == 4 and "alone" not in projects.read(whole / TABLE)
+    losses = [one["loss"] for one in projects.read(whole / TABLE)["sensitivity"]]
+    assert losses == sorted(losses, reverse=True)
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """As `time_at_once`."""
+    time_at_once(monkeypatch)
+
+
+def counted(patch, module, name, number=None):
+    """The calls of a function, of which the one of this number is stopped."""
+    calls = []
+
+    def call(*arguments, **named):
+        calls.append(arguments)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return original(*arguments, **named)
+
+    original = getattr(module, name)
+    patch.setattr(module, name, call)
+    return calls
+
+
+def test_a_stopped_run_goes_on_with_the_next_layer_and_the_next_file(retrained, tmp_path, monkeypatch, at_once):
+    work = shutil.copytree(retrained, tmp_path / "work")
+    command = ["mixed", f"--workdir={work}", *MIXED]
+    with monkeypatch.context() as patch:
+        counted(patch, sensitivity, "judged", 4)  # the float network is judged first
+        assert program.main(command) == 130
+    made = projects.read(work / TABLE)
+    assert len(made["alone"]) == 2 and "sensitivity" not in made
+    with monkeypatch.context() as patch:
+        layers = counted(patch, sensitivity, "judged")
+        counted(patch, kept, "split_accuracy", 3)
+        assert program.main(command) == 130
+    assert len(layers) == 1 + 2 and len(projects.read(work / TABLE)["sensitivity"]) == 4
+    with monkeypatch.context() as patch:
+        tested = counted(patch, kept, "split_accuracy")
+        counted(patch, measure, "_with_operators", 3)
+        assert program.main(command) == 130
+    made = projects.read(work / TABLE)
+    assert len(tested) == 1 and [row["kept"] for row in made["files"]] == [None, 0] and "versions" not in made
+    assert program.main(["report", f"--workdir={work}"]) == 0
+    assert "## Mixed precision" not in (work / "report.md").read_text()  # not whole yet
+    with monkeypatch.context() as patch:
+        measured, tested = counted(patch, measure, "_with_operators"), counted(patch, kept, "split_accuracy")
+        patch.setattr(sensitivity, "judged", None)
+        patch.setattr(mixed_trial, "judged", None)
+        assert program.main(command) == 0
+    # The chosen file is the one that was tried, so it is neither timed nor tested again.
+    assert (len(measured), len(tested)) == (1, 0)
+    rows = projects.read(work / TABLE)["files"]
+    assert rows[:2] == made["files"] and len(rows) == 3
+    chosen = rows[1 + projects.read(work / TABLE)["chosen"]]
+    (entry,) = projects.read(work / BUNDLE / "manifest.json")["files"]
+    for name in ("sha256", "size_bytes", "test_accuracy"):
+        assert entry[name] == chosen[name]
+    assert entry["latency"]["measurement"].pop("model_name") == "searched-mixed_float.tflite"
+    del chosen["latency"]["measurement"]["model_name"]
+    assert entry["latency"] == chosen["latency"]
+
+
+@pytest.mark.parametrize("change", [{"method": 1}, {"litert-quantizer": "0.0.1"}])
+def test_what_was_made_in_another_way_is_made_anew(change, work, monkeypatch, at_once):
+    made = projects.read(work / TABLE)
+    assert made["made_with"] == {"method": 2, "litert-quantizer": made["versions"]["litert-quantizer"]}
+    if "method" in change:  # the first one did not tell
+        del made["made_with"]
+    else:
+        made["made_with"].update(change)
+    projects.write(work / TABLE, made)
+    layers = counted(monkeypatch, sensitivity, "judged")
+    assert program.main(["report", f"--workdir={work}"]) == 0
+    assert ("## Mixed precision" in (work / "report.md").read_text()) == ("method" not in change)
+    assert program.main(["mixed", f"--workdir={work}", *MIXED]) == 0
+    assert len(layers) == 1 + 4 and projects.read(work / TABLE)["made_with"]["method"] == 2
+
+
+def test_rows_of_another_file_or_device_are_measured_again(work, monkeypatch, at_once):
+    shutil.rmtree(work / BUNDLE)
+    made = projects.read(work / TABLE)
+    del made["versions"]
+    made["files"][1]["sha256"] = "0" * 64
+    made["files"][2]["latency"]["measurement"]["device"]["fingerprint"] = "host-0"
+    projects.write(work / TABLE, made)
+    measured = counted(monkeypatch, measure, "_with_operators")
+    assert program.main(["mixed", f"--workdir={work}", *MIXED]) == 0
+    assert len(measured) == 2
 
 
 def test_the_table_knows_what_it_is_of(whole):
@@ -138,8 +244,8 @@ def test_no_file_that_loses_as_little_as_asked(work, monkeypatch, capsys):
     assert program.main(["report", f"--workdir={work}"]) == 0  # the table is not lost
     assert "1 in float" in (work / "report.md").read_text()
     # Another demand needs no new measurement.
-    monkeypatch.setattr(stage, "measure_files", None)
-    monkeypatch.setattr(stage, "sensitivities", None)
+    monkeypatch.setattr(mixed_trial, "measure_files", None)
+    monkeypatch.setattr(mixed_trial, "one_by_one", None)
     assert program.main([*command, "--max_loss=0.25"]) == 0
     assert (work / FILE).exists() and projects.read(work / TABLE)["chosen"] == 0
 

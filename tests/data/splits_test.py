@@ -184,3 +184,18 @@ def test_training_with_keras_on_the_batches_learns():
     model.compile(keras.optimizers.Adam(0.05), loss, metrics=["accuracy"])
     model.fit(split.batches(50, shuffle_seed=0, epochs=5), epochs=5, steps_per_epoch=4, verbose=0)
     assert model.evaluate(split.batches(50), verbose=0)[1] > 0.95
+
+
+def test_the_fingerprint_is_of_labels_images_and_range(split, tmp_path):
+    assert split.fingerprint == Split(split.source).fingerprint
+    labels = LABELS.copy()
+    labels[-1] = 0 if labels[-1] else 1
+    images = IMAGES.copy()
+    images[0, 0, 0, 0] ^= 1
+    others = [
+        Split(ArraySource(IMAGES, labels)),
+        Split(ArraySource(images, LABELS)),
+        Split(ArraySource(IMAGES[:-1], LABELS[:-1])),
+        Split(split.source, "0..1"),
+    ]
+    assert len({split.fingerprint, *(other.fingerprint for other in others)}) == 5

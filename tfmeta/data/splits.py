@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 # range -> (scale, offset) that bring 0..255 there
 # Input range to the scale and offset that bytes are brought to it with.
 SCALES = {"0..255": (1.0, 0.0), "0..1": (1.0 / 255.0, 0.0), "-1..1": (1.0 / 127.5, -1.0)}
+
+# Images that tell one split from another; all of them may be more than memory holds.
+_TOLD_BY = 64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,6 +70,19 @@ class Split:
     def pixel_scale(self) -> tuple[float, float] | None:
         """(scale, offset) with which pixels of 0..255 become what the model gets; None: they are used as given."""
         return SCALES[self.input_range] if self.source.dtype == np.uint8 else None
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A hash of the labels, of the first images and of the input range: what another split has another of.
+
+        Splits that differ in later images alone have the same one.
+        """
+        labels = np.ascontiguousarray(self.labels).astype(np.int32)
+        images = self.source.take(np.arange(min(_TOLD_BY, self.size)))
+        told = hashlib.sha256(repr((labels.shape, images.shape, str(images.dtype), self.input_range)).encode())
+        told.update(labels.tobytes())
+        told.update(np.ascontiguousarray(images).tobytes())
+        return told.hexdigest()
 
     def steps(self, batch_size: int, *, drop_remainder: bool = False) -> int:
         """Returns the number of batches in one epoch."""

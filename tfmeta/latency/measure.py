@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,7 @@ def measure_files(
     device_options: tflite_bench.DeviceOptions | None = None,
     *,
     operators: bool = False,
+    on_measured: Callable[[FileLatency], None] | None = None,
 ) -> list[FileLatency]:
     """Returns the latency of each finished file, measured in turns with the reference.
 
@@ -116,6 +117,7 @@ def measure_files(
         options: how to measure. The files are taken as they are, so the scheme does not matter.
         device_options: how to reach the device of a string.
         operators: time the operators of each file as well, in a run of its own.
+        on_measured: called with each latency as soon as it is known, in this thread; on a pool in any order.
 
     Raises:
         tflite_bench.BenchError: a file is no model or cannot be run, no such device, or the device fails.
@@ -127,6 +129,8 @@ def measure_files(
         with contextlib.closing(run_jobs(ready, jobs)) as finished:
             for place, latency in finished:
                 found[place] = latency
+                if on_measured is not None:
+                    on_measured(latency)
                 display.update()
     return [found[place] for place in range(len(paths))]
 

@@ -17,14 +17,13 @@ from tfmeta.export.calibration import MIN_IMAGES, from_split
 from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.tflite import export_tflite
 from tfmeta.export.tuning import TuneOptions
-from tfmeta.export.verify import split_accuracy
 from tfmeta.graph.structure import Structure
-from tfmeta.latency.measure import measure_files
 from tfmeta.latency.options import FINAL, HOST, LatencyOptions, Place
 from tfmeta.networks import spec
 from tfmeta.progress import bar
 from tfmeta.project import Project
 from tfmeta.registry import resolve
+from tfmeta.stages.kept import file_accuracy, file_latencies
 from tfmeta.stages.retrain import load_model, retrained_with
 from tfmeta.stages.search import ROWS, result, structures
 from tfmeta.workdir import MAIN
@@ -139,14 +138,14 @@ def measured(
     """Returns the files with their accuracy on the test split, their latency and the structure of their model."""
     # Every file is timed in turns with one of them, the full network where it is there.
     reference = next((item.result.path for item in written if item.model == "full"), written[0].result.path)
-    paths, place = [item.result.path for item in written], options.place
-    latencies = measure_files(place.device, paths, reference, options.latency, place.options, operators=True)
+    paths = [item.result.path for item in written]
+    latencies = file_latencies(project, options.place, paths, reference, options.latency)
     return [
         replace(
             item,
-            test_accuracy=split_accuracy(item.result.path, project.splits.test),
+            test_accuracy=file_accuracy(project, item.result.path),
             test_images=project.splits.test.size,
-            latency=latency.to_json(),
+            latency=latency,
             widths=found[item.model].widths,
         )
         for item, latency in zip(written, latencies, strict=True)

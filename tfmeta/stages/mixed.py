@@ -5,94 +5,38 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tfmeta import files
-from tfmeta.errors import ExportError, UserError, WorkdirError
-from tfmeta.export import verify
+from tfmeta.errors import ExportError, WorkdirError
 from tfmeta.export.bundle import MANIFEST, Shipped, installed_versions, read_manifest, write_bundle
-from tfmeta.export.calibration import MIN_IMAGES, check_calibration, from_split
+from tfmeta.export.calibration import MIN_IMAGES
 from tfmeta.export.interface import Scheme, Tolerance
-from tfmeta.export.mixed.bits import KINDS, BitWidths
 from tfmeta.export.mixed.quantizer import MixedQuantizer
-from tfmeta.export.mixed.sensitivity import judged, sensitivities
-from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.tflite import export_tflite
-from tfmeta.latency.measure import FileLatency, measure_files
-from tfmeta.latency.options import FINAL, HOST, LatencyOptions, Place
+from tfmeta.graph.structure import Structure
 from tfmeta.project import Project
 from tfmeta.stages.export import ExportOptions, measured, origin_of, sources
+from tfmeta.stages.mixed_trial import MixedOptions, Trial, rank, try_files, widths
 from tfmeta.stages.retrain import load_model
-from tfmeta.stages.search import ROWS, structures
-from tfmeta.workdir import MAIN
+from tfmeta.stages.search import structures
+
+# Of what is in the table: to be raised when files are made, or judged, in another way.
+_METHOD = 2
 
 # What only chooses among the files that were tried.
 _CHOOSING = ("max_loss", "min_class_agreement")
-
-
-@dataclass(frozen=True)
-class MixedOptions:
-    """What to try.
-
-    Attributes:
-        row: which retrained network.
-        init: of that network.
-        kept: what the kept layers are in: "float" or "int16".
-        max_kept: the largest number of kept layers that is tried.
-        max_loss: accuracy (or what the task has), 0 to 1, that a file may lose against float on the search split.
-        min_class_agreement: share of answers, 0 to 1, for which the chosen file must name the class that the float
-            network names.
-        calibration_images: training images that ranges are taken from.
-        judge_images: images of the search split that layers and files are judged on.
-        place: where files are timed.
-        latency: how.
-        name: name of the search.
-    """
-
-    row: str = "searched"
-    init: str = "scratch"
-    kept: str = "float"
-    max_kept: int = 8
-    max_loss: float = 0.005
-    min_class_agreement: float = 0.9  # that of int8
-    calibration_images: int = 300
-    judge_images: int = 1000
-    place: Place = HOST
-    latency: LatencyOptions = FINAL
-    name: str = MAIN
-
-    def __post_init__(self) -> None:
-        if self.kept not in ("float", "int16"):
-            raise UserError(f"Expected layers kept in float or int16, received {self.kept!r}.")
-        if self.row not in ROWS:
-            raise UserError(f"Expected a row out of {', '.join(ROWS)}, received {self.row!r}.")
-        if self.max_kept < 0:
-            raise UserError(f"Expected max_kept of 0 or more, received {self.max_kept}.")
-        if not 0.0 <= self.max_loss <= 1.0:
-            raise UserError(f"Expected max_loss between 0 and 1, received {self.max_loss}. 0.005 is half a point.")
-        Tolerance(self.min_class_agreement)  # raises where it is out of its range
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns what the files and their numbers depend on, as plain data."""
-        return {**asdict(self), "place": self.place.to_json()}
-
-    @property
-    def base(self) -> str:
-        """What is written is called, before any suffix."""
-        return f"{self.row}-{self.kept}"
 
 
 def mixed(project: Project, options: MixedOptions, command: str = "") -> dict[str, Any]:
     """Writes what was tried and the bundle of the chosen file, and returns the former.
 
     ``mixed/NAME/ROW-KEPT.json`` has the sensitivity of every layer, then accuracy, size and latency of the files with
-    0, 1, 2, ... of the most sensitive layers kept, then which of them was chosen. It is written step by step, and goes
-    on after the last one when the same command is given again. ``mixed/NAME/ROW-KEPT/`` is the bundle of the chosen
-    file, as one of an export.
+    0, 1, 2, ... of the most sensitive layers kept, then which of them was chosen. It is written after every layer and
+    every file, and goes on after the last one when the same command is given again. ``mixed/NAME/ROW-KEPT/`` is the
+    bundle of the chosen file, as one of an export.
 
     Layers are judged, and a number of them chosen, on the search split. The test split tells the accuracy that is
     reported of every file.
@@ -113,56 +57,25 @@ def mixed(project: Project, options: MixedOptions, command: str = "") -> dict[st
     section = f"mixed {options.name} {options.init} {options.base}"
     instead = f"delete {folder / MANIFEST} to choose anew"
     project.workdir.claim(section, options.to_json(), begun=done, instead=instead)
-    made = _begun(project, table, {"model_sha256": digest, "options": options.to_json()})
+    made = _begun(project, table, {"model_sha256": digest, "options": options.to_json(), "made_with": _made_with()})
     if done and made.get("chosen") is not None:
         return made
-    trial = _Trial.of(project, options, load_model(network, project.custom_objects))
+    trial = Trial.of(project, options, load_model(network, project.custom_objects))
     with tempfile.TemporaryDirectory() as scratch:
         _go_on(trial, made, table, Path(scratch), folder, command)
     return made
 
 
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    """A network, and the images that its files are made with and judged on."""
-
-    project: Project
-    options: MixedOptions
-    model: Any
-    preprocessing: Preprocessing
-    calibration: np.ndarray
-    images: np.ndarray
-    labels: np.ndarray
-
-    @classmethod
-    def of(cls, project: Project, options: MixedOptions, model: Any) -> _Trial:
-        splits, seed = project.splits, project.options.seed
-        calibration = from_split(splits.train, options.calibration_images, seed)
-        images, labels = splits.search.sample(options.judge_images, seed)
-        preprocessing = Preprocessing.of(splits)
-        check_calibration(
-            model,
-            calibration,
-            min_images=min(MIN_IMAGES, len(calibration)),
-            reference=images,
-            pixel_scale=preprocessing.pixel_scale,
-        )
-        return cls(project, options, model, preprocessing, calibration, images, labels)
-
-
-def _go_on(trial: _Trial, made: dict[str, Any], table: Path, scratch: Path, folder: Path, command: str) -> None:
+def _go_on(trial: Trial, made: dict[str, Any], table: Path, scratch: Path, folder: Path, command: str) -> None:
     """Takes the steps that ``made`` lacks, and writes it after each."""
     reference = scratch / "float.tflite"
     export_tflite(trial.model, reference, "fp32", trial.calibration, trial.images)
     quantizer = MixedQuantizer(reference, trial.model, trial.calibration)
     if "sensitivity" not in made:
-        made["sensitivity"] = [
-            {"layer": one.layer.name, "weights": one.layer.weights, "loss": one.loss, "accuracy": one.accuracy}
-            for one in sensitivities(quantizer, trial.images, trial.labels)
-        ]
-        files.write_json(table, made)
-    if "files" not in made:
-        made.update(_tried(trial, quantizer, made, reference, scratch), versions=installed_versions(), command=command)
+        rank(trial, quantizer, made, table)
+    if "versions" not in made:
+        try_files(trial, quantizer, made, table, reference, scratch)
+        made.update(versions=installed_versions(mixed=True), command=command)
         files.write_json(table, made)
     made["chosen"] = choose(made["files"], trial.options.max_loss)
     files.write_json(table, made)
@@ -187,7 +100,7 @@ def tried(project: Project, name: str, init: str) -> list[dict[str, Any]]:
     """Returns what was tried of the networks of a search, as `mixed` does, where all files were.
 
     Beside that, each has "current", whether the network is the one that was tried and not one that was trained since,
-    and "written", whether its chosen file is there.
+    and it was tried as it is now, and "written", whether its chosen file is there.
 
     Raises:
         WorkdirError: a file is damaged.
@@ -197,8 +110,8 @@ def tried(project: Project, name: str, init: str) -> list[dict[str, Any]]:
         made = project.workdir.read_json(path, "mixed", ("options",))
         row, digest = made["options"]["row"], made.get("model_sha256")
         network = project.workdir.model(name, row, init)
-        if "files" in made:
-            current = network.exists() and files.sha256(network) == digest
+        if "versions" in made:
+            current = network.exists() and files.sha256(network) == digest and _method(made) == _METHOD
             found.append({**made, "current": current, "written": _is_written(path.with_suffix(""), {row: digest})})
     return found
 
@@ -215,46 +128,19 @@ def _begun(project: Project, table: Path, asked: Mapping[str, Any]) -> dict[str,
 
 def _depends_on(made: Mapping[str, Any]) -> Any:
     options = {name: value for name, value in made["options"].items() if name not in _CHOOSING}
-    return json.loads(json.dumps([made.get("model_sha256"), options]))
+    return json.loads(json.dumps([made.get("model_sha256"), options, made.get("made_with")]))
 
 
-def _widths(made: Mapping[str, Any], kept: int, options: MixedOptions) -> BitWidths:
-    """The ``kept`` most sensitive layers in other bits."""
-    return BitWidths.keeping([one["layer"] for one in made["sensitivity"][:kept]], KINDS[options.kept])
+def _made_with() -> dict[str, Any]:
+    return {"method": _METHOD, "litert-quantizer": installed_versions(mixed=True)["litert-quantizer"]}
 
 
-def _tried(
-    trial: _Trial, quantizer: MixedQuantizer, made: Mapping[str, Any], reference: Path, folder: Path
-) -> dict[str, Any]:
-    """The files with 0, 1, 2, ... of the most sensitive layers kept, and the device that they were timed on."""
-    options, paths = trial.options, [reference]
-    for kept in range(min(options.max_kept, len(made["sensitivity"])) + 1):
-        paths.append(folder / f"{kept}.tflite")
-        paths[-1].write_bytes(quantizer.quantize(_widths(made, kept, options)))
-    place = options.place
-    latencies = measure_files(place.device, paths, reference, options.latency, place.options)
-    rows = [
-        _row(kept, path, latency, trial)
-        for kept, path, latency in zip((None, *range(len(paths) - 1)), paths, latencies, strict=True)
-    ]
-    return {"files": rows, "device": latencies[0].measurement.to_json()["device"]}
+def _method(made: Mapping[str, Any]) -> int:
+    """That of a table; those of the first one do not tell it."""
+    return int(made.get("made_with", {}).get("method", 1))
 
 
-def _row(kept: int | None, path: Path, latency: FileLatency, trial: _Trial) -> dict[str, Any]:
-    _, accuracy = judged(path.read_bytes(), trial.images, trial.labels)
-    return {
-        "kept": kept,
-        "size_bytes": path.stat().st_size,
-        "search_accuracy": accuracy,
-        "test_accuracy": verify.split_accuracy(path, trial.project.splits.test),
-        "median_ms": latency.median_ms,
-        "num_runs": latency.measurement.num_runs,
-        "ratio": latency.ratio,
-        "verdict": latency.verdict,
-    }
-
-
-def _no_choice(trial: _Trial, rows: Sequence[Mapping[str, Any]], table: Path) -> str:
+def _no_choice(trial: Trial, rows: Sequence[Mapping[str, Any]], table: Path) -> str:
     reference, *others = rows
     best = max(others, key=lambda row: row["search_accuracy"])
     loss = 100 * (reference["search_accuracy"] - best["search_accuracy"])
@@ -268,7 +154,7 @@ def _no_choice(trial: _Trial, rows: Sequence[Mapping[str, Any]], table: Path) ->
     )
 
 
-def _write(trial: _Trial, quantizer: MixedQuantizer, made: Mapping[str, Any], folder: Path, command: str) -> None:
+def _write(trial: Trial, quantizer: MixedQuantizer, made: Mapping[str, Any], folder: Path, command: str) -> None:
     """Writes the bundle of the chosen file, if that computes what the model computes."""
     project, options = trial.project, trial.options
     export = ExportOptions(init=options.init, place=options.place, latency=options.latency, name=options.name)
@@ -277,7 +163,7 @@ def _write(trial: _Trial, quantizer: MixedQuantizer, made: Mapping[str, Any], fo
         description=f"int8 with {made['chosen']} layers in {options.kept}",
         needs_calibration=True,
         tolerance=Tolerance(options.min_class_agreement),
-        convert=lambda *_: quantizer.quantize(_widths(made, made["chosen"], options)),
+        convert=lambda *_: quantizer.quantize(widths(made, made["chosen"], options)),
         finer=("int16x8", "fp16"),
         remedy="a smaller --max_loss, which keeps more layers",
     )
@@ -293,6 +179,23 @@ def _write(trial: _Trial, quantizer: MixedQuantizer, made: Mapping[str, Any], fo
         )
         files.write_json(new / "tried.json", made)
         written = [Shipped(options.row, result, model_sha256=made["model_sha256"])]
-        shipped = measured(project, export, written, structures(project, options.name))
+        found = structures(project, options.name)
+        row = next(row for row in made["files"] if row["kept"] == made["chosen"])
+        if row["sha256"] == result.sha256:
+            shipped = [_as_tried(trial, written[0], row, found)]
+        else:
+            shipped = measured(project, export, written, found)
         origin = origin_of(project, export)
         write_bundle(new, shipped, [], preprocessing=trial.preprocessing, origin=origin, command=command)
+
+
+def _as_tried(trial: Trial, item: Shipped, row: Mapping[str, Any], found: Mapping[str, Structure]) -> Shipped:
+    """The file with what was measured of the same one when it was tried."""
+    latency = row["latency"]
+    return replace(
+        item,
+        test_accuracy=row["test_accuracy"],
+        test_images=trial.project.splits.test.size,
+        latency={**latency, "measurement": {**latency["measurement"], "model_name": item.result.path.name}},
+        widths=found[item.model].widths,
+    )

@@ -29,18 +29,17 @@ from tfmeta.report.data import (
 from tfmeta.report.write import write_report
 from tfmeta.search.problem import PROBE_GENERATION
 from tfmeta.stages.how_made import how_made, latency_label, options_told
+from tfmeta.stages.kept import network_accuracy
 from tfmeta.stages.latency_told import how_latency, operators, predictions, table_of
 from tfmeta.stages.mixed import tried
 from tfmeta.stages.pareto import PARETO
-from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import ROWS, result, structures
 from tfmeta.stages.staircase_told import how_staircase, staircase_of
 from tfmeta.store import Store
-from tfmeta.training import evaluate
 from tfmeta.workdir import MAIN
 
 _PREDICTED = predicted_name("latency", "ms")
-_STALE = "what was tried is of a network that was trained anew since: run tfmeta mixed again"
+_STALE = "what was tried is of a network that was trained anew since, or of an earlier tfmeta: run tfmeta mixed again"
 _LABELS = {
     "macs": "MACs",
     "params": "parameters",
@@ -137,16 +136,12 @@ def _row(
         macs=int(cost.macs(project.graph, structure)),
         params=int(cost.params(project.graph, structure)),
         search_accuracy=values.get("accuracy", Missing("not evaluated")),
-        test_accuracy=_test_accuracy(project, name, path) if path.exists() else Missing("not retrained"),
+        test_accuracy=network_accuracy(project, path, name) if path.exists() else Missing("not retrained"),
         size_bytes=file["size_bytes"] if file else Missing("not exported"),
         latency=_latency(file) if file else Missing("not exported"),
         widths=structure.widths,
         values=values,
     )
-
-
-def _test_accuracy(project: Project, name: str, path: Path) -> float:
-    return evaluate(load_model(path, project.custom_objects), project.splits.test, description=f"Testing {name}")
 
 
 def _file_row(file: Mapping[str, Any], folder: str) -> FileRow:

@@ -36,20 +36,29 @@ class Sensitivity:
 def sensitivities(
     quantizer: MixedQuantizer, images: np.ndarray, labels: np.ndarray, bits: Bits = INT8
 ) -> list[Sensitivity]:
-    """Returns the sensitivity of every layer, the most sensitive first.
+    """Returns the sensitivity of every layer, the most sensitive first; the arguments are those of `one_by_one`."""
+    return sorted(one_by_one(quantizer, images, labels, bits), key=lambda one: one.loss, reverse=True)
+
+
+def one_by_one(
+    quantizer: MixedQuantizer, images: np.ndarray, labels: np.ndarray, bits: Bits = INT8, *, begin: int = 0
+) -> Iterator[Sensitivity]:
+    """Yields the sensitivity of every layer as soon as it is known, in the order of the layers.
 
     Args:
         quantizer: of the network.
         images: `[N, H, W, C]` float32 that the network was not trained on; not those of the final test.
         labels: `[N]` their classes, or `[N, H, W]` those of their pixels.
         bits: what each layer is tried in.
+        begin: how many of the first layers to leave out.
     """
+    layers = quantizer.layers[begin:]
+    if not layers:
+        return
     float_loss, _ = judged(quantizer.float_data, images, labels)
-    found = []
-    for layer in bar(quantizer.layers, "Quantizing layers alone", unit="layer"):
+    for layer in bar(layers, "Quantizing layers alone", unit="layer"):
         loss, accuracy = judged(quantizer.quantize(BitWidths.only(layer.name, bits)), images, labels)
-        found.append(Sensitivity(layer, loss - float_loss, accuracy))
-    return sorted(found, key=lambda one: one.loss, reverse=True)
+        yield Sensitivity(layer, loss - float_loss, accuracy)
 
 
 def judged(data: bytes, images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
