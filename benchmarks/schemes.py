@@ -66,6 +66,7 @@ _SMOKE = flags.DEFINE_bool("smoke", False, "In small, to see that it works.")
 # The float network after as many more epochs as a step of the schemes that train, in these schemes.
 LONGER = {"fp32_longer": "fp32", "int8_longer": "int8"}
 EVERY_SEED = (*SCHEMES, *LONGER, "int8_qat")
+_TOLD_OF_LATENCY = ("median_ms", "p90_ms", "ratio", "ratio_low", "ratio_high", "verdict", "seconds")
 ENOUGH = 0.5  # points that int8 may lose before the table says why
 
 
@@ -302,6 +303,10 @@ class Job:
         (found,), seconds = _timed(lambda: measure_files("host", [path], self.folder / "fp32.tflite", options))
         return {**found.to_json(), "seconds": seconds}
 
+    def _latency_of(self, name: str) -> dict[str, Any]:
+        found = self._read(f"{name}.latency")
+        return {key: found[key] for key in _TOLD_OF_LATENCY}
+
     def _read(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text())
         return found
@@ -312,12 +317,13 @@ class Job:
         for scheme in self.schemes:
             row = {**about, **self._read(scheme)}
             timed = self.seed == 0 and "refused" not in row
-            yield {**row, "latency": self._read(f"{scheme}.latency")} if timed else row
+            yield {**row, "latency": self._latency_of(scheme)} if timed else row
         if self.seed == 0:
             mixed = self._read("mixed")
-            for row in mixed["files"]:
-                latency = self._read(f"{row['file'].removesuffix('.tflite')}.latency")
-                yield {**about, "scheme": "mixed", **row, "latency": latency, "sensitivity": mixed["sensitivity"]}
+            for number, row in enumerate(mixed["files"]):
+                latency = self._latency_of(row["file"].removesuffix(".tflite"))
+                told = {"sensitivity": mixed["sensitivity"]} if number == 0 else {}
+                yield {**about, "scheme": "mixed", **row, "latency": latency, **told}
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

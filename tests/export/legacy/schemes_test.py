@@ -15,7 +15,7 @@ from tfmeta.export.layer_errors import layer_errors
 from tfmeta.export.legacy import kernels, qat
 from tfmeta.export.tflite import export_tflite
 from tfmeta.export.tuning import TuneOptions
-from tfmeta.lazy import keras
+from tfmeta.lazy import keras, tf
 from tfmeta.registry import resolve
 from tfmeta.training import TrainOptions, train_plain
 
@@ -84,6 +84,23 @@ def test_zeros_and_clusters_are_kept_through_quantization(reader, splits, tmp_pa
     monkeypatch.setattr(qat, "fit", None)
     again = scheme.train(reader, splits, TUNE, tmp_path / "steps")
     np.testing.assert_array_equal(again.model(samples[:4], training=False), trained.model(samples[:4], training=False))
+
+
+def test_clusters_move_like_the_mean_of_their_weights(reader, splits, monkeypatch):
+    seen = []
+    clustered = kernels.clustered(reader, splits, TUNE)
+    monkeypatch.setattr(qat, "fit", lambda legacy, *args, **options: seen.append(legacy))
+    qat.quantized(clustered, splits, TUNE, keep_clusters=True)
+    found = [variables for layer in seen[0].layers for *_, variables in getattr(layer, "_weight_vars", ())]
+    found = [variables for variables in found if "clst_impl" in variables]
+    assert len(found) >= 2
+    for variables in found:
+        clustering = variables["clst_impl"]
+        with tf.GradientTape() as tape:
+            weights = clustering.get_clustered_weight(variables["pulling_indices_tf"], variables["ori_weights_vars_tf"])
+            total = tf.reduce_sum(weights)
+        moved = tape.gradient(total, clustering.cluster_centroids)
+        np.testing.assert_allclose(tf.convert_to_tensor(moved), 1.0)  # were it the sum: as many as a cluster has
 
 
 @pytest.mark.parametrize("name", ["int8_qat", "clustered_qat"])  # the latter's layers are part of several models
