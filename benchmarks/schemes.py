@@ -88,6 +88,10 @@ class Setting:
     judged: int = 2000
     max_kept: int = 6
 
+    def schemes_of(self, seed: int) -> list[str]:
+        """The schemes of a network of this seed."""
+        return [name for name in self.schemes if seed == 0 or name in EVERY_SEED]
+
     def jobs(self) -> list[tuple[str, float, int]]:
         """Network, budget and seed of every job; the seed that has all schemes first."""
         return [(n, b, seed) for seed in range(self.seeds) for n in self.networks for b in self.budgets]
@@ -118,7 +122,7 @@ def main(argv: Sequence[str]) -> None:
         return
     folder = root if _SMOKE.value else Path(__file__).parent
     about = {"setting": _plain(setting), "versions": installed_versions(setting.schemes, mixed=True)}
-    known = _known(folder / "schemes.json", about)
+    known = _known(folder / "schemes.json", about, setting)
     asked = [job for job, (*_, seed) in enumerate(setting.jobs()) if _SEEDS.value is None or seed < _SEEDS.value]
     missing = [job for job in asked if setting.jobs()[job] not in known]
     _in_parallel(missing, root)
@@ -131,8 +135,11 @@ def main(argv: Sequence[str]) -> None:
     files.write_text(folder / "schemes.md", markdown(results, setting))
 
 
-def _known(path: Path, about: dict[str, Any]) -> dict[tuple[str, float, int], list[dict[str, Any]]]:
-    """Network, budget and seed → their rows in the file, which must be of the same settings and versions."""
+def _known(path: Path, about: dict[str, Any], setting: Setting) -> dict[tuple[str, float, int], list[dict[str, Any]]]:
+    """Network, budget and seed → their rows in the file, where all are there.
+
+    The file must be of the same settings and versions.
+    """
     known: dict[tuple[str, float, int], list[dict[str, Any]]] = {}
     if path.exists():
         found = json.loads(path.read_text())
@@ -140,7 +147,11 @@ def _known(path: Path, about: dict[str, Any]) -> dict[tuple[str, float, int], li
             raise SystemExit(f"{path} was made with other settings or versions. Move it away to begin anew.")
         for row in found["results"]:
             known.setdefault((row["network"], row["budget"], row["seed"]), []).append(row)
-    return known
+    return {
+        job: rows
+        for job, rows in known.items()
+        if {row["scheme"] for row in rows}.issuperset(setting.schemes_of(job[-1]))
+    }
 
 
 def _plain(setting: Setting) -> Any:
@@ -183,7 +194,7 @@ class Job:
 
     def __init__(self, setting: Setting, network: str, budget: float, seed: int, folder: Path) -> None:
         self.setting, self.network, self.budget, self.seed, self.folder = setting, network, budget, seed, folder
-        self.schemes = [name for name in setting.schemes if seed == 0 or name in EVERY_SEED]
+        self.schemes = setting.schemes_of(seed)
 
     def run(self) -> None:
         """Trains the network and writes its files."""
@@ -353,6 +364,8 @@ def markdown(results: Sequence[dict[str, Any]], setting: Setting) -> str:
         lines += [f"{model['macs'] / 1e6:.2f} M MACs ({model['macs_share']:.2f}x), {model['params']:,} parameters.", ""]
         lines += _table("Scheme|Seeds|Accuracy|Loss|Size (KiB)|Zipped (KiB)|Median (ms)|Of float", _scheme_rows(rows))
         lines += [f"\n{row['scheme']}: refused. {row['refused']}" for row in rows if "refused" in row]
+        if missing := [name for name in setting.schemes if name not in {row["scheme"] for row in rows}]:
+            lines += ["", f"Not measured: {', '.join(missing)}."]
         lines += ["", "Layers kept out of int8, the most sensitive first:", ""]
         lines += _table("In|Kept|Accuracy|Size (KiB)|Median (ms)|Of float", _mixed_rows(rows))
     lines += ["", "## Quantization after training and in training", ""]
