@@ -14,6 +14,7 @@ import tflite_bench.__main__ as bench_main
 from tfmeta.bin import VERBS
 from tfmeta.export import SCHEMES
 from tfmeta.registry import resolve
+from tfmeta.stages.check import DEVICE
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -96,4 +97,4 @@ def test_every_check_of_a_file_is_told() -> None:
     found = {name for path in sources for name in re.findall(r'Finding\(\s*"(\w+)"', path.read_text("utf-8"))}
     (rows,) = re.findall(r"^\| check \|.*\n\|.*\n((?:\|.*\n)+)", SHIPPING, re.MULTILINE)
     told = {name for row in rows.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
-    assert told == {*found, "input", "output"}
+    assert told == {*found, DEVICE, "input", "output"}
