@@ -62,9 +62,10 @@ class Hybrid:
 
     def learn(self, structures: Sequence[Structure], values: Sequence[float]) -> None:
         """Predicts from the first measurements and these, and from no others."""
-        learned = {
-            one.widths: (float(value), self._scatter(one)) for one, value in zip(structures, values, strict=True)
-        }
+        learned: dict[tuple[int, ...], tuple[float, float]] = {}
+        for one, value in zip(structures, values, strict=True):
+            known = self._learned.get(one.widths)
+            learned[one.widths] = known if known and known[0] == value else (float(value), self._scatter(one))
         if learned != self._learned:
             self._learned, self._predictor = learned, None
 

@@ -86,18 +86,19 @@ class Predictor:
             raise UserError(
                 f"Expected one scatter of 0 or more for each of {len(widths)} latencies. Received: {scatter}."
             )
-        fitted = cls._fit(work, widths, latencies_ms, scatter)
+        amounts = work.of(widths)
+        fitted = cls._fit(work, amounts, latencies_ms, scatter)
         misses = []
         for fold in range(_FOLDS):
             out = np.arange(len(widths)) % _FOLDS == fold
-            mean, deviation = cls._fit(work, widths[~out], latencies_ms[~out], scatter[~out]).predict(widths[out])
+            mean, deviation = cls._fit(work, amounts[~out], latencies_ms[~out], scatter[~out])._predict(amounts[out])
             misses += ((latencies_ms[out] - mean) / np.hypot(deviation, scatter[out] * mean)).tolist()
         return dataclasses.replace(fitted, caution=max(1.0, float(np.sqrt(np.mean(np.square(misses))))))
 
     @classmethod
-    def _fit(cls, work: Work, widths: np.ndarray, latencies_ms: np.ndarray, scatter: np.ndarray) -> Self:
-        rates = _relative_nnls(_columns(work, widths), latencies_ms, 1 / np.hypot(scatter, _USUAL_MISFIT))
-        expected, features = _design(work, widths, rates, _scales(work, widths, latencies_ms, rates))
+    def _fit(cls, work: Work, amounts: np.ndarray, latencies_ms: np.ndarray, scatter: np.ndarray) -> Self:
+        rates = _relative_nnls(_columns(work, amounts), latencies_ms, 1 / np.hypot(scatter, _USUAL_MISFIT))
+        expected, features = _design(work, amounts, rates, _scales(work, amounts, latencies_ms, rates))
         relative = latencies_ms / expected - 1
         grams = {spread: (features * _prior(work, spread) ** 2) @ features.T for spread in _SPREADS}
         pairs = np.array(list(itertools.product(_SPREADS, _MISFITS)))
@@ -105,13 +106,13 @@ class Predictor:
         likely = np.exp(evidence - evidence.max())
         # Averages over what the measurements leave possible: the likeliest pair alone is too sure where they are noisy.
         spread, misfit = np.sqrt(likely @ pairs**2 / likely.sum()).tolist()
-        return cls._posterior(work, widths, latencies_ms, scatter, rates, spread, misfit)
+        return cls._posterior(work, amounts, latencies_ms, scatter, rates, spread, misfit)
 
     @classmethod
     def _posterior(
         cls,
         work: Work,
-        widths: np.ndarray,
+        amounts: np.ndarray,
         latencies_ms: np.ndarray,
         scatter: np.ndarray,
         rates: np.ndarray,
@@ -119,8 +120,8 @@ class Predictor:
         misfit: float,
         caution: float = 1.0,
     ) -> Self:
-        scales = _scales(work, widths, latencies_ms, rates)
-        expected, features = _design(work, widths, rates, scales)
+        scales = _scales(work, amounts, latencies_ms, rates)
+        expected, features = _design(work, amounts, rates, scales)
         prior = _prior(work, spread)
         scaled = features * prior
         gram = scaled @ scaled.T + np.diag(scatter**2 + misfit**2)
@@ -133,7 +134,10 @@ class Predictor:
 
         The deviations are of the latency itself: a measurement scatters by its own noise besides.
         """
-        expected, features = _design(self.work, widths, self.rates, self.scales)
+        return self._predict(self.work.of(widths))
+
+    def _predict(self, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        expected, features = _design(self.work, amounts, self.rates, self.scales)
         variance = np.einsum("pf,fg,pg->p", features, self.covariance, features, optimize=True) + self.misfit**2
         return expected * (1 + features @ self.mean), self.caution * expected * np.sqrt(np.maximum(variance, 0.0))
 
@@ -167,11 +171,14 @@ class Predictor:
         if rates.shape != (len(set(work.kinds)) * len(AMOUNTS) + 1,) or not np.isfinite(rates).all():
             raise ValueError("its rates do not fit its operators")
         spread, misfit, caution = (float(data[name]) for name in ("spread", "misfit", "caution"))
-        return cls._posterior(work, widths, latencies_ms, scatter, rates, spread, misfit, caution)
+        return cls._posterior(work, work.of(widths), latencies_ms, scatter, rates, spread, misfit, caution)
 
 
-def _columns(work: Work, widths: np.ndarray) -> np.ndarray:
-    return np.column_stack([share_by_kind(work.kinds, work.of(widths)), np.ones(len(widths))])
+# Below, amounts are what `Work.of` tells of P structures, `[P, num_operators, len(AMOUNTS)]`.
+
+
+def _columns(work: Work, amounts: np.ndarray) -> np.ndarray:
+    return np.column_stack([share_by_kind(work.kinds, amounts), np.ones(len(amounts))])
 
 
 def _places(work: Work) -> list[int]:
@@ -185,23 +192,23 @@ def _by_operator(work: Work, rates: np.ndarray) -> np.ndarray:
     return np.asarray(rates[:-1].reshape(-1, len(AMOUNTS))[_places(work)])
 
 
-def _design(work: Work, widths: np.ndarray, rates: np.ndarray, scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _design(work: Work, amounts: np.ndarray, rates: np.ndarray, scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the expected milliseconds `[P]`, and what deviations add to them, relative, `[P, num_deviations]`.
 
     Deviations are those of each operator's kinds of work, then those of the kinds, then that of the constant.
     """
-    columns = _columns(work, widths)
+    columns = _columns(work, amounts)
     expected = columns @ rates
-    single = (work.of(widths) * _by_operator(work, rates)).reshape(len(widths), -1)
+    single = (amounts * _by_operator(work, rates)).reshape(len(amounts), -1)
     return expected, np.column_stack([single, columns * scales]) / expected[:, None]
 
 
-def _scales(work: Work, widths: np.ndarray, latencies_ms: np.ndarray, rates: np.ndarray) -> np.ndarray:
+def _scales(work: Work, amounts: np.ndarray, latencies_ms: np.ndarray, rates: np.ndarray) -> np.ndarray:
     """How large deviations of kinds are: as the rates, or what a small part of the latency would be.
 
     Most rates come out as 0 where several columns tell about the same; that is no knowledge that they are.
     """
-    share = (_columns(work, widths) / latencies_ms[:, None]).mean(0)
+    share = (_columns(work, amounts) / latencies_ms[:, None]).mean(0)
     return np.maximum(rates, np.divide(_LEAST_SHARE, share, out=np.zeros_like(share), where=share > 0))
 
 
