@@ -175,7 +175,8 @@ def batches_of(images: np.ndarray, batch_size: int) -> list[np.ndarray]:
 def evaluate(model: Any, split: Split, batch_size: int | None = None, description: str = "Testing") -> float:
     """Returns how good a plain Keras model is on ``split``, 0 to 1, by the metric of its task."""
     outputs = forward(model)
-    batches = bar(split.batches(batch_size or tasks.at_a_time(split.label_shape)), description, unit="batch")
+    batch_size = batch_size or tasks.at_a_time(split.image_shape, split.label_shape)
+    batches = bar(split.batches(batch_size), description, unit="batch")
     return tasks.score((labels, outputs(images)) for images, labels in batches)
 
 

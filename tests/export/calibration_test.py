@@ -172,7 +172,7 @@ def test_sums_in_batches_are_those_of_all_at_once(monkeypatch):
     images = np.random.default_rng(0).normal(3, 2, (23, 7, 5, 2)).astype(np.float32).cumsum(axis=1, dtype=np.float32)
     centred = images - images.mean(axis=(0, 1, 2), dtype=np.float64)
     below, right = np.mean(centred[:, 1:] * centred[:, :-1]), np.mean(centred[:, :, 1:] * centred[:, :, :-1])
-    monkeypatch.setattr(calibration.tasks, "at_a_time", lambda shape: 10)
+    monkeypatch.setattr(calibration.tasks, "at_a_time", lambda *shapes: 10)
     found = calibration._neighbour_correlation(images)
     assert found == pytest.approx((below + right) / (2 * np.mean(np.square(centred))), rel=1e-12)
     assert calibration._spread(images) == pytest.approx(images.astype(np.float64).std(), rel=1e-12)
@@ -180,7 +180,7 @@ def test_sums_in_batches_are_those_of_all_at_once(monkeypatch):
 
 
 def test_the_first_layer_is_judged_in_batches(reader, digits, monkeypatch):
-    monkeypatch.setattr(calibration.tasks, "at_a_time", lambda shape: 30)
+    monkeypatch.setattr(calibration.tasks, "at_a_time", lambda *shapes: 30)
     norm = calibration._trained_batch_norm(reader)
     seen = np.asarray(converter.tapped(reader, [norm.input])(digits[0][:100] + 3), np.float64)
     mean, spread = np.asarray(norm.moving_mean), np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)

@@ -40,7 +40,7 @@ def test_accuracy_is_the_mean_of_right_answers(int8_file, digits):
 def test_split_accuracy_is_accuracy_in_batches(int8_file, digits):
     class Split:
         size = len(digits[3])
-        label_shape = ()
+        image_shape, label_shape = digits[2].shape[1:], ()
 
         def batches(self, batch_size):
             del batch_size  # a small one, so that there are several
@@ -107,7 +107,7 @@ def test_compare_and_accuracy_take_a_few_images_at_a_time(reader, digits, int8_f
     seen = []
     run = litert.Pool.run
     monkeypatch.setattr(litert.Pool, "run", lambda pool, batch: (seen.append(len(batch)), run(pool, batch))[1])
-    monkeypatch.setattr(tasks, "at_a_time", lambda shape: 40)
+    monkeypatch.setattr(tasks, "at_a_time", lambda *shapes: 40)
     found = verify.compare(int8_file, reader, images)
     assert seen == [40, 40, 20]
     assert found.class_agreement == whole.class_agreement

@@ -29,10 +29,12 @@ Budget: at most 1 M MACs
 
 ## Files
 
-| File | Scheme | Size | Accuracy of the file, test split | Same class as the network it was converted from | Same class as the float network | Latency p50 | Latency p90 | Inferences timed | Verdict | Loading + first inference | Peak memory | Oldest runtime | SHA-256 |
+| File | Scheme | Size | Accuracy, test split | Agrees | Agrees with float | Latency p50 | Latency p90 | Runs timed | Verdict | Loading + first run | Peak memory | Oldest runtime | SHA-256 |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| searched-int8.tflite | int8 | 45.7 kB | 94.0 % | 99.0 % | 97.0 % | not measured: no device | not measured: no device | not measured: no device | not measured: no device | not measured: no device | not measured: no device | 1.14.0 | 0123456789ab |
-| full | fp32 | 200 kB | not measured | not measured | not measured | 1.25 ms | 1.50 ms | 12,345 | NOISY | 2.50 ms + 1.75 ms | 4.2 MiB | not measured | not recorded |
+| searched-int8.tflite | int8 | 45.7 kB | 94.0 % | 99.0 % | 97.0 % | not measured: no device | – | – | – | – | – | 1.14.0 | 01234567 |
+| full | fp32 | 200 kB | not measured | not measured | not measured | 1.25 ms | 1.50 ms | 12,345 | NOISY | 2.50 + 1.75 ms | 4.2 MiB | not measured | not recorded |
+
+Agrees: how often the file gives the same class as the network that it was converted from, and as the float network. A run is an inference.
 
 ## Mixed precision
 

@@ -191,6 +191,11 @@ def test_nothing_is_asked_for_and_nothing_overflows(show, data, size):
     texts = "[...document.querySelectorAll('main *')].filter(e => e.innerText)"
     assert page.run(f"Math.min(...{texts}.map(e => parseFloat(getComputedStyle(e).fontSize)))") >= 12
     plots = "[...document.querySelectorAll('svg.plot')].filter(svg => svg.clientWidth)"
+    import shutil
+
+    shutil.copy(page.run("location.pathname"), "/tmp/r1.html")
+    tables = "[...document.querySelectorAll('.scroll')]"
+    assert page.run(f"{tables}.every(table => table.scrollWidth === table.clientWidth)"), "a table scrolls"
     shrunk = page.run(f"{plots}.map(svg => svg.clientWidth / svg.viewBox.baseVal.width)")
     assert len(shrunk) >= 11 and min(shrunk) > 0.95, "letters of a plot that is shrunk are too small"
     assert struct.unpack(">II", page.picture()[16:24]) == size

@@ -62,8 +62,9 @@ def test_what_training_shows_is_the_score(name):
     assert metric.name == task.metric.lower().replace(" ", "_")
 
 
-def test_fewer_images_at_a_time_where_their_maps_are_large():
-    assert [tasks.at_a_time(shape) for shape in ((), (64, 64), (512, 512), (4096, 4096))] == [250, 250, 4, 1]
+def test_fewer_images_at_a_time_where_they_or_their_maps_are_large():
+    assert [tasks.at_a_time((side, side, 3)) for side in (28, 64, 224, 512, 4096)] == [250, 250, 20, 4, 1]
+    assert [tasks.at_a_time((28, 28), (side, side)) for side in (28, 512)] == [250, 4]
 
 
 def test_mean_iou_by_hand():

@@ -53,6 +53,10 @@ class LabelledSplit(Protocol):
         """Returns the number of images."""
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Returns (H, W, C) of every image."""
+
+    @property
     def label_shape(self) -> tuple[int, ...]:
         """Returns () where a label is a class, (H, W) where it is a map of classes."""
 
@@ -146,7 +150,7 @@ def split_accuracy(path: str | os.PathLike[str], split: LabelledSplit) -> float:
     if split.size == 0:
         raise ExportError("Expected a split with images. Received: an empty one.")
     pool = litert.Pool(path, litert.num_workers())
-    count = tasks.at_a_time(split.label_shape)
+    count = tasks.at_a_time(split.image_shape, split.label_shape)
     batches = split.batches(count).as_numpy_iterator()
     shown = bar(batches, f"Testing {Path(path).name}", total=-(-split.size // count), unit="batch")
     return tasks.score((labels, pool.run(images)) for images, labels in shown)

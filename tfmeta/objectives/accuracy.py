@@ -46,7 +46,7 @@ class Accuracy:
         from tfmeta.training import batches_of
 
         self.unit = splits.task.unit
-        batch_size = batch_size or tasks.at_a_time(splits.label_shape)
+        batch_size = batch_size or tasks.at_a_time(splits.image_shape, splits.label_shape)
         self._evaluator = Evaluator(net)
         images, _ = splits.train.sample(calibration_images, seed)
         self._calibration = batches_of(images, batch_size)

@@ -36,7 +36,8 @@ def to_markdown(data: ReportData) -> str:
 
 
 def _markdown_table(table: tables.Table) -> str:
-    return _aligned([table.headings, *(tuple(cell.text for cell in line.cells) for line in table.lines)])
+    text = _aligned([table.headings, *(tuple(cell.text for cell in line.cells) for line in table.lines)])
+    return f"{text}\n\n{_escape(table.terms)}" if table.terms else text
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:

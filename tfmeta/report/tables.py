@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from tfmeta.report import wording
-from tfmeta.report.data import FileRow, Missing, MixedRow, ReportData, Row
+from tfmeta.report.data import FileRow, Latency, Missing, MixedRow, ReportData, Row
 
-_SHA_DIGITS = 12
+_SHA_DIGITS = 8
+_FILE_TERMS = (
+    "Agrees: how often the file gives the same class as the network that it was converted from, and as the float "
+    "network. A run is an inference."
+)
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and lines of one length, and what ought to be known of them."""
+    """Headings and lines of one length.
+
+    Attributes:
+        terms: what short headings mean; or empty.
+        note: what marks and links on the page mean; or empty.
+    """
 
     caption: str
     headings: tuple[str, ...]
     lines: tuple[Line, ...]
+    terms: str = ""
     note: str = ""
 
 
@@ -66,7 +76,7 @@ def networks(data: ReportData) -> Table:
 def shipped_files(data: ReportData) -> Table:
     """Returns the table of .tflite files."""
     lines = tuple(Line(_file_cells(row), row.model == data.winner) for row in data.files)
-    return Table("Files", _file_headings(data), lines, _links_note(data.files))
+    return Table("Files", _file_headings(data), lines, _FILE_TERMS, _links_note(data.files))
 
 
 def front_files(data: ReportData) -> Table:
@@ -74,7 +84,9 @@ def front_files(data: ReportData) -> Table:
     best = best_files(data.front)
     lines = tuple(Line(_file_cells(row), row in best) for row in data.front)
     note = f"Marked: no other file equals or beats it in {data.metric}, latency p50 and size together."
-    return Table("Files of the front", _file_headings(data), lines, f"{note} {_links_note(data.front)}".strip())
+    return Table(
+        "Files of the front", _file_headings(data), lines, _FILE_TERMS, f"{note} {_links_note(data.front)}".strip()
+    )
 
 
 def mixed_files(data: ReportData) -> Table:
@@ -90,7 +102,7 @@ def mixed_files(data: ReportData) -> Table:
     )
     lines = tuple(Line(_mixed_cells(row), row.chosen) for row in data.mixed)
     return Table(
-        "Mixed precision", headings, lines, "Marked: the file that was written. It is chosen on the search split."
+        "Mixed precision", headings, lines, note="Marked: the file that was written. It is chosen on the search split."
     )
 
 
@@ -117,14 +129,14 @@ def _file_headings(data: ReportData) -> tuple[str, ...]:
         "File",
         "Scheme",
         "Size",
-        f"{data.title} of the file, test split",
-        "Same class as the network it was converted from",
-        "Same class as the float network",
+        f"{data.title}, test split",
+        "Agrees",
+        "Agrees with float",
         "Latency p50",
         "Latency p90",
-        "Inferences timed",
+        "Runs timed",
         "Verdict",
-        "Loading + first inference",
+        "Loading + first run",
         "Peak memory",
         "Oldest runtime",
         "SHA-256",
@@ -158,14 +170,23 @@ def _file_cells(row: FileRow) -> tuple[Cell, ...]:
         _cell(row.test_accuracy, wording.percent(row.test_accuracy)),
         _cell(row.agreement, wording.percent(row.agreement)),
         _cell(row.float_agreement, wording.percent(row.float_agreement)),
-        _cell(row.latency, wording.p50(row.latency, told=False)),
-        _cell(row.latency, wording.p90(row.latency, told=False)),
-        _cell(row.latency, wording.timed(row.latency)),
-        _cell(row.latency, wording.verdict(row.latency)),
-        _cell(row.latency, wording.start(row.latency)),
-        _cell(row.latency, wording.memory(row.latency)),
+        *_measured_cells(row.latency),
         _cell(row.minimum_runtime, wording.text(row.minimum_runtime)),
         Cell(row.sha256[:_SHA_DIGITS] or "not recorded", not row.sha256, title=row.sha256),
+    )
+
+
+def _measured_cells(latency: Latency | Missing) -> tuple[Cell, ...]:
+    """What was measured; where nothing was, the first cell says why."""
+    if isinstance(latency, Missing):
+        return (Cell(latency.reason, missing=True), *[Cell("–", missing=True)] * 5)
+    return (
+        Cell(wording.p50(latency, told=False)),
+        Cell(wording.p90(latency, told=False)),
+        Cell(wording.timed(latency)),
+        Cell(latency.verdict),
+        Cell(wording.start(latency)),
+        Cell(wording.memory(latency)),
     )
 
 

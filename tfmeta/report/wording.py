@@ -63,31 +63,20 @@ def p90(value: Latency | Missing, *, told: bool = True) -> str:
     return _latency(value, lambda latency: latency.p90_ms, told)
 
 
-def verdict(value: Latency | Missing) -> str:
-    """Returns how far a latency can be trusted: "OK", "NOISY", "THROTTLED" or "STALE"."""
-    return value.reason if isinstance(value, Missing) else value.verdict
-
-
-def timed(value: Latency | Missing) -> str:
+def timed(value: Latency) -> str:
     """Returns how many inferences a latency is of, "34,043"."""
-    if isinstance(value, Missing):
-        return value.reason
     return "not recorded" if value.count is None else f"{value.count:,}"
 
 
-def start(value: Latency | Missing) -> str:
-    """Returns what a file takes before its steady state: "1.21 ms + 0.845 ms", loading and the first inference."""
-    if isinstance(value, Missing):
-        return value.reason
+def start(value: Latency) -> str:
+    """Returns what a file takes before its steady state: "1.21 + 0.845 ms", loading and the first inference."""
     if value.init_ms is None or value.first_inference_ms is None:
         return "not recorded"
-    return f"{milliseconds(value.init_ms)} + {milliseconds(value.first_inference_ms)}"
+    return f"{_three_digits(value.init_ms)} + {milliseconds(value.first_inference_ms)}"
 
 
-def memory(value: Latency | Missing) -> str:
+def memory(value: Latency) -> str:
     """Returns how much memory a file takes, "4.2 MiB" (1 MiB is 2**20 bytes), where the device told."""
-    if isinstance(value, Missing):
-        return value.reason
     return "not told" if value.peak_memory_mb is None else f"{value.peak_memory_mb:.1f} MiB"
 
 

@@ -155,7 +155,8 @@ def _recovered(small: Any, splits: Splits, options: PruneOptions) -> Any:
         return small
     images, _ = splits.train.sample(options.calibration_images, options.seed)
     net = plain_net(small)
-    return Evaluator(net).plain_model(net.space.full(), batches_of(images, tasks.at_a_time(splits.label_shape)))
+    batches = batches_of(images, tasks.at_a_time(splits.image_shape, splits.label_shape))
+    return Evaluator(net).plain_model(net.space.full(), batches)
 
 
 def _exported(small: Any, splits: Splits, options: PruneOptions, folder: Path) -> list[dict[str, Any]]:

@@ -42,13 +42,14 @@ def of(label_shape: Sequence[int | None]) -> Task:
     raise UserError(f"Expected labels with as many axes as one of: {known}. Received: {list(label_shape)}.")
 
 
-def at_a_time(shape: Sequence[int]) -> int:
+def at_a_time(image_shape: Sequence[int], label_shape: Sequence[int] = ()) -> int:
     """Returns how many images to judge at once, at most 250: fewer where each, or its map of answers, is large.
 
     Args:
-        shape: (H, W) of the images or of the maps; () where there are none.
+        image_shape: (H, W) or (H, W, C) of the images.
+        label_shape: (H, W) of the maps; () where there are none.
     """
-    return max(1, min(_IMAGES, _PIXELS // math.prod(shape)))
+    return max(1, min(_IMAGES, _PIXELS // max(math.prod(image_shape[:2]), math.prod(label_shape))))
 
 
 def score(batches: Iterable[tuple[Any, Any]]) -> float:
