@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from tfmeta.tasks import Task
 
 PROBABILITIES, LOGITS = "probabilities", "logits"
-_BETWEEN_TYPES = ("QUANTIZE", "DEQUANTIZE")
+# Operators that change no number, but its type or its place.
+_SAME_NUMBERS = frozenset(("CAST", "DEQUANTIZE", "EXPAND_DIMS", "QUANTIZE", "RESHAPE", "SQUEEZE", "TRANSPOSE"))
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,14 @@ class Preprocessing:
 
 
 def answers(contents: FlatModel) -> str:
-    """Returns whether a file answers with "probabilities" of the classes or with "logits"."""
-    last = [operator.op for operator in contents.operators if operator.op not in _BETWEEN_TYPES][-1:]
-    return PROBABILITIES if last == ["SOFTMAX"] else LOGITS
+    """Returns whether the (first) output of a file is "probabilities" of the classes, those of a softmax, or "logits".
+
+    What comes after the softmax and changes only the shape or the type of the numbers does not count.
+    """
+    wanted = next(iter(contents.outputs.values()))
+    for operator in reversed(contents.operators):
+        if wanted in operator.outputs:
+            if operator.op not in _SAME_NUMBERS:
+                return PROBABILITIES if operator.op == "SOFTMAX" else LOGITS
+            wanted = operator.inputs[0]
+    return LOGITS
