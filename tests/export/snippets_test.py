@@ -1,13 +1,18 @@
 """Programs for apps: they answer as the network does, and prepare pictures as training did."""
 
+import dataclasses
 import importlib.util
 import json
+import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+from tfmeta.export import bundle
 from tfmeta.export.model_metadata import OWN
 from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.python_snippet import python_snippet
@@ -18,15 +23,15 @@ PREPROCESSING = Preprocessing(6, 6, 1, "resize", (1 / 255, 0.0), LABELS)
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 6, 1)).astype(np.uint8)
 
 
-def network(*head):
+def network(*head, channels=1):
     """A network with random weights for images of 6 by 6, which ends with ``head``."""
     keras.utils.set_random_seed(0)
-    return keras.Sequential([keras.Input((6, 6, 1)), layers.Conv2D(8, 3, strides=2, padding="same"), *head])
+    return keras.Sequential([keras.Input((6, 6, channels)), layers.Conv2D(8, 3, strides=2, padding="same"), *head])
 
 
 def exported(model, path, preprocessing, scheme="fp32"):
     """The file of a network at ``path``; its weights are random, so it need not find the same classes."""
-    images = np.concatenate([IMAGES] * 5).astype(np.float32) / 255
+    images = np.concatenate([IMAGES] * 5).astype(np.float32).repeat(preprocessing.channels, axis=-1) / 255
     options = {"reference_samples": images, "preprocessing": preprocessing, "min_class_agreement": 0.0}
     return export_tflite(model, path, scheme, images, **options)
 
@@ -62,3 +67,43 @@ def test_a_softmax_is_applied_once_whatever_shapes_come_after_it(answers, head, 
     classifier = snippet(tmp_path, result, PREPROCESSING).Classifier()
     received = np.stack([classifier.probabilities(image) for image in IMAGES])
     np.testing.assert_allclose(received, expected, atol=1e-5 if scheme == "fp32" else 0.02)
+
+
+@pytest.mark.parametrize(
+    ("channels", "scale", "told"),
+    [
+        (1, None, r"float32 [6, 6, 1], prepared as in training"),
+        (4, (1 / 255, 0.0), r"uint8 [6, 6, 4], 4 channels"),
+        (2, None, r"float32 [6, 6, 2], prepared as in training"),
+    ],
+)
+def test_a_program_that_cannot_prepare_a_picture_takes_arrays_alone(channels, scale, told, tmp_path):
+    preprocessing = dataclasses.replace(PREPROCESSING, channels=channels, pixel_scale=scale)
+    model = network(layers.Flatten(), layers.Dense(4, activation="softmax"), channels=channels)
+    result = exported(model, tmp_path / "m.tflite", preprocessing)
+    module = snippet(tmp_path, result, preprocessing)
+    assert not hasattr(module, "read_picture") and not hasattr(module, "main") and "pillow" not in module.__doc__
+    pixels = IMAGES[0].repeat(channels, axis=-1)
+    floats = pixels.astype(np.float32) / 255
+    right, wrong = (floats, pixels) if scale is None else (pixels, floats)
+    received = module.Classifier().probabilities(right)
+    np.testing.assert_allclose(received, model(floats[np.newaxis])[0], atol=1e-5)
+    with pytest.raises(ValueError, match=re.escape(f"Expected {told}. Received: {wrong.dtype} [6, 6, {channels}]")):
+        module.Classifier().probabilities(wrong)
+    done = subprocess.run([sys.executable, module.__file__, "picture.png"], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("Expected to be imported: only the training data tells")
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("scale", [None, (1 / 255, 0.0)])
+def test_the_card_promises_the_programs_that_are_there(scale, tmp_path):
+    preprocessing = dataclasses.replace(PREPROCESSING, pixel_scale=scale)
+    result = exported(network(layers.Flatten(), layers.Dense(4)), tmp_path / "m.tflite", preprocessing)
+    origin = bundle.Origin("net", "tiny", "noise", "half of the MACs", {})
+    shipped = [bundle.Shipped("full", result)]
+    bundle.write_bundle(tmp_path, shipped, [], preprocessing=preprocessing, origin=origin, command="")
+    programs = {path.name for path in (tmp_path / "snippets").iterdir()}
+    assert programs == ({"m.py"} if scale is None else {"m.py", "M.kt"})
+    card = (tmp_path / "MODEL_CARD.md").read_text()
+    assert ("a Kotlin class for each file" in card) == (scale is not None)
+    assert ("a Python module for each file, which takes arrays" in card) == (scale is None)

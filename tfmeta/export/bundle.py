@@ -3,7 +3,7 @@
 *.tflite            the verified files, with labels and normalisation inside
 labels.txt          one class a line
 preprocessing.json  size of the images, scale of the pixels, labels
-snippets/           a Python program and a Kotlin class for each file
+snippets/           a Python program and, where it is known what to do with a picture, a Kotlin class for each file
 MODEL_CARD.md       what it is, for people
 manifest.json       what it is, for programs: hashes, versions, measurements, the search that led here
 """

@@ -163,7 +163,7 @@ def class_name(file: str) -> str:
 
 
 def kotlin_snippet(file: str, sha256: str, contents: FlatModel, preprocessing: Preprocessing) -> str | None:
-    """Returns the class for one file, or None where an app cannot prepare the image: see `Preprocessing.pixel_scale`.
+    """Returns the class for one file, or None where an app cannot prepare it: see `Preprocessing.takes_pictures`.
 
     Args:
         file: its name.
@@ -171,7 +171,7 @@ def kotlin_snippet(file: str, sha256: str, contents: FlatModel, preprocessing: P
         contents: what is in it, with one input and one output.
         preprocessing: what must be done before and after.
     """
-    if preprocessing.pixel_scale is None or preprocessing.channels not in (1, 3):
+    if preprocessing.pixel_scale is None or not preprocessing.takes_pictures:
         return None
     (source,), (answer,) = contents.inputs.values(), contents.outputs.values()
     scale, offset = preprocessing.pixel_scale

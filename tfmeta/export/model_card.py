@@ -33,7 +33,7 @@ def model_card(manifest: Mapping[str, Any], preprocessing: Preprocessing) -> str
         f"{origin['network']}, trained on {origin['data_set']}.\n\n" + _networks(manifest),
         "## Files\n\n" + _table(manifest, task),
         "## Before and after\n\n" + _use(preprocessing),
-        "## In an app\n\n" + _app(manifest),
+        "## In an app\n\n" + _app(manifest, preprocessing),
         "## Evidence\n\n" + _evidence(manifest, " of the pixels" if preprocessing.label_shape else ""),
         "## How it was made\n\n" + _made(manifest),
         f"## Limits\n\n{task.title} ({task.definition}) is that on the test split of the data set named above and says "
@@ -116,9 +116,12 @@ def _use(preprocessing: Preprocessing) -> str:
     )
 
 
-def _app(manifest: Mapping[str, Any]) -> str:
+def _app(manifest: Mapping[str, Any], preprocessing: Preprocessing) -> str:
+    programs = "a Python program and a Kotlin class for each file"
+    if not preprocessing.takes_pictures:
+        programs = "a Python module for each file, which takes arrays that were prepared as in training"
     lines = [
-        "`snippets/` has a Python program and a Kotlin class for each file. Take LiteRT 1.4 or later in new Android "
+        f"`snippets/` has {programs}. Take LiteRT 1.4 or later in new Android "
         "apps, whose libraries fit 16 KB pages; older runtimes down to the one in the table run the files too.",
         "",
         "| file | input | output |",

@@ -70,6 +70,11 @@ class Preprocessing:
         """ "grey", "RGB", or "N channels"."""
         return {1: "grey", 3: "RGB"}.get(self.channels, f"{self.channels} channels")
 
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether pixels from 0 to 255 of a grey or coloured picture become what the network reads in a known way."""
+        return self.pixel_scale is not None and self.channels in (1, 3)
+
     def require_fit(self, inputs: Sequence[int | None], outputs: Sequence[int | None]) -> None:
         """Raises unless a network of such input and output shapes, without the batch, is what this describes.
 

@@ -7,12 +7,10 @@ from string import Template
 from tfmeta.export.flatbuffer import FlatModel
 from tfmeta.export.preprocessing import PROBABILITIES, Preprocessing, answers
 
-_TEMPLATE = Template('''\
-"""$does with $file. Needs numpy, ai-edge-litert and, for pictures in files, pillow.
+_NETWORK = Template('''\
+"""$does with $file. Needs $needs.
 
-    python $module.py picture.png ...
-
-In a program: ``$module.$class_name().$verb(pixels)``.
+$use
 """
 
 import hashlib
@@ -62,28 +60,9 @@ $ask
 def prepared(pixels):
     """Returns what the model reads: float32 [$height, $width, $channels]."""
     pixels = np.asarray(pixels)
-    if pixels.shape != (HEIGHT, WIDTH, CHANNELS)$and_type:
+    if pixels.shape != (HEIGHT, WIDTH, CHANNELS) or pixels.dtype != np.$dtype:
         raise ValueError(f"Expected $pixels. Received: {pixels.dtype} {list(pixels.shape)}.")
     return $prepared
-
-
-def read_picture(path):
-    """Returns the picture at ``path`` as $pixels."""
-    from PIL import Image
-
-    image = Image.open(path).convert("$mode")
-$fit
-
-$softmax
-def main(paths):
-    network = $class_name()
-    for path in paths:
-        $tell
-        print(f"{path}: {told}")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
 ''')
 
 _CLASSIFY = '''\
@@ -110,6 +89,29 @@ told = ", ".join(f"{label} {probability:.1%}" for label, probability in network.
 _TELL_SHARES = """\
 shares = np.bincount(network.segment(read_picture(path)).reshape(-1), minlength=len(LABELS)) / (HEIGHT * WIDTH)
         told = ", ".join(f"{LABELS[i]} {shares[i]:.1%}" for i in np.argsort(-shares) if shares[i])"""
+_READ_PICTURE = Template('''\
+def read_picture(path):
+    """Returns the picture at ``path`` as $pixels."""
+    from PIL import Image
+
+    image = Image.open(path).convert("$mode")
+$fit\
+''')
+_MAIN = Template("""\
+def main(paths):
+    network = $class_name()
+    for path in paths:
+        $tell
+        print(f"{path}: {told}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
+""")
+_NO_MAIN = """\
+if __name__ == "__main__":
+    sys.exit("Expected to be imported: only the training data tells how a picture becomes what the network reads.")
+"""
 _RESIZE = """\
     shrinks = image.width >= WIDTH and image.height >= HEIGHT
     image = image.resize((WIDTH, HEIGHT), Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR)
@@ -122,12 +124,11 @@ _PAD = """\
     whole.paste(image.resize(size, Image.Resampling.BOX), ((WIDTH - size[0]) // 2, (HEIGHT - size[1]) // 2))
     return np.asarray(whole, np.uint8).reshape(HEIGHT, WIDTH, CHANNELS)
 """
-_SOFTMAX = '''
+_SOFTMAX = '''\
 def softmax(logits):
     """Returns the probabilities of logits."""
     powers = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
     return powers / np.sum(powers, axis=-1, keepdims=True)
-
 '''
 
 
@@ -145,33 +146,66 @@ def python_snippet(file: str, sha256: str, contents: FlatModel, preprocessing: P
         contents: what is in it.
         preprocessing: what must be done before and after.
     """
-    shape = f"[{preprocessing.height}, {preprocessing.width}, {preprocessing.channels}]"
-    scaled = preprocessing.pixel_scale
-    kind = f"uint8 {shape}, {preprocessing.color}" if scaled else f"float32 {shape}, prepared as in training"
     probabilities = answers(contents) == PROBABILITIES
-    size = {"pixels": kind, "height": preprocessing.height, "width": preprocessing.width}
-    segments = bool(preprocessing.label_shape)
-    return _TEMPLATE.substitute(
+    blocks = [
+        _network(file, sha256, preprocessing, probabilities),
+        *([_read_picture(preprocessing)] if preprocessing.takes_pictures else []),
+        *([] if probabilities else [_SOFTMAX]),
+        _main(preprocessing) if preprocessing.takes_pictures else _NO_MAIN,
+    ]
+    return "\n\n".join(blocks)
+
+
+def _network(file: str, sha256: str, preprocessing: Preprocessing, probabilities: bool) -> str:
+    """The class with everything that an array needs."""
+    segments, pictures = bool(preprocessing.label_shape), preprocessing.takes_pictures
+    module, class_name = module_name(file), _class_name(preprocessing)
+    use = f"In a program: ``{module}.{class_name}().{'segment' if segments else 'classify'}(pixels)``."
+    size = {"pixels": _pixels(preprocessing), "height": preprocessing.height, "width": preprocessing.width}
+    return _NETWORK.substitute(
         size,
         does="Finds the class of each pixel of pictures" if segments else "Classifies pictures",
-        class_name="Segmenter" if segments else "Classifier",
-        verb="segment" if segments else "classify",
+        needs="numpy, ai-edge-litert and, for pictures in files, pillow" if pictures else "numpy and ai-edge-litert",
+        use=f"    python {module}.py picture.png ...\n\n{use}" if pictures else use,
+        class_name=class_name,
         ask=Template(_SEGMENT if segments else _CLASSIFY).substitute(size),
         for_each=f" for each pixel, [{preprocessing.height}, {preprocessing.width}, classes]" if segments else "",
-        tell=_TELL_SHARES if segments else _TELL_CLASSES,
         file=file,
         file_text=repr(file).replace("'", '"'),
-        module=module_name(file),
         sha256=sha256,
         labels=repr(list(preprocessing.labels)),
         channels=preprocessing.channels,
-        and_type=" or pixels.dtype != np.uint8" if scaled else "",
-        prepared=_scaled(scaled),
+        dtype=_dtype(preprocessing),
+        prepared=_scaled(preprocessing.pixel_scale),
         answer="answer" if probabilities else "softmax(answer)",
-        softmax="" if probabilities else _SOFTMAX,
+    )
+
+
+def _read_picture(preprocessing: Preprocessing) -> str:
+    return _READ_PICTURE.substitute(
+        pixels=_pixels(preprocessing),
         mode="L" if preprocessing.channels == 1 else "RGB",
         fit=_PAD if preprocessing.fit == "pad" else _RESIZE,
     )
+
+
+def _main(preprocessing: Preprocessing) -> str:
+    tell = _TELL_SHARES if preprocessing.label_shape else _TELL_CLASSES
+    return _MAIN.substitute(class_name=_class_name(preprocessing), tell=tell)
+
+
+def _class_name(preprocessing: Preprocessing) -> str:
+    return "Segmenter" if preprocessing.label_shape else "Classifier"
+
+
+def _dtype(preprocessing: Preprocessing) -> str:
+    return "float32" if preprocessing.pixel_scale is None else "uint8"
+
+
+def _pixels(preprocessing: Preprocessing) -> str:
+    shape = f"[{preprocessing.height}, {preprocessing.width}, {preprocessing.channels}]"
+    what = "prepared as in training" if preprocessing.pixel_scale is None else preprocessing.color
+    return f"{_dtype(preprocessing)} {shape}, {what}"
 
 
 def _scaled(pixel_scale: tuple[float, float] | None) -> str:
