@@ -10,9 +10,12 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
+from tfmeta.data.fitting import fit_array
 from tfmeta.export import bundle
+from tfmeta.export.kotlin_snippet import kotlin_snippet
 from tfmeta.export.model_metadata import OWN
 from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.python_snippet import python_snippet
@@ -107,3 +110,81 @@ def test_the_card_promises_the_programs_that_are_there(scale, tmp_path):
     card = (tmp_path / "MODEL_CARD.md").read_text()
     assert ("a Kotlin class for each file" in card) == (scale is not None)
     assert ("a Python module for each file, which takes arrays" in card) == (scale is None)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    """A file, of which the tests below need the programs only."""
+    folder = tmp_path_factory.mktemp("file")
+    return exported(network(layers.Flatten(), layers.Dense(4)), folder / "m.tflite", PREPROCESSING)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("fit", ["resize", "pad"])
+def test_pictures_are_resized_as_in_training(fit, channels, result, tmp_path):
+    preprocessing = dataclasses.replace(PREPROCESSING, fit=fit, channels=channels)
+    module = snippet(tmp_path, result, preprocessing)
+    rng, ties = np.random.default_rng(1), 0
+    # As large, larger by whole and by other factors, smaller, one way larger and the other smaller.
+    for height, width in [(6, 6), (24, 12), (7, 6), (23, 31), (4, 5), (5, 40), (50, 2), (100, 99)]:
+        image = rng.integers(0, 256, (height, width, channels)).astype(np.uint8)
+        (tmp_path / "picture.png").write_bytes(tf.io.encode_png(image).numpy())
+        received = module.read_picture(tmp_path / "picture.png")
+        assert (received.dtype, received.shape) == (np.uint8, (6, 6, channels))
+        errors = np.abs(received.astype(int) - fit_array(image[np.newaxis], 6, fit)[0])
+        assert errors.max() <= 1  # 0.5 in 64 bits may be less in 32
+        ties += np.count_nonzero(errors)
+    assert ties <= 5
+
+
+def test_pixels_that_lie_in_two_count_for_both(result, tmp_path):
+    resized = snippet(tmp_path, result, PREPROCESSING).resized
+    row = np.array([0, 90, 30], np.uint8).reshape(1, 3, 1)
+    # Each of the two new ones is as wide as 1.5: (0 + 90 / 2) / 1.5 and (90 / 2 + 30) / 1.5.
+    np.testing.assert_array_equal(resized(row, 1, 2).ravel(), [30, 50])
+    np.testing.assert_array_equal(resized(row.reshape(3, 1, 1), 2, 1).ravel(), [30, 50])
+
+
+def kotlin_shares(text, old, new, shrinks):
+    """What `shares` of the Kotlin class returns: its formulas mean the same in Python."""
+    text = text[text.index("fun shares") :]
+    known = {"old": old, "new": new, "shrinks": shrinks, "min": min, "max": max, "abs": abs}
+
+    def values(name, **more):
+        formula = re.search(rf"val {name} = (.*(?:\n +else .*)?)", text)[1]
+        formula = re.sub(r"if \(shrinks\) (.*?)\s+else (.*)", r"\1 if shrinks else \2", formula)
+        parts = re.sub(r"\.to(Int|Double)\(\)", "", formula).split("..")
+        return [eval(part, known | more) for part in parts]  # noqa: S307 - formulas of this repository
+
+    (known["step"],) = values("step")
+    (known["radius"],) = values("radius")
+    for index in range(new):
+        (known["centre"],) = values("centre", it=index)
+        first, last = values("pixels")
+        pixels = np.arange(int(first), int(last) + 1)
+        parts = np.array([max(0.0, *values("part", pixel=pixel)) for pixel in pixels])
+        yield pixels, parts / parts.sum()
+
+
+@pytest.mark.parametrize(("old", "new", "shrinks"), [(13, 6, True), (6, 6, True), (40, 6, False), (4, 6, False)])
+def test_both_programs_make_the_same_of_a_picture(old, new, shrinks, result, tmp_path):
+    kotlin = kotlin_snippet("m.tflite", result.sha256, result.contents, PREPROCESSING)
+    received = list(kotlin_shares(kotlin, old, new, shrinks))
+    expected = list(snippet(tmp_path, result, PREPROCESSING).shares(old, new, shrinks))
+    assert len(received) == len(expected) == new
+    for (pixels, parts), (other_pixels, other_parts) in zip(received, expected, strict=True):
+        np.testing.assert_array_equal(pixels, other_pixels)
+        np.testing.assert_allclose(parts, other_parts, rtol=1e-12)
+        assert pixels[0] >= 0 and pixels[-1] < old
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("fit", ["resize", "pad"])
+def test_the_kotlin_class_resizes_by_itself_and_reads_bitmaps_of_any_kind(fit, channels, result):
+    preprocessing = dataclasses.replace(PREPROCESSING, fit=fit, channels=channels)
+    kotlin = kotlin_snippet("m.tflite", result.sha256, result.contents, preprocessing)
+    assert "createScaledBitmap" not in kotlin and "drawBitmap" not in kotlin
+    assert "fill(fitted(readable(bitmap)))" in kotlin and "bitmap.copy(Bitmap.Config.ARGB_8888, false)" in kotlin
+    assert ("round(bitmap.height * scale)" in kotlin) == (fit == "pad")
+    assert kotlin.count("row[3 * x") == (3 if channels == 3 else 0)
+    assert all(kotlin.count(left) == kotlin.count(right) for left, right in ("{}", "()", "[]"))

@@ -16,18 +16,14 @@ _TEMPLATE = Template("""\
 
 import android.content.Context
 import android.graphics.Bitmap
-import android.graphics.Canvas
 import android.graphics.Color
-import android.graphics.Rect
 import java.io.FileInputStream
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.nio.MappedByteBuffer
 import java.nio.channels.FileChannel
 import java.security.MessageDigest
-import kotlin.math.exp
-import kotlin.math.min
-import kotlin.math.roundToInt
+import kotlin.math.*
 import org.tensorflow.lite.Interpreter
 
 class $name(context: Context, threads: Int = 1) : AutoCloseable {
@@ -38,7 +34,7 @@ class $name(context: Context, threads: Int = 1) : AutoCloseable {
 
 $ask
     private fun run(bitmap: Bitmap) {
-        fill(fitted(bitmap))
+        fill(fitted(readable(bitmap)))
         output.rewind()
         interpreter.run(input, output)
         output.rewind()
@@ -46,13 +42,13 @@ $ask
 
     override fun close() = interpreter.close()
 
-    private fun fill(image: Bitmap) {
-        val pixels = IntArray(WIDTH * HEIGHT)
-        image.getPixels(pixels, 0, WIDTH, 0, 0, WIDTH, HEIGHT)
+    // Bitmaps may lie in graphics memory (Config.HARDWARE), where their pixels cannot be read.
+    private fun readable(bitmap: Bitmap): Bitmap =
+        if (bitmap.config == Bitmap.Config.ARGB_8888) bitmap else bitmap.copy(Bitmap.Config.ARGB_8888, false)
+
+    private fun fill(image: FloatArray) {
         input.rewind()
-        for (pixel in pixels) {
-$channels_of_pixel
-        }
+        for (value in image) put(floor(value + 0.5f))
         input.rewind()
     }
 
@@ -63,6 +59,33 @@ $channels_of_pixel
     }
 
 $fit
+    // The picture as training resized it, areas averaged where it shrinks, at a place in an image that is else black.
+    private fun resized(bitmap: Bitmap, height: Int, width: Int, top: Int, left: Int): FloatArray {
+        val shrinks = height <= bitmap.height && width <= bitmap.width
+        val rows = shares(bitmap.height, height, shrinks)
+        val columns = shares(bitmap.width, width, shrinks)
+        val pixels = IntArray(bitmap.width)
+        val row = FloatArray(bitmap.width * CHANNELS)
+        val image = FloatArray(HEIGHT * WIDTH * CHANNELS)
+        for (y in 0 until height) {
+            row.fill(0f)
+            for ((from, share) in rows[y]) {
+                bitmap.getPixels(pixels, 0, pixels.size, 0, from, pixels.size, 1)
+                for (x in pixels.indices) {
+                    val pixel = pixels[x]
+$channels_of_pixel
+                }
+            }
+            for (x in 0 until width) {
+                val place = ((top + y) * WIDTH + left + x) * CHANNELS
+                for ((from, share) in columns[x]) {
+                    for (channel in 0 until CHANNELS) image[place + channel] += share * row[from * CHANNELS + channel]
+                }
+            }
+        }
+        return image
+    }
+
 $softmax    private companion object {
         const val FILE = "$file"
         const val SHA256 = "$sha256"
@@ -72,6 +95,23 @@ $softmax    private companion object {
         val LABELS = listOf(
 $labels
         )
+
+        // For each of the new pixels in a row, which of the old ones it is made of, with their shares.
+        fun shares(old: Int, new: Int, shrinks: Boolean): List<List<Pair<Int, Float>>> {
+            val step = old.toDouble() / new
+            val radius = if (shrinks) step / 2 else max(1.0, step)
+            return List(new) {
+                val centre = (it + 0.5) * step
+                val pixels = max(0.0, centre - radius).toInt()..min(old - 1.0, centre + radius).toInt()
+                val parts = pixels.map { pixel ->
+                    val part = if (shrinks) min(centre + radius, pixel + 1.0) - max(centre - radius, pixel + 0.0)
+                    else 1.0 - abs(pixel + 0.5 - centre) / radius
+                    max(0.0, part)
+                }
+                val sum = parts.sum()
+                pixels.zip(parts.map { part -> (part / sum).toFloat() })
+            }
+        }
 
         fun buffer(bytes: Int): ByteBuffer = ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder())
 
@@ -121,22 +161,18 @@ _SEGMENT = Template("""\
     }
 """)
 _RESIZE = """\
-    private fun fitted(bitmap: Bitmap): Bitmap = Bitmap.createScaledBitmap(bitmap, WIDTH, HEIGHT, true)
+    private fun fitted(bitmap: Bitmap): FloatArray = resized(bitmap, HEIGHT, WIDTH, 0, 0)
 """
 _PAD = """\
     // Black borders; shrunk only where the picture is too large.
-    private fun fitted(bitmap: Bitmap): Bitmap {
-        val scale = min(1f, min(WIDTH / bitmap.width.toFloat(), HEIGHT / bitmap.height.toFloat()))
-        val width = (bitmap.width * scale).roundToInt().coerceAtLeast(1)
-        val height = (bitmap.height * scale).roundToInt().coerceAtLeast(1)
-        val whole = Bitmap.createBitmap(WIDTH, HEIGHT, Bitmap.Config.ARGB_8888).apply { eraseColor(Color.BLACK) }
-        val left = (WIDTH - width) / 2
-        val top = (HEIGHT - height) / 2
-        Canvas(whole).drawBitmap(bitmap, null, Rect(left, top, left + width, top + height), null)
-        return whole
+    private fun fitted(bitmap: Bitmap): FloatArray {
+        val scale = min(1.0, min(WIDTH.toDouble() / bitmap.width, HEIGHT.toDouble() / bitmap.height))
+        val height = round(bitmap.height * scale).toInt().coerceAtLeast(1)
+        val width = round(bitmap.width * scale).toInt().coerceAtLeast(1)
+        return resized(bitmap, height, width, (HEIGHT - height) / 2, (WIDTH - width) / 2)
     }
 """
-_SOFTMAX = """
+_SOFTMAX = """\
     private fun softmax(logits: FloatArray): FloatArray {
         val largest = logits.max()
         val powers = FloatArray(logits.size) { exp(logits[it] - largest) }
@@ -146,12 +182,14 @@ _SOFTMAX = """
 
 """
 _GREY = """\
-            // ITU-R 601 luma, as image libraries have it.
-            put(0.299f * Color.red(pixel) + 0.587f * Color.green(pixel) + 0.114f * Color.blue(pixel))"""
+                    // ITU-R 601 luma, as image libraries have it.
+                    val red = Color.red(pixel)
+                    val luma = (19595 * red + 38470 * Color.green(pixel) + 7471 * Color.blue(pixel) + 32768) shr 16
+                    row[x] += share * luma"""
 _RGB = """\
-            put(Color.red(pixel).toFloat())
-            put(Color.green(pixel).toFloat())
-            put(Color.blue(pixel).toFloat())"""
+                    row[3 * x] += share * Color.red(pixel)
+                    row[3 * x + 1] += share * Color.green(pixel)
+                    row[3 * x + 2] += share * Color.blue(pixel)"""
 _LIMITS = {"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (-32768, 32767)}
 _BYTES = {"INT8": 1, "UINT8": 1, "INT16": 2}
 

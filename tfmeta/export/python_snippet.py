@@ -94,8 +94,31 @@ def read_picture(path):
     """Returns the picture at ``path`` as $pixels."""
     from PIL import Image
 
-    image = Image.open(path).convert("$mode")
-$fit\
+    picture = Image.open(path).convert("$mode")
+    image = np.asarray(picture).reshape(picture.height, picture.width, CHANNELS)
+$fit
+
+def resized(image, height, width):
+    """Returns the image as uint8 [height, width, channels]: areas averaged where it shrinks, as training did it."""
+    shrinks = height <= image.shape[0] and width <= image.shape[1]
+    for size in (height, width):
+        rows = [np.tensordot(parts, image[pixels], 1) for pixels, parts in shares(len(image), size, shrinks)]
+        image = np.swapaxes(rows, 0, 1)  # so the second time rows are columns
+    return np.floor(image + 0.5).astype(np.uint8)
+
+
+def shares(old, new, shrinks):
+    """Yields for each of ``new`` pixels in a row which of the ``old`` ones it is made of, and their shares."""
+    step = old / new
+    radius = step / 2 if shrinks else max(1.0, step)
+    for centre in (np.arange(new) + 0.5) * step:
+        pixels = np.arange(int(max(0.0, centre - radius)), int(min(old - 1.0, centre + radius)) + 1)
+        if shrinks:
+            parts = np.minimum(centre + radius, pixels + 1.0) - np.maximum(centre - radius, pixels)
+        else:
+            parts = 1.0 - np.abs(pixels + 0.5 - centre) / radius
+        parts = np.maximum(parts, 0.0)
+        yield pixels, parts / parts.sum()
 ''')
 _MAIN = Template("""\
 def main(paths):
@@ -113,16 +136,15 @@ if __name__ == "__main__":
     sys.exit("Expected to be imported: only the training data tells how a picture becomes what the network reads.")
 """
 _RESIZE = """\
-    shrinks = image.width >= WIDTH and image.height >= HEIGHT
-    image = image.resize((WIDTH, HEIGHT), Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR)
-    return np.asarray(image, np.uint8).reshape(HEIGHT, WIDTH, CHANNELS)
+    return resized(image, HEIGHT, WIDTH)
 """
 _PAD = """\
-    scale = min(WIDTH / image.width, HEIGHT / image.height, 1.0)  # black borders; shrunk only where it is too large
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    whole = Image.new(image.mode, (WIDTH, HEIGHT))
-    whole.paste(image.resize(size, Image.Resampling.BOX), ((WIDTH - size[0]) // 2, (HEIGHT - size[1]) // 2))
-    return np.asarray(whole, np.uint8).reshape(HEIGHT, WIDTH, CHANNELS)
+    scale = min(WIDTH / picture.width, HEIGHT / picture.height, 1.0)  # black borders; shrunk only where it is too large
+    height, width = max(1, round(picture.height * scale)), max(1, round(picture.width * scale))
+    top, left = (HEIGHT - height) // 2, (WIDTH - width) // 2
+    whole = np.zeros((HEIGHT, WIDTH, CHANNELS), np.uint8)
+    whole[top : top + height, left : left + width] = resized(image, height, width)
+    return whole
 """
 _SOFTMAX = '''\
 def softmax(logits):
