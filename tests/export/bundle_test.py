@@ -179,6 +179,12 @@ def test_the_manifest_names_the_versions_of_a_scheme_that_trains(shipped, tmp_pa
     assert "tf-keras" not in bundle.write_manifest(tmp_path / "manifest.json", shipped, command="")["versions"]
 
 
+def test_the_manifest_names_the_version_of_what_mixes_precisions(shipped, tmp_path):
+    mixed = [dataclasses.replace(shipped[0], result=dataclasses.replace(shipped[0].result, scheme="mixed_2"))]
+    assert "litert-quantizer" in bundle.write_manifest(tmp_path / "manifest.json", mixed, command="")["versions"]
+    assert "litert-quantizer" not in bundle.write_manifest(tmp_path / "manifest.json", shipped, command="")["versions"]
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_python_snippet_answers_as_the_file_does(made, digits, scheme):
     module = load(made / "snippets" / f"searched_{scheme}.py")
