@@ -13,6 +13,9 @@ from keras import layers
 from tfmeta.errors import UserError
 from tfmeta.export import ship_run
 from tfmeta.export.chatter import quiet
+from tfmeta.export.flatbuffer import parse
+from tfmeta.export.model_metadata import STANDARD, associated_files, embedded
+from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.rewrite import rewritten, set_metadata
 from tfmeta.export.ship_check import FAIL, INFO, OK, WARN, ShipOptions, read_labels, ship_check
 from tfmeta.export.tflite import export_tflite
@@ -166,6 +169,29 @@ def test_metadata_is_told(files, tmp_path):
     assert "does not say" in found(files["int8"])["metadata"].text
     path = changed(files, tmp_path, lambda model: set_metadata(model, "tfmeta", b"{}"))
     assert "is in the file" in found(path)["metadata"].text
+
+
+def test_labels_behind_the_flatbuffer(files, tmp_path):
+    preprocessing = Preprocessing(8, 8, 1, "resize", (1 / 255, 0.0), tuple("abcdefghij"))
+    data, path = embedded(files["int8"].read_bytes(), preprocessing, "m"), tmp_path / "m.tflite"
+    assert associated_files(parse(data)) == ("labels.txt",)
+    path.write_bytes(data)
+    assert found(path)["metadata"].level == INFO
+
+    def damaged(model):
+        set_metadata(model, STANDARD, b"\x40\0\0\0M001\0\0\0\0")
+
+    labels = data.rindex(b"a\nb\n")
+    for wrong, told in (
+        (data[:-40], "expected labels.txt in an archive at the end of the file"),
+        (rewritten(data, lambda model: None), "expected labels.txt in an archive at the end of the file"),
+        (data[:labels] + b"x" + data[labels + 1 :], "Bad CRC-32 for file 'labels.txt'"),
+        (data.replace(b"labels.txt", b"lobels.txt", 1), "There is no item named 'lobels.txt' in the archive"),
+        (rewritten(data, damaged), "Expected the metadata 'TFLITE_METADATA' of its schema"),
+    ):
+        path.write_bytes(wrong)
+        finding = found(path)["metadata"]
+        assert finding.level == FAIL and told in finding.text
 
 
 @pytest.mark.parametrize(
