@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from tfmeta.errors import UserError
-from tfmeta.export import litert, verify
+from tfmeta.export import isolated, verify
 from tfmeta.export.chatter import quiet
 from tfmeta.export.model_metadata import OWN, embedded
 from tfmeta.export.preprocessing import Preprocessing
@@ -39,7 +39,7 @@ def test_xnnpack_takes_over_floats_and_int8_but_not_16_bits(files):
 
 @pytest.mark.parametrize(("required", "level"), [(False, INFO), (True, FAIL)])
 def test_a_runtime_that_does_not_tell(files, monkeypatch, required, level):
-    monkeypatch.setattr(litert, "coverage", lambda path: None)
+    monkeypatch.setattr(isolated, "coverage", lambda path: None)
     finding = host_delegation(files["fp32"], required=required)
     assert finding.level == level and "does not tell" in finding.text
 

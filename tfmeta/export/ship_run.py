@@ -1,4 +1,7 @@
-"""The part of the ship check that runs the file: does it load, who computes it, does it agree with a float file?"""
+"""The part of the ship check that runs the file: does it load, who computes it, does it agree with a float file?
+
+It runs in another process, so that a file which ends that one has a finding like any other.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 import numpy as np
 
 from tfmeta.errors import ExportError, UserError
-from tfmeta.export import flatbuffer, litert, verify
+from tfmeta.export import flatbuffer, isolated, verify
 from tfmeta.export.flatbuffer import FlatModel
 from tfmeta.export.interface import Tolerance
 from tfmeta.export.model_metadata import label_shape
@@ -27,7 +30,7 @@ def host_delegation(path: str | os.PathLike[str], *, required: bool = False) -> 
         required: whether it fails when anything is left to other kernels, or may be.
     """
     try:
-        found = litert.coverage(path)
+        found = isolated.coverage(path)
     except ExportError as error:
         return Finding("host", FAIL, str(error))
     if found is None:
@@ -94,8 +97,7 @@ def agreement(
         contents, expected = flatbuffer.read(path), flatbuffer.read(reference)
         _require_float(expected, reference)
         images = _random_images(contents) if samples is None else samples
-        pairs = zip(verify.streamed(reference, images), verify.streamed(path, images), strict=True)
-        found = verify.agreement_of(pairs, label_shape(contents) or label_shape(expected))
+        found = isolated.agreement(path, reference, images, label_shape(contents) or label_shape(expected))
     except ExportError as error:
         return Finding("agreement", FAIL, str(error))
     what = f"{found.num_samples} images"
