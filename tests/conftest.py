@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import subprocess
 import sys
 
 import hypothesis
@@ -20,6 +21,42 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 # No deadline: the first example of a test pays for the import of TensorFlow.
 hypothesis.settings.register_profile("tfmeta", deadline=None, derandomize=True, max_examples=30, database=None)
 hypothesis.settings.load_profile("tfmeta")
+
+
+# Arguments: the name of the file that ends the process, and of one that must have run before, or "".
+_ENDED = """
+import os, signal, sys
+from tfmeta.export import isolated
+
+name, before = sys.argv[1:]
+found, seen = isolated._found, {""}
+
+def ended(paths, **rest):
+    names = {os.path.basename(path) for path in paths}
+    if name in names and before in seen:
+        os.kill(os.getpid(), signal.SIGKILL)
+    seen.update(names)
+    return found(paths, **rest)
+
+isolated._found = ended
+isolated._serve()
+"""
+
+
+@pytest.fixture
+def ended_by(monkeypatch):
+    """Returns (name, before) -> None: the process that runs files is ended by the file of that name."""
+    from tfmeta.export import isolated
+
+    def arrange(name: str, before: str = "") -> None:
+        argv = [sys.executable, "-c", _ENDED, name, before]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        monkeypatch.setattr(isolated, "_started", lambda: subprocess.Popen(argv, env=environment, **pipes))
+
+    isolated._child().end()
+    yield arrange
+    isolated._child().end()
 
 
 @pytest.fixture

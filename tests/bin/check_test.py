@@ -57,6 +57,18 @@ def test_a_reference_and_a_device_that_is_not_there(path, capsys):
     assert program.main(["check", str(path), "--device=nowhere"]) == 2
 
 
+def test_one_that_ends_the_process_that_runs_it_leaves_the_others_their_answer(path, tmp_path, capsys, ended_by):
+    bad = tmp_path / "bad.tflite"
+    bad.write_bytes(path.read_bytes())
+    ended_by("bad.tflite")
+    assert program.main(["check", str(path), str(bad), str(path), "--json", f"--reference={path}"]) == 1
+    first, second, third = json.loads(capsys.readouterr().out)
+    assert first["fits"] and third["fits"] and not second["fits"]
+    failed = {finding["check"]: finding["text"] for finding in second["findings"] if finding["level"] == "fail"}
+    assert failed.keys() == {"host", "agreement"}
+    assert f"Received: {str(bad)!r} ended the process (SIGKILL): it is damaged" in failed["host"]
+
+
 @pytest.mark.parametrize(("second", "code"), [("PATH", 3), ("none.tflite", 1)])
 def test_a_device_that_cannot_be_used_hides_nothing(path, capsys, monkeypatch, second, code):
     def away(*arguments):

@@ -179,6 +179,12 @@ def test_the_manifest_names_the_versions_of_a_scheme_that_trains(shipped, tmp_pa
     assert "tf-keras" not in bundle.write_manifest(tmp_path / "manifest.json", shipped, command="")["versions"]
 
 
+def test_the_manifest_names_the_version_of_what_mixes_precisions(shipped, tmp_path):
+    mixed = [dataclasses.replace(shipped[0], result=dataclasses.replace(shipped[0].result, scheme="mixed_2"))]
+    assert "litert-quantizer" in bundle.write_manifest(tmp_path / "manifest.json", mixed, command="")["versions"]
+    assert "litert-quantizer" not in bundle.write_manifest(tmp_path / "manifest.json", shipped, command="")["versions"]
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_python_snippet_answers_as_the_file_does(made, digits, scheme):
     module = load(made / "snippets" / f"searched_{scheme}.py")
@@ -343,7 +349,7 @@ def test_manifest_has_the_numbers_of_a_file(result, tmp_path):
         "quantization": None,
     }
     # 1.14 brought both the int8 kernels and QUANTIZE.
-    assert entry["minimum_runtime"]["version"] == "1.14.0"
+    assert entry["minimum_runtime"]["version"] == "2.10.0"
     # Two convolutions, each with one scale a channel.
     conv = {"op": "CONV_2D", "version": 3, "count": 2, "weights": "int8 per channel"}
     assert conv in entry["operators"]

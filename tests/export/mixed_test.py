@@ -142,9 +142,10 @@ def test_bits_without_a_kernel_are_refused():
 
 
 def test_versions_and_runtime_are_those_of_the_types(mixer):
-    # The float file asks for 1.5.0; convolutions of 8 bits came with 1.14.0 (version 3), of 16 with 2.3.0 (version 4).
-    for bits, runtime in ((INT8, "1.14.0"), (INT16, "2.3.0")):
-        contents = flatbuffer.parse(mixer.quantize(BitWidths.keeping([mixer.layers[0].name], bits)))
+    # The float file asks for 1.5.0; convolutions of 8 bits came with 1.14.0 (version 3). The dense layer with a scale a
+    # channel is computed rightly from 2.10.0 on.
+    for bits, runtime in ((FLOAT, "1.14.0"), (INT8, "2.10.0"), (INT16, "2.10.0")):
+        contents = flatbuffer.parse(mixer.quantize(BitWidths.keeping([mixer.layers[-1].name], bits)))
         assert all(one.version >= version_by_types(one) for one in contents.operators)
         assert contents.declared_runtime == runtime == minimum_runtime(contents).version
 

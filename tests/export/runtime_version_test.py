@@ -13,7 +13,7 @@ from keras import layers
 from tfmeta.export import SCHEMES, flatbuffer
 from tfmeta.export.chatter import quiet
 from tfmeta.export.flatbuffer import FlatModel, OperatorInfo, Quantization, TensorInfo
-from tfmeta.export.runtime_table import ANY_TYPE, BY_TYPE, BY_WEIGHTS, RUNTIME_OF
+from tfmeta.export.runtime_table import ANY_TYPE, BY_TYPE, BY_WEIGHTS, PER_CHANNEL, RIGHT_FROM, RUNTIME_OF
 from tfmeta.export.runtime_version import latest, minimum_runtime
 from tfmeta.export.tflite import export_tflite
 
@@ -39,12 +39,19 @@ def test_operators_alone_ask_for_what_the_converter_notes(name, scheme, tiny, no
     contents = result.contents
     assert contents.declared_runtime is not None
     unsigned = FlatModel(contents.operators, {}, {}, None, contents.size_bytes)
-    # The converter leaves operators with 16-bit activations at the versions of int8, and notes too old a runtime.
-    if scheme != "int16x8":
+    # The converter does not know that runtimes before 2.10 answer wrongly with such a dense layer.
+    values = {"int8": "int8", "int8_io": "int8", "int16x8": "int16"}.get(scheme)
+    if values is None:
         assert minimum_runtime(unsigned).version == contents.declared_runtime
     else:
-        # FULLY_CONNECTED v7 of 2.3; MEAN v3 of 2.4 in the other one.
-        assert minimum_runtime(unsigned).version == {"plain": "2.3.0", "squeeze_excite": "2.4.0"}[name]
+        version = {"int8": 4, "int16": 7}[values]
+        told = f"2.10.0 (FULLY_CONNECTED v{version}, {values} x int8 per channel)"
+        assert str(minimum_runtime(unsigned)) == told
+        # It also leaves operators with 16-bit activations at the versions of int8, and notes too old a runtime:
+        # CONV_2D v4 is of 2.3, MEAN v3 of 2.4.
+        rest = tuple(one for one in contents.operators if one.op != "FULLY_CONNECTED")
+        older = {"plain": "2.3.0", "squeeze_excite": "2.4.0"}[name] if values == "int16" else contents.declared_runtime
+        assert minimum_runtime(_model(*rest)).version == older
     assert result.minimum_runtime.unknown == ()
 
 
@@ -88,6 +95,11 @@ def test_dynamic_range_dense_layer_needs_a_new_runtime():
         (_operator("CONV_2D", 1, "FLOAT32", "INT8"), "1.14.0"),
         (_operator("CONV_2D", 1, "FLOAT32", "INT8", scales=4), "2.4.0"),
         (_operator("FULLY_CONNECTED", 1, "FLOAT32", "INT8", scales=4), "2.17.0"),
+        # Versions 4 of 1.14 and 7 of 2.3, but before 2.10 scales of channels are not known there.
+        (_operator("FULLY_CONNECTED", 1, "INT8", "INT8"), "1.14.0"),
+        (_operator("FULLY_CONNECTED", 1, "INT8", "INT8", scales=4), "2.10.0"),
+        (_operator("FULLY_CONNECTED", 1, "INT16", "INT8"), "2.3.0"),
+        (_operator("FULLY_CONNECTED", 1, "INT16", "INT8", scales=4), "2.10.0"),
         (_operator("ADD", 1, "INT16"), "2.4.0"),
         # Weights of 4 bits: CONV_2D v7, DEPTHWISE_CONV_2D v7 and FULLY_CONNECTED v10 of 2.11, with 16-bit values v13.
         (_operator("CONV_2D", 1, "INT8", "INT4"), "2.11.0"),
@@ -124,8 +136,8 @@ def test_a_product_with_a_scale_that_is_not_smaller_than_that_of_its_factors(sca
         ("weight_only_wi4_afp32", "2.18.0 (DEQUANTIZE v6)"),
         ("weight_only_wi8_afp32", "2.7.0 (DEQUANTIZE v5)"),
         ("dynamic_wi8_afp32", "2.17.0 (FULLY_CONNECTED v12)"),
-        ("static_wi8_ai8", "1.14.0 (CONV_2D v3)"),
-        ("static_wi8_ai16", "2.3.0 (CONV_2D v4)"),
+        ("static_wi8_ai8", "2.10.0 (FULLY_CONNECTED v4, int8 x int8 per channel)"),
+        ("static_wi8_ai16", "2.10.0 (FULLY_CONNECTED v7, int16 x int8 per channel)"),
         (
             "dynamic_wi4_afp32",
             "at least 1.5.0; unknown for CONV_2D v1 (float32 x int4 per channel), "
@@ -187,6 +199,8 @@ def test_the_tables_fit_each_other():
     assert not BY_TYPE.keys() & BY_WEIGHTS.keys() and set(ANY_TYPE) <= RUNTIME_OF.keys()
     for op, versions in (BY_TYPE | BY_WEIGHTS).items():
         assert max(versions.values()) <= len(RUNTIME_OF[op].split()), op
+    for op, runtimes in RIGHT_FROM.items():
+        assert {types.removesuffix(PER_CHANNEL) for types in runtimes} <= BY_WEIGHTS[op].keys()
 
 
 def test_types_of_conversions_between_types():

@@ -13,6 +13,9 @@ from keras import layers
 from tfmeta.errors import UserError
 from tfmeta.export import ship_run
 from tfmeta.export.chatter import quiet
+from tfmeta.export.flatbuffer import parse
+from tfmeta.export.model_metadata import STANDARD, associated_files, embedded
+from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.rewrite import rewritten, set_metadata
 from tfmeta.export.ship_check import FAIL, INFO, OK, WARN, ShipOptions, read_labels, ship_check
 from tfmeta.export.tflite import export_tflite
@@ -54,15 +57,16 @@ def test_files_of_tfmeta_are_fit(files, scheme):
 
 
 def test_runtime_and_size_that_are_too_much(files):
-    # FULLY_CONNECTED v4 and CONV_2D v3 are of 1.14. With 16-bit activations they must be v7 and v4, of 2.3, whatever
-    # the file claims.
-    assert found(files["int8"], ShipOptions(min_runtime="1.14"))["runtime"].level == OK
-    report = ship_check(files["int16x8"], ShipOptions(min_runtime="1.14", max_size_mb=0.001))
+    # FULLY_CONNECTED v4 is of 1.14, but with a scale a channel it answers wrongly before 2.10.
+    assert found(files["int8"], ShipOptions(min_runtime="2.10"))["runtime"].level == OK
+    assert found(files["int8"], ShipOptions(min_runtime="2.9.1"))["runtime"].level == FAIL
+    report = ship_check(files["int16x8"], ShipOptions(min_runtime="2.9", max_size_mb=0.001))
     findings = {finding.check: finding for finding in report.findings}
     assert not report.fits and "2 checks failed" in str(report)
     assert findings["runtime"].level == FAIL
-    assert findings["runtime"].text.startswith("needs 2.3.0 (CONV_2D v4); the file itself claims 1.")
-    assert "later than 1.14. Older ones crash on it" in findings["runtime"].text
+    needed = "2.10.0 (FULLY_CONNECTED v7, int16 x int8 per channel)"
+    assert findings["runtime"].text.startswith(f"needs {needed}; the file itself claims 1.")
+    assert "later than 2.9. Older ones crash on it or answer wrongly" in findings["runtime"].text
     assert "more than the 0.001 MB allowed" in findings["size"].text
 
 
@@ -73,7 +77,8 @@ def test_an_operator_that_is_not_known_promises_nothing(files, tmp_path):
     path = changed(files, tmp_path, change)
     assert found(path)["runtime"].level == WARN
     finding = found(path, ShipOptions(min_runtime="2.16"))["runtime"]
-    assert finding.level == FAIL and "v99, so 2.16 cannot be promised" in finding.text
+    assert finding.level == FAIL and "unknown for CONV_2D v99" in finding.text
+    assert "so 2.16 cannot be promised" in finding.text
 
 
 def test_types_that_are_not_known_promise_nothing(by_others):
@@ -164,6 +169,29 @@ def test_metadata_is_told(files, tmp_path):
     assert "does not say" in found(files["int8"])["metadata"].text
     path = changed(files, tmp_path, lambda model: set_metadata(model, "tfmeta", b"{}"))
     assert "is in the file" in found(path)["metadata"].text
+
+
+def test_labels_behind_the_flatbuffer(files, tmp_path):
+    preprocessing = Preprocessing(8, 8, 1, "resize", (1 / 255, 0.0), tuple("abcdefghij"))
+    data, path = embedded(files["int8"].read_bytes(), preprocessing, "m"), tmp_path / "m.tflite"
+    assert associated_files(parse(data)) == ("labels.txt",)
+    path.write_bytes(data)
+    assert found(path)["metadata"].level == INFO
+
+    def damaged(model):
+        set_metadata(model, STANDARD, b"\x40\0\0\0M001\0\0\0\0")
+
+    labels = data.rindex(b"a\nb\n")
+    for wrong, told in (
+        (data[:-40], "expected labels.txt in an archive at the end of the file"),
+        (rewritten(data, lambda model: None), "expected labels.txt in an archive at the end of the file"),
+        (data[:labels] + b"x" + data[labels + 1 :], "Bad CRC-32 for file 'labels.txt'"),
+        (data.replace(b"labels.txt", b"lobels.txt", 1), "There is no item named 'lobels.txt' in the archive"),
+        (rewritten(data, damaged), "Expected the metadata 'TFLITE_METADATA' of its schema"),
+    ):
+        path.write_bytes(wrong)
+        finding = found(path)["metadata"]
+        assert finding.level == FAIL and told in finding.text
 
 
 @pytest.mark.parametrize(

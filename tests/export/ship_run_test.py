@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from tfmeta.errors import UserError
-from tfmeta.export import litert
+from tfmeta.export import isolated, verify
 from tfmeta.export.chatter import quiet
 from tfmeta.export.model_metadata import OWN, embedded
 from tfmeta.export.preprocessing import Preprocessing
@@ -39,7 +39,7 @@ def test_xnnpack_takes_over_floats_and_int8_but_not_16_bits(files):
 
 @pytest.mark.parametrize(("required", "level"), [(False, INFO), (True, FAIL)])
 def test_a_runtime_that_does_not_tell(files, monkeypatch, required, level):
-    monkeypatch.setattr(litert, "coverage", lambda path: None)
+    monkeypatch.setattr(isolated, "coverage", lambda path: None)
     finding = host_delegation(files["fp32"], required=required)
     assert finding.level == level and "does not tell" in finding.text
 
@@ -126,7 +126,57 @@ def test_metadata_of_another_kind(content, files, digits, tmp_path):
 def test_a_reference_that_is_int8_itself(files):
     finding = agreement(files["int8"], files["int8"], None, min_class_agreement=0.9)
     assert finding.level == FAIL
-    assert "Expected a float file as the reference" in finding.text and "computes in int8" in finding.text
+    assert "Expected a float file as the reference" in finding.text and "values or weights in int8" in finding.text
+
+
+def test_a_reference_with_weights_of_8_bits(files, by_others):
+    # One computes in int8, the other in floats; neither is the network as it was trained.
+    for recipe in ("dynamic_wi8_afp32", "weight_only_wi8_afp32"):
+        finding = agreement(files["fp32"], by_others(recipe), None)
+        assert finding.level == FAIL and "values or weights in int8" in finding.text
+
+
+def _of(function, path, shape, dtype):
+    """A file of another origin, with any input."""
+    function = tf.function(function, input_signature=[tf.TensorSpec(shape, dtype, name="values")])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    with quiet():
+        path.write_bytes(converter.convert())
+    return path
+
+
+def test_integers_without_a_scale_stand_for_themselves(tmp_path):
+    path = _of(lambda bytes_: tf.cast(bytes_, tf.float32) / 2.0, tmp_path / "m.tflite", (1, 4), tf.uint8)
+    given = np.array([[3.0, 200.4, 300.0, -1.0]], np.float32)
+    np.testing.assert_array_equal(verify.outputs(path, given), [[1.5, 100.0, 127.5, 0.0]])
+    finding = agreement(path, path, None, max_relative_error=1e-6)
+    assert finding.level == OK and "32 random images from 0 to 255" in finding.text
+
+
+def test_numbers_of_things(tmp_path):
+    rows = tf.constant([[1.0, 0.0], [0.0, 3.0]])
+    path = _of(lambda ids: tf.reduce_sum(tf.gather(rows, ids), 1), tmp_path / "m.tflite", (1, 3), tf.int32)
+    np.testing.assert_array_equal(verify.outputs(path, np.array([[0, 1, 1]], np.float32)), [[1.0, 6.0]])
+    assert agreement(path, path, None).level == OK
+    # LiteRT refuses it, and says why.
+    finding = agreement(path, path, np.full((1, 3), 9, np.float32))
+    assert finding.level == FAIL and f"LiteRT cannot run {str(path)!r}: " in finding.text and "gather" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "dtype", "told"),
+    [
+        (tf.logical_not, (1, 8), tf.bool, "Received: bool"),
+        (tf.abs, (1, 8), tf.complex64, "Received: complex64"),
+        (tf.abs, (2, 8), tf.float32, "Expected a file for one image at a time, [1, ...] at the input and the output"),
+        (tf.abs, (), tf.float32, "Received: [] in "),
+        (lambda values: tf.reduce_sum(values, 0), (1, 8), tf.float32, "Received: [8] in "),
+    ],
+)
+def test_ends_that_are_no_images_are_told(function, shape, dtype, told, tmp_path):
+    path = _of(function, tmp_path / "m.tflite", shape, dtype)
+    finding = agreement(path, path, None)
+    assert finding.level == FAIL and told in finding.text
 
 
 def test_samples_of_another_shape(files):

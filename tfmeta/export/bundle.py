@@ -147,9 +147,10 @@ def write_manifest(
 
 
 def _manifest(shipped: Sequence[Shipped], refused: Sequence[Refused], folder: Path, command: str) -> dict[str, Any]:
+    schemes = [*(item.result.scheme for item in shipped), *(one.scheme for one in refused)]
     return {
         "command": command,
-        "versions": installed_versions([*(item.result.scheme for item in shipped), *(one.scheme for one in refused)]),
+        "versions": installed_versions(schemes, mixed=any(scheme.startswith("mixed_") for scheme in schemes)),
         "files": [_entry(item, folder) for item in shipped],
         "refused": [asdict(item) for item in refused],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,11 +26,11 @@ class Pool:
     """Interpreters of one .tflite file that share the images, a thread each.
 
     Args:
-        path: a file with one input `[1, H, W, C]` and one output `[1, ...]`.
+        path: a file with one input `[1, H, W, C]` and one output `[1, ...]`, of floats or integers.
         count: how many interpreters, above 0.
 
     Raises:
-        ExportError: LiteRT cannot load the file, or it has several inputs or outputs.
+        ExportError: LiteRT cannot load the file, or it has other inputs or outputs.
     """
 
     def __init__(self, path: str | os.PathLike[str], count: int) -> None:
@@ -41,10 +42,10 @@ class Pool:
         """Returns the answers `[N, ...]` float32 to ``images`` `[N, H, W, C]`, one at a time.
 
         Where the file takes and gives integers, images are quantized and answers dequantized with
-        its scales.
+        its scales; integers without a scale stand for themselves.
 
         Raises:
-            ExportError: the images have another shape than the file takes.
+            ExportError: the images have another shape than the file takes, or LiteRT cannot run it on them.
         """
         self._runners[0].check(images)
         answers = np.empty((len(images), *self._runners[0].answer_shape), np.float32)
@@ -79,19 +80,15 @@ def coverage(path: str | os.PathLike[str]) -> Coverage | None:
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    with quiet():
-        try:
-            interpreter = Interpreter(str(path), num_threads=1)
-            interpreter.allocate_tensors()
-            for tensor in interpreter.get_input_details():
-                if tensor["dtype"] not in (np.bytes_, np.str_):
-                    interpreter.set_tensor(tensor["index"], np.zeros(tensor["shape"], tensor["dtype"]))
-            interpreter.invoke()
-            told = getattr(interpreter, "_get_ops_details", None)
-            return None if told is None else _coverage(told())
-        except (RuntimeError, ValueError) as error:
-            text = " ".join(str(error).split())
-            raise ExportError(f"LiteRT cannot run {str(path)!r}: {text[:300]}") from error
+    with quiet(), _refusals("run", path):
+        interpreter = Interpreter(str(path), num_threads=1)
+        interpreter.allocate_tensors()
+        for tensor in interpreter.get_input_details():
+            if tensor["dtype"] not in (np.bytes_, np.str_):
+                interpreter.set_tensor(tensor["index"], np.zeros(tensor["shape"], tensor["dtype"]))
+        interpreter.invoke()
+        told = getattr(interpreter, "_get_ops_details", None)
+        return None if told is None else _coverage(told())
 
 
 def _coverage(operators: list[dict[str, Any]]) -> Coverage:
@@ -127,7 +124,7 @@ def tensors(path: str | os.PathLike[str], images: np.ndarray, indices: Sequence[
         image is asked for.
 
     Raises:
-        ExportError: LiteRT cannot load the file, or the images do not fit it.
+        ExportError: LiteRT cannot load or run the file, or the images do not fit it.
     """
     with quiet():
         runner = _Runner(path, every_tensor=True)
@@ -142,7 +139,8 @@ class _Runner:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if every_tensor else OpResolverType.AUTO
-        try:
+        self._path = path
+        with _refusals("load", path):
             self._interpreter = Interpreter(
                 str(path),
                 num_threads=1,
@@ -151,8 +149,6 @@ class _Runner:
             )
             self._interpreter.allocate_tensors()
             ends = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        except (RuntimeError, ValueError) as error:
-            raise ExportError(f"LiteRT cannot load {str(path)!r}: {error}. Export the model again.") from error
         self._input, self._output = (_only(details, path) for details in ends)
 
     def check(self, images: np.ndarray) -> None:
@@ -180,14 +176,38 @@ class _Runner:
             yield (_dequantize(self._interpreter.get_tensor(index), details[index]) for index in indices)
 
     def _feed(self, image: np.ndarray) -> None:
-        self._interpreter.set_tensor(self._input["index"], _quantize(image[np.newaxis], self._input))
-        self._interpreter.invoke()
+        stored = _quantize(image[np.newaxis], self._input)
+        with _refusals("run", self._path):
+            self._interpreter.set_tensor(self._input["index"], stored)
+            self._interpreter.invoke()
+
+
+@contextlib.contextmanager
+def _refusals(doing: str, path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns what LiteRT raises in the block into an `ExportError`."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        text = " ".join(str(error).split())
+        raise ExportError(f"LiteRT cannot {doing} {str(path)!r}: {text[:300]}") from error
 
 
 def _only(details: list[dict[str, Any]], path: str | os.PathLike[str]) -> dict[str, Any]:
     if len(details) != 1:
         raise ExportError(f"Expected one input and one output in {str(path)!r}. Received: {len(details)}.")
-    return details[0]
+    (tensor,) = details
+    shape, dtype = [int(size) for size in tensor["shape"]], np.dtype(tensor["dtype"])
+    if dtype.kind not in "fiu":
+        raise ExportError(
+            f"Expected floats or integers at the input and the output of {str(path)!r}. Received: {dtype.name}. Run "
+            "such files by hand."
+        )
+    if shape[:1] != [1]:
+        raise ExportError(
+            f"Expected a file for one image at a time, [1, ...] at the input and the output. Received: {shape} in "
+            f"{str(path)!r}. Convert it with batch size 1."
+        )
+    return tensor
 
 
 def _quantize(images: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
@@ -195,12 +215,12 @@ def _quantize(images: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
     if np.issubdtype(dtype, np.floating):
         return images.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
-    stored = np.clip(np.round(images / scale) + zero_point, limits.min, limits.max)
-    return np.asarray(stored, dtype)
+    stored = images if scale == 0.0 else images / scale  # 0: these integers stand for themselves
+    return np.asarray(np.clip(np.round(stored) + zero_point, limits.min, limits.max), dtype)
 
 
 def _dequantize(answers: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
     scale, zero_point = tensor["quantization"]
-    if np.issubdtype(answers.dtype, np.floating) or scale == 0.0:  # 0: these integers stand for themselves
+    if np.issubdtype(answers.dtype, np.floating) or scale == 0.0:
         return answers.astype(np.float32, copy=False)
     return np.asarray((answers.astype(np.float32) - zero_point) * scale, np.float32)

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import flatbuffers
+from flatbuffers import encode, packer
+from flatbuffers.table import Table
 
 from tfmeta.errors import ExportError
 from tfmeta.export.flatbuffer import FlatModel, parse
@@ -79,6 +81,43 @@ def label_shape(contents: FlatModel) -> tuple[int, ...]:
             f"Expected the metadata {OWN!r} as tfmeta writes it: JSON with the shape of the output. Received: other "
             f"({error}). Export the file again."
         ) from error
+
+
+def associated_files(contents: FlatModel) -> tuple[str, ...]:
+    """Returns the names of what the standard metadata says is in the archive behind the flatbuffer; none without it.
+
+    Raises:
+        ExportError: it is not the metadata of that schema.
+    """
+    data = contents.metadata.get(STANDARD)
+    if data is None:
+        return ()
+    try:
+        if data[4:8] != _IDENTIFIER:
+            raise ValueError(f"{data[4:8]!r} at byte 4")
+        model = Table(data, encode.Get(packer.uoffset, data, 0))
+        graphs = _tables(model, 3)
+        tensors = [tensor for graph in graphs for field in (2, 3) for tensor in _tables(graph, field)]
+        owners = [(model, 6), *((graph, 4) for graph in graphs), *((tensor, 6) for tensor in tensors)]
+        named = [file for owner, field in owners for file in _tables(owner, field)]
+        return tuple(dict.fromkeys(file.String(file.Pos + _offset(file, 0)).decode() for file in named))
+    except Exception as error:  # damaged bytes fail anywhere in the decoder, with any type of error
+        raise ExportError(
+            f"Expected the metadata {STANDARD!r} of its schema. Received: other ({error}). Export the file again."
+        ) from error
+
+
+def _tables(table: Table, field: int) -> list[Table]:
+    """What a field holds that is a vector of tables; none where it is not there."""
+    place = _offset(table, field)
+    if not place:
+        return []
+    start = table.Vector(place)
+    return [Table(table.Bytes, table.Indirect(start + 4 * number)) for number in range(table.VectorLen(place))]
+
+
+def _offset(table: Table, field: int) -> int:
+    return int(table.Offset(4 + 2 * field))  # two sizes of 16 bits come first
 
 
 def _standard(preprocessing: Preprocessing, contents: FlatModel, name: str) -> bytes:

@@ -1,7 +1,7 @@
 """Which version of an operator a tensor type needs, and the first TFLite runtime with each version.
 
 Facts from LiteRT's ``tflite/converter/tools/versioning`` of 2026: all of ``runtime_version.cc``, and what
-``op_version.cc`` says of types. What is not here is unknown.
+``op_version.cc`` says of types. What is not here is unknown. ``RIGHT_FROM`` is from runs of older runtimes.
 """
 
 from __future__ import annotations
@@ -271,6 +271,11 @@ BY_WEIGHTS: dict[str, dict[str, int]] = {
     "BIDIRECTIONAL_SEQUENCE_RNN": _HYBRID,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": _HYBRID,
     "UNIDIRECTIONAL_SEQUENCE_RNN": _HYBRID,
+}
+# Operator -> "values x weights" -> the first runtime that computes with them. Older ones that have the version load the
+# file, know no scales of channels in this operator, and answer wrongly without an error (seen of 2.7.0, 2.8.0, 2.9.1).
+RIGHT_FROM: dict[str, dict[str, str]] = {
+    "FULLY_CONNECTED": {"INT8 x INT8 per channel": "2.10.0", "INT16 x INT8 per channel": "2.10.0"},
 }
 # These hand on or describe values of any type.
 ANY_TYPE = ("CALL_ONCE", "EXPAND_DIMS", "IF", "RANK", "RESHAPE", "SHAPE", "SQUEEZE", "STABLEHLO_COMPOSITE", "WHILE")

@@ -1,9 +1,9 @@
 """The oldest TFLite runtime that can run a file.
 
-An app that bundles an older runtime does not refuse a newer operator kindly: it crashes. The answer
-is taken from the version of every operator, from the tensor types (some quantizers leave the
-versions of the float model), and from the note that the converter writes into the file; the latest
-of the three counts.
+An app that bundles an older runtime does not refuse a newer operator kindly: it crashes, or answers
+wrongly. The answer is taken from the version of every operator, from the tensor types (some
+quantizers leave the versions of the float model, and some types are computed rightly only later than
+their version tells), and from the note that the converter writes into the file; the latest counts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tfmeta.export.flatbuffer import FlatModel, OperatorInfo, TensorInfo
-from tfmeta.export.runtime_table import ANY_TYPE, BY_TYPE, BY_WEIGHTS, NARROW, PER_CHANNEL, RUNTIME_OF
+from tfmeta.export.runtime_table import ANY_TYPE, BY_TYPE, BY_WEIGHTS, NARROW, PER_CHANNEL, RIGHT_FROM, RUNTIME_OF
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,10 @@ def minimum_runtime(model: FlatModel) -> MinimumRuntime:
             unknown.add(f"{operator.op} v{version}")
         else:
             asked.append((runtimes[version - 1], f"{operator.op} v{version}"))
+        right = RIGHT_FROM.get(operator.op, {})
+        asked += [
+            (right[types], f"{operator.op} v{version}, {types.lower()}") for types in _types(operator) if types in right
+        ]
     if model.declared_runtime:
         asked.append((model.declared_runtime, "the converter's note in the file"))
     # max keeps the first of equals, so the operator is told before the note that follows from it.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from tfmeta.errors import ExportError, UserError
 from tfmeta.export import flatbuffer
 from tfmeta.export.flatbuffer import FlatModel, TensorInfo
+from tfmeta.export.model_metadata import OWN, STANDARD, associated_files
 from tfmeta.export.runtime_table import RUNTIME_OF
 from tfmeta.export.runtime_version import minimum_runtime, version_key
 from tfmeta.export.weights import weights_of
@@ -104,10 +106,10 @@ def ship_check(path: str | os.PathLike[str], options: ShipOptions | None = None)
         contents = flatbuffer.read(path)
     except ExportError as error:
         return ShipReport(path, (Finding("file", FAIL, str(error)),))
-    return ShipReport(path, tuple(_findings(contents, options or ShipOptions())))
+    return ShipReport(path, tuple(_findings(path, contents, options or ShipOptions())))
 
 
-def _findings(contents: FlatModel, options: ShipOptions) -> Iterator[Finding]:
+def _findings(path: Path, contents: FlatModel, options: ShipOptions) -> Iterator[Finding]:
     yield _size(contents, options)
     yield _runtime(contents, options)
     yield _operators(contents)
@@ -117,9 +119,7 @@ def _findings(contents: FlatModel, options: ShipOptions) -> Iterator[Finding]:
     yield _weights(contents)
     if options.num_labels is not None:
         yield _labels(contents, options.num_labels)
-    known = [name for name in contents.metadata if name in ("TFLITE_METADATA", "tfmeta")]
-    text = "input normalisation is in the file" if known else "the file does not say how images are normalised"
-    yield Finding("metadata", INFO, text)
+    yield _metadata(path, contents)
 
 
 def _size(contents: FlatModel, options: ShipOptions) -> Finding:
@@ -139,7 +139,7 @@ def _runtime(contents: FlatModel, options: ShipOptions) -> Finding:
     if asked is None:
         return Finding("runtime", WARN if needed.unknown else INFO, text)
     if needed.version is not None and version_key(needed.version) > version_key(asked):
-        advice = "Older ones crash on it: export with another scheme, or update the app's LiteRT."
+        advice = "Older ones crash on it or answer wrongly: export with another scheme, or update the app's LiteRT."
         return Finding("runtime", FAIL, f"{text}, later than {asked}. {advice}")
     if needed.unknown:
         return Finding("runtime", FAIL, f"{text}, so {asked} cannot be promised. Try the file on that runtime.")
@@ -226,6 +226,25 @@ def _labels(contents: FlatModel, count: int) -> Finding:
     told = ", ".join(f"{name} has {size}" for name, size in classes.items()) or "no output has classes"
     advice = "Give the labels of this model, one a line."
     return Finding("labels", FAIL, f"{count} labels do not fit the classes: {told}. {advice}")
+
+
+def _metadata(path: Path, contents: FlatModel) -> Finding:
+    try:
+        named = associated_files(contents)
+    except ExportError as error:
+        return Finding("metadata", FAIL, str(error))
+    try:
+        if named:
+            with zipfile.ZipFile(path) as archive:
+                for name in named:
+                    archive.read(name)
+    except Exception as error:  # a damaged archive fails anywhere in its reader, with any type of error
+        advice = "The end of the file is cut off, damaged, or was lost when it was changed: export it again."
+        text = f"expected {', '.join(named)} in an archive at the end of the file ({error})"
+        return Finding("metadata", FAIL, f"{text}. {advice}")
+    known = contents.metadata.keys() & {STANDARD, OWN}
+    text = "input normalisation is in the file" if known else "the file does not say how images are normalised"
+    return Finding("metadata", INFO, text)
 
 
 def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:

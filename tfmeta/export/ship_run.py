@@ -1,4 +1,7 @@
-"""The part of the ship check that runs the file: does it load, who computes it, does it agree with a float file?"""
+"""The part of the ship check that runs the file: does it load, who computes it, does it agree with a float file?
+
+It runs in another process, so that a file which ends that one has a finding like any other.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 import numpy as np
 
 from tfmeta.errors import ExportError, UserError
-from tfmeta.export import flatbuffer, litert, verify
+from tfmeta.export import flatbuffer, isolated, verify
 from tfmeta.export.flatbuffer import FlatModel
 from tfmeta.export.interface import Tolerance
 from tfmeta.export.model_metadata import label_shape
@@ -15,6 +18,7 @@ from tfmeta.export.ship_check import FAIL, INFO, OK, WARN, Finding
 
 _RANDOM_IMAGES = 32
 _MIN_CLASS_AGREEMENT = 0.9
+_QUANTIZED = {"INT2", "INT4", "INT8", "UINT8", "INT16"}
 _BLUR = 3  # passes; random pixels that are blurred look more like a picture to a network
 
 
@@ -26,7 +30,7 @@ def host_delegation(path: str | os.PathLike[str], *, required: bool = False) -> 
         required: whether it fails when anything is left to other kernels, or may be.
     """
     try:
-        found = litert.coverage(path)
+        found = isolated.coverage(path)
     except ExportError as error:
         return Finding("host", FAIL, str(error))
     if found is None:
@@ -93,8 +97,7 @@ def agreement(
         contents, expected = flatbuffer.read(path), flatbuffer.read(reference)
         _require_float(expected, reference)
         images = _random_images(contents) if samples is None else samples
-        pairs = zip(verify.streamed(reference, images), verify.streamed(path, images), strict=True)
-        found = verify.agreement_of(pairs, label_shape(contents) or label_shape(expected))
+        found = isolated.agreement(path, reference, images, label_shape(contents) or label_shape(expected))
     except ExportError as error:
         return Finding("agreement", FAIL, str(error))
     what = f"{found.num_samples} images"
@@ -131,10 +134,13 @@ def read_samples(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def _require_float(contents: FlatModel, path: str | os.PathLike[str]) -> None:
-    integer = {tensor.dtype for one in contents.operators for tensor in one.outputs} & {"INT8", "UINT8", "INT16"}
+    computed = [tensor for one in contents.operators for tensor in one.outputs]
+    constants = [tensor for one in contents.operators for tensor in one.inputs if tensor.constant]
+    weights = [tensor for tensor in constants if tensor.quantization is not None]  # the others are axes and sizes
+    integer = {tensor.dtype for tensor in computed + weights} & _QUANTIZED
     if integer:
         raise ExportError(
-            f"Expected a float file as the reference. Received: {str(path)!r}, which computes in "
+            f"Expected a float file as the reference. Received: {str(path)!r}, with values or weights in "
             f'{", ".join(sorted(integer)).lower()}. Export the network with scheme="fp32" and give that.'
         )
 
@@ -152,12 +158,14 @@ def _random_images(contents: FlatModel) -> np.ndarray:
 
 
 def _range(contents: FlatModel) -> tuple[float, float]:
-    """What the file can tell apart at its input: the range it was calibrated for; 0 to 1 where it does not say."""
+    """What the file can tell apart at its input: the range it was calibrated for, or that of integers without a scale;
+    0 to 1 where it does not say."""
     ends = [*contents.inputs.values()]
     ends += [tensor for one in contents.operators[:1] if one.op == "QUANTIZE" for tensor in one.outputs]
     for tensor in ends:
         limits = {"INT8": (-128, 127), "UINT8": (0, 255), "INT16": (-32768, 32767)}.get(tensor.dtype)
-        if limits and tensor.quantization is not None:
-            scale, zero = tensor.quantization.scale[0], tensor.quantization.zero_point[0]
+        if limits:
+            known = tensor.quantization
+            scale, zero = (1.0, 0) if known is None else (known.scale[0], known.zero_point[0])
             return (limits[0] - zero) * scale, (limits[1] - zero) * scale
     return 0.0, 1.0
