@@ -1,6 +1,8 @@
 """What is said while chatter is held back, and what becomes of the streams that were in place then."""
 
 import logging
+import os
+import resource
 import sys
 
 import pytest
@@ -32,3 +34,14 @@ def test_a_handler_that_was_made_inside_logs_to_the_real_stream_afterwards(name,
     handler.stream.close()
     print("Still open", file=getattr(sys, name))
     assert getattr(capsys.readouterr(), name.removeprefix("std")) == "Said by the user's own program\nStill open\n"
+
+
+def test_standard_error_is_in_its_place_again_when_the_disk_is_full():
+    before, limit = os.fstat(2), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"), quiet():
+            print("x" * 2000, file=sys.stderr)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert os.path.samestat(before, os.fstat(2))

@@ -53,6 +53,9 @@ def quiet() -> Iterator[None]:
     process: not for use in several threads at once. Lines that are not known chatter are written to
     standard error when the block ends. When it raises, the exception carries the converter's text
     already, and only warnings are passed on.
+
+    Raises:
+        OSError: the disk is full; standard error is in its place again.
     """
     sys.stderr.flush()
     saved = os.dup(2)
@@ -73,11 +76,13 @@ def quiet() -> Iterator[None]:
                 yield
             failed = False
         finally:
-            told.flush()
             output.stream, errors.stream = sys.stdout, sys.stderr
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
+            try:
+                told.flush()
+                sys.stderr.flush()
+            finally:  # where the disk is full, too
+                os.dup2(saved, 2)
+                os.close(saved)
             caught.seek(0)
             _pass_on(caught.read().decode("utf-8", "replace"), failed)
 
