@@ -259,6 +259,23 @@ def test_a_stopped_export_tests_only_the_rest(flags, bundle, names, run, work, t
         assert file["test_accuracy"] == kept.split_accuracy(path, data.load("digits", data.DataOptions()).test)
 
 
+@pytest.mark.parametrize(
+    ("flags", "bundle", "name"),
+    [((), "main", "searched-fp32.tflite"), (("--pareto", "--pareto_count=1"), "main+pareto", "front00-fp32.tflite")],
+)
+def test_a_bundle_whose_files_are_gone_or_changed_is_written_again(flags, bundle, name, run, work, tested):
+    command, folder = ("export", *flags, "--scheme=fp32", *EXPORT), work / "export" / bundle
+    assert run(*command)[0] == 0
+    before, once, counted = projects.contents(folder), run(*command), len(tested)
+    assert once[2] == ""
+    (folder / name).unlink()
+    with open(folder / "labels.txt", "a") as labels:
+        labels.write("eleven")
+    assert run(*command)[:2] == once[:2] and projects.contents(folder) == before
+    assert len(tested) == counted, "what was found of the same files is kept"
+    assert run(*command) == once
+
+
 def test_a_report_tests_a_network_once(run, work, tested):
     assert run("report")[0] == 0
     table = (work / "report.md").read_text().partition("## ")[0]

@@ -14,8 +14,10 @@ from tfmeta.export.mixed import sensitivity
 from tfmeta.export.runtime_version import minimum_runtime, version_by_types
 from tfmeta.latency import measure
 from tfmeta.lazy import keras
+from tfmeta.project import Project
 from tfmeta.stages import kept, mixed_trial
 from tfmeta.stages import mixed as stage
+from tfmeta.workdir import Workdir
 
 pytest.importorskip("litert_quantizer", reason="litert-quantizer is an extra")
 
@@ -207,6 +209,32 @@ def test_the_same_command_again_does_no_work(work, monkeypatch, capsys):
     assert projects.contents(work) == before
     assert program.main(["mixed", f"--workdir={work}", *MIXED[1:]]) == 1
     assert "begun with other options of 'mixed main scratch searched-float': max_kept was 1" in capsys.readouterr().err
+
+
+def written(work):
+    """Whether the chosen file is there, for a report."""
+    with Workdir(work) as workdir:
+        (made,) = stage.tried(Project(workdir), "main", "scratch")
+    return made["written"]
+
+
+def test_a_bundle_whose_file_is_gone_or_changed_is_written_again(work, monkeypatch, capsys):
+    before = projects.contents(work, but=("manifest", "MODEL_CARD"))  # which name this folder in the command
+    monkeypatch.setattr(mixed_trial, "measure_files", None)  # what was tried is kept
+    (work / BUNDLE / "labels.txt").unlink()
+    assert written(work)
+    for spoil, told in (
+        (lambda: None, "labels.txt is gone"),
+        (lambda: (work / FILE).write_bytes(b"other"), "searched-mixed_float.tflite was changed"),
+    ):
+        spoil()
+        capsys.readouterr()
+        assert program.main(["mixed", f"--workdir={work}", *MIXED]) == 0
+        assert f"{work / BUNDLE}: {told}. The bundle is written again.\n" in capsys.readouterr().err
+        after = projects.contents(work)
+        assert written(work) and {name: after[name] for name in before} == before
+    (work / FILE).unlink()
+    assert not written(work)
 
 
 def test_a_network_that_was_trained_anew_is_tried_anew(work):

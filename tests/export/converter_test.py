@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import tempfile
+
 import keras
 import pytest
 import tensorflow as tf
@@ -102,6 +105,59 @@ def test_a_layer_that_cannot_be_called_is_told():
         ExportError, match=r"The TFLite converter failed on model .*calling Broken\.call\(\)\. slice index 7 of"
     ):
         converter.make(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "in_file"),
+    [
+        ("camera-2.left", "camera-2.left"),
+        ("my image", "my_image"),
+        ("größe", "gr__e"),
+        ("_hidden", "hidden"),
+        ("图", "image"),
+        ("image:0", "image"),
+    ],
+)
+def test_an_input_keeps_of_its_name_what_a_signature_takes(name, in_file):
+    image = keras.Input((4, 4, 3), name=name)
+    model = converter.with_batch_one(keras.Model(image, layers.Flatten()(image)))
+    contents = flatbuffer.parse(converter.run(model, converter.make(model)))
+    assert (contents.signatures, list(contents.inputs)) == (("serving_default",), [in_file])
+
+
+def test_a_full_folder_for_temporary_files_is_no_fault_of_the_model():
+    image = keras.Input((4, 4, 3))
+    model = converter.with_batch_one(keras.Model(image, layers.Dense(2000)(layers.Flatten()(image))))  # 392 kB
+    conversion = converter.make(model)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))
+    folder = tempfile.gettempdir()
+    text = rf"could not save the network in '{folder}', .*: {folder}/.*; File too large\. Make room there, or"
+    try:
+        with pytest.raises(OSError, match=text):
+            converter.run(model, conversion)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+
+def test_no_folder_for_temporary_files_is_no_fault_of_the_model(tmp_path, monkeypatch):
+    image = keras.Input((4, 4, 3))
+    model = converter.with_batch_one(keras.Model(image, layers.Flatten()(image)))
+    conversion = converter.make(model)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(FileNotFoundError, match="gone"):
+        converter.run(model, conversion)
+    with pytest.raises(FileNotFoundError, match="gone"):
+        converter.make(model)
+
+
+def test_what_cannot_be_saved_for_its_own_sake_is_told(monkeypatch):
+    # A swish has a gradient of its own, which a SavedModel cannot hold.
+    monkeypatch.setattr(converter, "_forget_gradients", lambda graph: None)
+    image = keras.Input((4, 4, 3), name="image")
+    model = converter.with_batch_one(keras.Model(image, layers.Activation("silu")(image)))
+    with pytest.raises(ExportError, match=r"The TFLite converter failed on model 'batch_one': .*gradient"):
+        converter.run(model, converter.make(model))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from typing import IO, Any, cast
 
 # Lines that are printed for every model, good or bad. What is not listed here is passed on.
 _CHATTER = re.compile(
@@ -27,6 +28,23 @@ _CHATTER = re.compile(
 _WARNING = re.compile(r"^[WEF]\d{4} ")
 
 
+class _Redirected:
+    """A standard stream that goes elsewhere for now. What keeps it, as handlers of logs do, goes on with the real one.
+
+    Attributes:
+        stream: where it goes.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def close(self) -> None:
+        """Leaves the stream open: absl closes the stream of its handler in the end, and this may be the real one."""
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Runs the block without start-up chatter on standard output and standard error.
@@ -35,6 +53,9 @@ def quiet() -> Iterator[None]:
     process: not for use in several threads at once. Lines that are not known chatter are written to
     standard error when the block ends. When it raises, the exception carries the converter's text
     already, and only warnings are passed on.
+
+    Raises:
+        OSError: the disk is full; standard error is in its place again.
     """
     sys.stderr.flush()
     saved = os.dup(2)
@@ -42,10 +63,11 @@ def quiet() -> Iterator[None]:
     # Python's own standard error is that descriptor in a terminal, and another thing in a notebook.
     with tempfile.TemporaryFile() as caught, os.fdopen(os.dup(caught.fileno()), "w", encoding="utf-8") as told:
         os.dup2(caught.fileno(), 2)
+        output, errors = _Redirected(io.StringIO()), _Redirected(told)
         try:
             with (
-                contextlib.redirect_stdout(io.StringIO()),
-                contextlib.redirect_stderr(told),
+                contextlib.redirect_stdout(cast(IO[str], output)),
+                contextlib.redirect_stderr(cast(IO[str], errors)),
                 warnings.catch_warnings(),
             ):
                 # Said for every model that is quantized after training, where such statistics have
@@ -54,10 +76,13 @@ def quiet() -> Iterator[None]:
                 yield
             failed = False
         finally:
-            told.flush()
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
+            output.stream, errors.stream = sys.stdout, sys.stderr
+            try:
+                told.flush()
+                sys.stderr.flush()
+            finally:  # where the disk is full, too
+                os.dup2(saved, 2)
+                os.close(saved)
             caught.seek(0)
             _pass_on(caught.read().decode("utf-8", "replace"), failed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ _GENERATED_NAME = re.compile(r"^(keras_tensor|input_layer|input)(_\d+)?$")
 # What the converter says of an operator that has no kernel for 16-bit activations.
 _NO_16X8 = re.compile(r"Quantization to 16x8-bit not yet supported for op: '(\w+)'")
 _COLOUR = re.compile(r"\x1b\[\d+m")
+# What TensorFlow's errors say of the operator that met them.
+_MET_IN = re.compile(r"^\{\{.*?\}\} | \[Op:\w+\]$")
 _HINT = "TFLite files made here hold builtin operators only, so that every phone can run them."
 
 
@@ -118,12 +121,13 @@ def make(model: keras.Model) -> Any:
 
     Raises:
         ExportError: the model cannot be traced.
+        OSError: the folder for temporary files cannot be written to.
     """
     # Not in TensorFlow's public names, but what its own converter freezes models with.
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2 as frozen
 
     source = model.inputs[0]
-    spec = tf.TensorSpec(source.shape, source.dtype, name=source.name.split(":")[0])
+    spec = tf.TensorSpec(source.shape, source.dtype, name=_name_in_file(source.name))
     holder = tf.Module()
 
     def called(image: tf.Tensor) -> Any:
@@ -140,10 +144,17 @@ def make(model: keras.Model) -> Any:
             holder.serve = tf.function(served, autograph=False)
             functions = [holder.serve.get_concrete_function(spec)]
             conversion = tf.lite.TFLiteConverter.from_concrete_functions(functions, holder)
+    except OSError:
+        raise
     except Exception as error:  # what a layer raises when it is called
         raise _explained(error, model) from error
     conversion.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return conversion
+
+
+def _name_in_file(name: str) -> str:
+    """The name of an input with what TensorFlow takes: with another, it gives the file no signature."""
+    return re.sub(r"[^\w.>-]", "_", name.split(":")[0], flags=re.ASCII).lstrip("_>-") or INPUT_NAME
 
 
 def _forget_gradients(graph: Any) -> None:
@@ -163,16 +174,43 @@ def run(model: keras.Model, conversion: Any) -> bytes:
     Raises:
         ExportError: an operator has no builtin counterpart (the text names the layer), or the
             converter failed.
+        OSError: the folder for temporary files is full, or cannot be written to.
     """
     # Values that are not numbers make the quantizer end the whole process, not raise.
     _refuse_bad_weights(model)
     try:
         with quiet():
-            return bytes(conversion.convert())
+            data = bytes(conversion.convert())
+            # Where TensorFlow cannot save the model, it makes a file without a signature, and says nothing.
+            _require_saved(conversion)
+            return data
+    except OSError:
+        raise
     except Exception as error:  # the converter raises bare Exception, RuntimeError and ValueError alike
         raise _explained(error, model) from error
     finally:
         gc.collect()  # the converter leaves whole graphs in cycles, gigabytes after a few
+
+
+def _require_saved(conversion: Any) -> None:
+    """Saves the model again where the converter could not, and tells the error that it met.
+
+    Raises:
+        OSError: the folder for temporary files is full, or cannot be written to.
+        Exception: any other, which is one of the model.
+    """
+    if conversion.saved_model_dir:
+        return
+    told, cause = "an error that is gone by now", None
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            tf.saved_model.save(conversion._trackable_obj, folder, signatures=conversion._funcs[0])
+        except (OSError, tf.errors.OpError) as error:  # trouble with files has a class of TensorFlow's own, too
+            told, cause = _MET_IN.sub("", _told(error)), error
+    raise OSError(
+        f"TensorFlow could not save the network in {tempfile.gettempdir()!r}, which it does before it converts it: "
+        f"{told}. Make room there, or name another folder with the variable TMPDIR."
+    ) from cause
 
 
 def layer_of(model: keras.Model, location: str) -> str | None:

@@ -100,6 +100,7 @@ def export_tflite(
         ExportError: the model has operators that TFLite has no builtin for (the text names the
             layer), the images are unfit, or the file does not compute what the model computes.
         UserError: no such scheme.
+        OSError: ``path`` or the folder for temporary files cannot be written to, or is full.
     """
     chosen = scheme if isinstance(scheme, Scheme) else resolve(ALL_SCHEMES, scheme, "quantization scheme")
     trained = _checked(chosen, model)

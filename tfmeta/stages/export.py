@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,9 @@ from tfmeta.stages.kept import file_accuracy, file_latencies
 from tfmeta.stages.retrain import load_model, retrained_with
 from tfmeta.stages.search import ROWS, result, structures
 from tfmeta.workdir import MAIN
+
+# Of the files that are not as they were written, so many are named.
+_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,12 @@ def export(project: Project, options: ExportOptions, command: str = "") -> dict[
         BenchError: the device does not answer.
     """
     models = _models(project, options)
+    folder = project.workdir.export(options.name, options.init)
     made = made_before(project, options, options.init)
-    if made is not None and sources(made) == {row: files.sha256(path) for row, path in models.items()}:
+    if made is not None and is_current(folder, made, models):
         return made
     preprocessing = Preprocessing.of(project.splits)
-    with files.replacing_folder(project.workdir.export(options.name, options.init)) as new:
+    with files.replacing_folder(folder) as new:
         written, refused = write_files(project, options, models, new, preprocessing)
         shipped = measured(project, options, written, structures(project, options.name))
         origin = origin_of(project, options)
@@ -112,6 +117,42 @@ def unwritten(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     refused = manifest["refused"]
     models = {file["model"] for file in (*manifest["files"], *refused)}
     return [one for one in refused if one["model"] == "searched" or len(models) == 1]
+
+
+def is_current(folder: Path, manifest: Mapping[str, Any], models: Mapping[str, Path]) -> bool:
+    """Returns whether a bundle is of these networks, and its files are those that were written.
+
+    Where the files are not, a line on standard error says which, and that the bundle is written again.
+
+    Args:
+        folder: of the bundle.
+        manifest: its own.
+        models: row → the saved Keras model.
+    """
+    if sources(manifest) != {row: files.sha256(path) for row, path in models.items()}:
+        return False
+    found = altered(folder, (*manifest["files"], *manifest.get("sidecars", ())))
+    if found:
+        more = f" and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
+        print(f"{folder}: {', '.join(found[:_TOLD])}{more}. The bundle is written again.", file=sys.stderr)
+    return not found
+
+
+def altered(folder: Path, entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns what is no longer as it was written: "labels.txt is gone", "labels.txt was changed".
+
+    Args:
+        folder: of the bundle.
+        entries: of its manifest, each with "file" and "sha256".
+    """
+    found = []
+    for entry in entries:
+        path = folder / entry["file"]
+        if not path.is_file():
+            found.append(f"{entry['file']} is gone")
+        elif files.sha256(path) != entry["sha256"]:
+            found.append(f"{entry['file']} was changed")
+    return found
 
 
 def require_written(manifest: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from tfmeta.export.mixed.quantizer import MixedQuantizer
 from tfmeta.export.tflite import export_tflite
 from tfmeta.graph.structure import Structure
 from tfmeta.project import Project
-from tfmeta.stages.export import ExportOptions, measured, origin_of, sources
+from tfmeta.stages.export import ExportOptions, altered, is_current, measured, origin_of, sources
 from tfmeta.stages.mixed_trial import MixedOptions, Trial, rank, try_files, widths
 from tfmeta.stages.retrain import load_model
 from tfmeta.stages.search import structures
@@ -36,7 +36,7 @@ def mixed(project: Project, options: MixedOptions, command: str = "") -> dict[st
     ``mixed/NAME/ROW-KEPT.json`` has the sensitivity of every layer, then accuracy, size and latency of the files with
     0, 1, 2, ... of the most sensitive layers kept, then which of them was chosen. It is written after every layer and
     every file, and goes on after the last one when the same command is given again. ``mixed/NAME/ROW-KEPT/`` is the
-    bundle of the chosen file, as one of an export.
+    bundle of the chosen file, as one of an export, and is written again where its files are no longer those of then.
 
     Layers are judged, and a number of them chosen, on the search split. The test split tells the accuracy that is
     reported of every file.
@@ -58,7 +58,8 @@ def mixed(project: Project, options: MixedOptions, command: str = "") -> dict[st
     instead = f"delete {folder / MANIFEST} to choose anew"
     project.workdir.claim(section, options.to_json(), begun=done, instead=instead)
     made = _begun(project, table, {"model_sha256": digest, "options": options.to_json(), "made_with": _made_with()})
-    if done and made.get("chosen") is not None:
+    chosen = done and made.get("chosen") is not None
+    if chosen and is_current(folder, read_manifest(folder / MANIFEST), {options.row: network}):
         return made
     trial = Trial.of(project, options, load_model(network, project.custom_objects))
     with tempfile.TemporaryDirectory() as scratch:
@@ -112,12 +113,16 @@ def tried(project: Project, name: str, init: str) -> list[dict[str, Any]]:
         network = project.workdir.model(name, row, init)
         if "versions" in made:
             current = network.exists() and files.sha256(network) == digest and _method(made) == _METHOD
-            found.append({**made, "current": current, "written": _is_written(path.with_suffix(""), {row: digest})})
+            found.append({**made, "current": current, "written": _has_file(path.with_suffix(""), {row: digest})})
     return found
 
 
 def _is_written(folder: Path, networks: Mapping[str, str | None]) -> bool:
     return (folder / MANIFEST).exists() and sources(read_manifest(folder / MANIFEST)) == networks
+
+
+def _has_file(folder: Path, networks: Mapping[str, str | None]) -> bool:
+    return _is_written(folder, networks) and not altered(folder, read_manifest(folder / MANIFEST)["files"])
 
 
 def _begun(project: Project, table: Path, asked: Mapping[str, Any]) -> dict[str, Any]:

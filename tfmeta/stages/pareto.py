@@ -15,7 +15,7 @@ from tfmeta.graph import cost
 from tfmeta.graph.structure import Structure
 from tfmeta.progress import bar
 from tfmeta.project import Project
-from tfmeta.stages.export import ExportOptions, made_before, measured, origin_of, sources, write_files
+from tfmeta.stages.export import ExportOptions, is_current, made_before, measured, origin_of, write_files
 from tfmeta.stages.retrain import retrained_with
 from tfmeta.stages.search import result
 from tfmeta.training import TrainOptions
@@ -61,15 +61,15 @@ def export_front(project: Project, options: ParetoOptions, command: str = "") ->
     front, train = _front(project, export.name, options.count), _training(project, options)
     paths = {row: project.workdir.model(export.name, row, PARETO) for row in front}
     _claim(project, options, train)
-    made = made_before(project, export, PARETO)
+    folder, made = project.workdir.export(export.name, PARETO), made_before(project, export, PARETO)
     _train(project, options, train, front, paths)
-    if made is not None and sources(made) == {row: files.sha256(path) for row, path in paths.items()}:
+    if made is not None and is_current(folder, made, paths):
         return made
     preprocessing = Preprocessing.of(project.splits)
     origin = origin_of(project, export)
     searched = {"retrained from": "generated", "epochs": options.epochs}
     origin = replace(origin, name=f"{origin.name} front", search={**origin.search, **searched})
-    with files.replacing_folder(project.workdir.export(export.name, PARETO)) as new:
+    with files.replacing_folder(folder) as new:
         written, refused = write_files(project, export, paths, new, preprocessing)
         shipped = measured(project, export, written, front)
         return write_bundle(new, shipped, refused, preprocessing=preprocessing, origin=origin, command=command)
