@@ -59,8 +59,8 @@ def test_what_a_bundle_must_not_lack(files, refused, lacking):
 
 @pytest.fixture
 def bundle(tmp_path):
-    """Six files and a network, and the manifest of them."""
-    names = [f"searched-{number}.tflite" for number in range(4)], ["labels.txt", "snippets/one.py"]
+    """Seven files and a network, and the manifest of them."""
+    names = [f"searched-{number}.tflite" for number in range(4)], ["labels.txt", "snippets/one.py", "MODEL_CARD.md"]
     (tmp_path / "snippets").mkdir()
     for name in ("searched.keras", *names[0], *names[1]):
         (tmp_path / name).write_text(name)
@@ -73,6 +73,7 @@ def bundle(tmp_path):
 def test_a_bundle_as_it_was_written_is_current(bundle, capsys):
     folder, made = bundle
     (folder / "notes.txt").write_text("of the user")
+    (folder / "MODEL_CARD.md").write_text("with notes of the user")
     models = {"searched": folder / "searched.keras"}
     assert is_current(folder, made, models) and is_current(folder, {**made, "sidecars": []}, models)
     del made["sidecars"]  # as in manifests of before

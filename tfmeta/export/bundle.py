@@ -31,7 +31,7 @@ from tfmeta.export.python_snippet import module_name, python_snippet
 from tfmeta.export.tflite import ExportResult
 from tfmeta.export.weights import weights_of
 
-MANIFEST = "manifest.json"
+MANIFEST, MODEL_CARD = "manifest.json", "MODEL_CARD.md"
 
 _PACKAGES = ("tfmeta", "tensorflow", "keras", "ai-edge-litert", "numpy")
 _TRAINING_PACKAGES = ("tf-keras", "tensorflow-model-optimization")
@@ -120,7 +120,7 @@ def write_bundle(
         _write_snippets(folder / "snippets", item.result, preprocessing)
     what = {"task": preprocessing.task.name, "metric": preprocessing.task.metric}
     manifest = {**_manifest(shipped, refused, folder, command), **what, "origin": asdict(origin)}
-    files.write_text(folder / "MODEL_CARD.md", model_card(manifest, preprocessing))
+    files.write_text(folder / MODEL_CARD, model_card(manifest, preprocessing))
     others = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".tflite")
     manifest["sidecars"] = [_sidecar(path, folder) for path in others]
     files.write_json(folder / MANIFEST, manifest)

@@ -13,7 +13,7 @@ from typing import Any
 from tfmeta import files
 from tfmeta.errors import ExportError, TrainingError, WorkdirError
 from tfmeta.export import ALL_SCHEMES, DEFAULT_SCHEMES
-from tfmeta.export.bundle import MANIFEST, Origin, Refused, Shipped, read_manifest, write_bundle
+from tfmeta.export.bundle import MANIFEST, MODEL_CARD, Origin, Refused, Shipped, read_manifest, write_bundle
 from tfmeta.export.calibration import MIN_IMAGES, from_split
 from tfmeta.export.preprocessing import Preprocessing
 from tfmeta.export.tflite import export_tflite
@@ -132,6 +132,7 @@ def is_current(folder: Path, manifest: Mapping[str, Any], models: Mapping[str, P
     if sources(manifest) != {row: files.sha256(path) for row, path in models.items()}:
         return False
     found = altered(folder, (*manifest["files"], *manifest.get("sidecars", ())))
+    found = [one for one in found if one != f"{MODEL_CARD} was changed"]  # people add notes of their own
     if found:
         more = f" and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
         print(f"{folder}: {', '.join(found[:_TOLD])}{more}. The bundle is written again.", file=sys.stderr)
