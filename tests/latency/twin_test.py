@@ -40,6 +40,7 @@ CASES = [
     *[(scheme, name, 1) for name in NETWORKS for scheme in ("fp32", "int8") if scheme == "int8" or name not in DEEP],
     *[("fp32", name, 1) for name in (*TINY, *ODD) if name != "grouped"],  # whose groups have two channels: converted
     ("int8", "concat", 1),
+    ("dynamic_int8", "unet", 1),  # transposed convolutions: int8 from 1024 weights on
     *[(scheme, "mixed", seed) for scheme in sorted(SCHEMES) for seed in (1, 2)],
 ]
 
