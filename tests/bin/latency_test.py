@@ -91,6 +91,9 @@ def test_a_table_is_built_before_anything_is_trained(work, tmp_path, mistake):
         assert built[name] == known[name]
     assert [one["widths"] for one in built["points"]] == [one["widths"] for one in known["points"]]
     assert not (folder / "checkpoints").exists()
+    told = mistake("latency", f"--workdir={folder}", *BUILD, *model[:2], "--multiple_of=1")
+    other = "its structures are of another space (--multiple_of, --min_ratio)"
+    assert f"latency_table.json holds another table: {other}. Give another --output, or delete it." in told
     told = mistake("latency", f"--workdir={work}", *BUILD, "--multiple_of=4")
     assert "has a trained network, which is what is measured. Leave out --multiple_of, or give another" in told
 
