@@ -91,6 +91,12 @@ def test_a_table_is_built_before_anything_is_trained(work, tmp_path, mistake):
         assert built[name] == known[name]
     assert [one["widths"] for one in built["points"]] == [one["widths"] for one in known["points"]]
     assert not (folder / "checkpoints").exists()
+    path = folder / "latency_table.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:2000])
+    told = mistake("latency", f"--workdir={folder}", *BUILD)
+    assert "Received: a damaged file" in told and "Move it away, or give another --output, and make one: " in told
+    path.write_bytes(whole)
     told = mistake("latency", f"--workdir={folder}", *BUILD, *model[:2], "--multiple_of=1")
     other = "its structures are of another space (--multiple_of, --min_ratio)"
     assert f"latency_table.json holds another table: {other}. Give another --output, or delete it." in told

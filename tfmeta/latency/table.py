@@ -35,7 +35,9 @@ from tfmeta.latency.table_checks import check, check_predictions
 FIXED = "whatever no width changes"
 
 _KIND, _FORMAT = "tfmeta latency table", 2
-_AGAIN = "Make one: tfmeta latency --build --workdir=…"
+_MAKE = "Make one: tfmeta latency --build --workdir=…"
+# `build` does not replace a file.
+_ANEW = "Move it away, or give another --output, and make one: tfmeta latency --build --workdir=…"
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ class LatencyTable:
         if self.fingerprint != graph.fingerprint:
             raise UserError(
                 f"Expected a latency table of {graph.name!r} with the fingerprint {graph.fingerprint[:16]}. Received: "
-                f"{where}, of {self.network!r} with {self.fingerprint[:16]}. {_AGAIN}"
+                f"{where}, of {self.network!r} with {self.fingerprint[:16]}. {_ANEW}"
             )
 
     def different(self, device: tflite_bench.DeviceInfo, options: LatencyOptions) -> str:
@@ -254,11 +256,11 @@ class LatencyTable:
         try:
             values = json.loads(Path(path).read_text("utf-8"))
         except FileNotFoundError as error:
-            raise UserError(f"There is no latency table at {path}. {_AGAIN}") from error
+            raise UserError(f"There is no latency table at {path}. {_MAKE}") from error
         except (OSError, ValueError, RecursionError) as error:
             raise _damaged(path, error) from error
         if not isinstance(values, dict) or values.get("kind") != _KIND:
-            raise UserError(f"Expected a latency table at {path}. Received: another file. {_AGAIN}")
+            raise UserError(f"Expected a latency table at {path}. Received: another file. {_ANEW}")
         if values.get("format") != _FORMAT:
             raise UserError(
                 f"{path} is a latency table of format {values.get('format')}, this tfmeta reads format {_FORMAT}. Use "
@@ -299,7 +301,7 @@ _PLAIN = ("network", "fingerprint", "groups", "converter", "baseline_ms", "seed"
 
 def _damaged(path: str | os.PathLike[str], error: Exception) -> UserError:
     reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-    return UserError(f"Expected a latency table at {path}. Received: a damaged file ({reason}). {_AGAIN}")
+    return UserError(f"Expected a latency table at {path}. Received: a damaged file ({reason}). {_ANEW}")
 
 
 def _columns(points: Sequence[Point], baseline_ms: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
