@@ -154,6 +154,18 @@ def test_what_calibrated_ranges_decide_is_converted_and_it_says_so_once(name, ca
         _ = ours.work
 
 
+def test_a_network_that_cannot_be_converted_at_all(capsys):
+    def convert(graph, structure, scheme):
+        raise ExportError("No kernel takes it.")
+
+    ours = Twins(graph_of("plain"), "fp32", convert=convert)
+    structure = random_structure("plain", 1)
+    for asked in (ours.reason_against, ours.file, lambda _: ours.work):
+        with pytest.raises(ExportError, match=r"^No kernel takes it\.$"):
+            asked(structure)
+    assert not capsys.readouterr().err
+
+
 def test_a_number_that_follows_no_group_is_converted(capsys):
     # The file of another structure than the probe: its dimensions are in other proportions.
     wrong = Converting("plain", lambda one: one if one == full("plain") else Structure((3, 4, 2)))
