@@ -248,6 +248,25 @@ def test_building_measures_once_and_goes_on_where_it_stopped(graph, space, conve
         build(Latency(graph, Scripted(steady()), latency_options, converted), space, BuildOptions())
 
 
+def test_measurements_from_which_nothing_can_be_predicted_make_no_table(table, tmp_path):
+    refused = 0
+    for seed in range(5):
+        noise = np.exp(np.random.default_rng(seed).standard_normal(30))  # as good as any latency for any structure
+        points = [
+            dataclasses.replace(one, ratio=one.ratio * by, low=0.9 * one.ratio * by, high=1.1 * one.ratio * by)
+            for one, by in zip([*table.points[:10], *table.points[40:]], noise.tolist(), strict=True)
+        ]
+        try:
+            fitted = LatencyTable.fit(graph_of("mixed"), table.device, OPTIONS, 1.1, points, table.work, seed=1)
+        except UserError as error:
+            refused += 1
+            assert "Received: 30 that scatter too much: what it predicts is no latency. Measure longer" in str(error)
+        else:  # and what was made can be read again
+            fitted.save(tmp_path / "t.json")
+            LatencyTable.load(tmp_path / "t.json")
+    assert 0 < refused < 5
+
+
 @pytest.mark.parametrize("options", [{"measurements": 9}, {"held_out": 1}])
 def test_too_few_structures(options):
     with pytest.raises(UserError, match=r"Expected (measurements|held_out) of \d+ or more\. Received: \d"):

@@ -159,9 +159,9 @@ class LatencyTable:
         """Returns the table of points.
 
         Raises:
-            UserError: there are too few.
+            UserError: there are too few, or they scatter so much that what they predict is no latency.
         """
-        return cls(
+        table = cls(
             network=graph.name,
             fingerprint=graph.fingerprint,
             groups=tuple((group.name, group.size) for group in graph.searchable),
@@ -175,6 +175,15 @@ class LatencyTable:
             predictor=Predictor.fit(work, *_columns([one for one in points if not one.held_out], baseline_ms)),
             created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         )
+        try:
+            table._check_predictions()
+        except ValueError as error:
+            raise UserError(
+                f"Expected measurements that latencies of {graph.name!r} can be predicted from. Received: "
+                f"{len(table.points)} that scatter too much: {error}. Measure longer or more (--min_secs, "
+                "--measurements), or on a quieter device."
+            ) from error
+        return table
 
     @functools.cached_property
     def judged(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -270,11 +279,15 @@ class LatencyTable:
         try:
             check(values)
             table = cls._from_json(values)
-            known = [tuple(size for _, size in table.groups), *(one.widths for one in table.points)]
-            check_predictions(table.predictor, np.array(known))
+            table._check_predictions()
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise _damaged(path, error) from error
         return table
+
+    def _check_predictions(self) -> None:
+        """Raises ValueError where what is predicted of the full network or a point is no latency."""
+        known = [tuple(size for _, size in self.groups), *(one.widths for one in self.points)]
+        check_predictions(self.predictor, np.array(known))
 
     @classmethod
     def _from_json(cls, values: Mapping[str, Any]) -> Self:
