@@ -17,7 +17,8 @@ from tfmeta.errors import UserError
 from tfmeta.graph.space import SearchSpace
 from tfmeta.latency import Latency, LatencyOptions
 from tfmeta.latency.building import BuildOptions, build, drawn
-from tfmeta.latency.table import _PLAIN, FIXED, Error, LatencyTable, kendall_tau
+from tfmeta.latency.table import _PLAIN, FIXED, LatencyTable
+from tfmeta.latency.table_error import Error, kendall_tau
 from tfmeta.latency.table_text import lines
 from tfmeta.store import Store
 
