@@ -34,7 +34,7 @@ from tfmeta.graph.space import SearchSpace
 from tfmeta.graph.structure import Structure
 from tfmeta.latency.features import Work
 from tfmeta.latency.predictor import Predictor
-from tfmeta.latency.table import kendall_tau
+from tfmeta.latency.table_error import kendall_tau
 from tfmeta.latency.template import Template
 from tfmeta.networks.spec import build
 

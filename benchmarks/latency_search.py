@@ -39,7 +39,8 @@ from tfmeta.latency import Latency, LatencyOptions, measure_files
 from tfmeta.latency.building import BuildOptions, build
 from tfmeta.latency.options import FINAL, LatencySource, Place
 from tfmeta.latency.source import Asked, open_source
-from tfmeta.latency.table import Error, LatencyTable
+from tfmeta.latency.table import LatencyTable
+from tfmeta.latency.table_error import Error
 from tfmeta.latency.twin import Twins
 from tfmeta.networks.spec import build as build_network
 from tfmeta.objectives import Constraint

@@ -91,6 +91,15 @@ def test_a_table_is_built_before_anything_is_trained(work, tmp_path, mistake):
         assert built[name] == known[name]
     assert [one["widths"] for one in built["points"]] == [one["widths"] for one in known["points"]]
     assert not (folder / "checkpoints").exists()
+    path = folder / "latency_table.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:2000])
+    told = mistake("latency", f"--workdir={folder}", *BUILD)
+    assert "Received: a damaged file" in told and "Move it away, or give another --output, and make one: " in told
+    path.write_bytes(whole)
+    told = mistake("latency", f"--workdir={folder}", *BUILD, *model[:2], "--multiple_of=1")
+    other = "its structures are of another space (--multiple_of, --min_ratio)"
+    assert f"latency_table.json holds another table: {other}. Give another --output, or delete it." in told
     told = mistake("latency", f"--workdir={work}", *BUILD, "--multiple_of=4")
     assert "has a trained network, which is what is measured. Leave out --multiple_of, or give another" in told
 
@@ -102,6 +111,8 @@ def test_a_table_is_built_before_anything_is_trained(work, tmp_path, mistake):
         (("--latency=hybrid", "--max_latency_ms=5", "--latency_table=typo"), "There is no latency table at typo."),
         (("--latency=hybrid", "--max_macs=0.5x"), "--latency=hybrid needs a limit on latency"),
         (("--max_macs=0.5y",), "Expected an amount like 41M"),
+        (("--max_latency_ms=0.5y",), "Expected an amount like 41M"),
+        (("--min_latency_ms=0.9x", "--max_latency_ms=0.5x"), "Expected finite limits with lower <= upper"),
         (("--max_macs=1",), "Budget"),
     ],
 )
@@ -138,6 +149,17 @@ def test_a_predicted_search_never_says_measured(work, limit, capsys):
     assert found["structures"]["searched"]["values"]["predicted_latency_ms"] <= float(limit.split("=")[1])
     assert found["latency"]["measured"] == 0
     assert found["latency"]["table"]["file"] == "latency_table.json"
+
+
+@pytest.mark.parametrize("how", ["measured", "predicted"])
+def test_a_limit_on_latency_may_be_a_share(work, how):
+    share = ["search", f"--workdir={work}", f"--name=share-{how}", f"--latency={how}", "--max_latency_ms=0.9x", *LIMIT]
+    assert program.main(share) == 0
+    limit_ms = 0.9 * projects.read(work / "latency_table.json")["baseline_ms"]
+    found = projects.read(work / f"searches/share-{how}.json")
+    assert found["budget"].startswith(f"at most {limit_ms:g} ms (0.90 of the full network)")
+    name = "latency" if how == "measured" else "predicted_latency_ms"
+    assert found["structures"]["searched"]["values"][name] <= limit_ms
 
 
 def test_a_table_of_another_device_only_where_that_is_said(work, limit, tmp_path, capsys, mistake):

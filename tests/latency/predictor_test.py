@@ -110,7 +110,7 @@ def test_it_is_less_sure_with_fewer_measurements(work, widths, rng):
     assert few.predict(widths[200:])[1].mean() > many.predict(widths[200:])[1].mean()
 
 
-@pytest.mark.parametrize(("count", "bad"), [(3, 1.0), (20, 0.0), (20, float("nan"))])
+@pytest.mark.parametrize(("count", "bad"), [(3, 1.0), (20, 0.0), (20, float("nan")), (20, float("inf"))])
 def test_bad_measurements(work, widths, count, bad):
     with pytest.raises(UserError, match=r"Expected at least 10 structures with one latency above 0 each. Received"):
         Predictor.fit(work, widths[:count], np.full(count, bad))

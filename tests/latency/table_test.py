@@ -17,7 +17,8 @@ from tfmeta.errors import UserError
 from tfmeta.graph.space import SearchSpace
 from tfmeta.latency import Latency, LatencyOptions
 from tfmeta.latency.building import BuildOptions, build, drawn
-from tfmeta.latency.table import _PLAIN, FIXED, Error, LatencyTable, kendall_tau
+from tfmeta.latency.table import _PLAIN, FIXED, LatencyTable
+from tfmeta.latency.table_error import Error, kendall_tau
 from tfmeta.latency.table_text import lines
 from tfmeta.store import Store
 
@@ -104,7 +105,7 @@ def test_the_text_tells_what_a_user_asks_for(table):
     [
         (lambda data: data[: len(data) // 2], "Received: a damaged file (JSONDecodeError"),
         (lambda data: b"\x93NUMPY\xff", "Received: a damaged file (UnicodeDecodeError"),
-        (lambda data: b"[1, 2]", "Received: another file. Make one: tfmeta latency --build"),
+        (lambda data: b"[1, 2]", "Received: another file. Move it away, or give another --output,"),
         (lambda data: data.replace(b'"format": 2', b'"format": 3'), "a latency table of format 3, this tfmeta reads"),
         (lambda data: data.replace(b'"points": ', b'"pointers": '), "Received: a damaged file (KeyError: 'points')"),
         (lambda data: data.replace(b'"rates": [', b'"rates": [1.0, '), "its rates do not fit its operators"),
@@ -122,6 +123,7 @@ def test_a_file_that_is_no_table(path, change, text):
     with pytest.raises(UserError) as raised:
         LatencyTable.load(path)
     assert text in str(raised.value) and str(path) in str(raised.value)
+    assert " away" in str(raised.value)  # the command that makes one does not replace it
 
 
 @pytest.mark.parametrize("key", sorted({"device", "options", "points", "work", "predictor", *_PLAIN}))
@@ -188,7 +190,7 @@ def test_there_is_no_file(tmp_path):
 
 def test_a_table_of_another_network(table, graph):
     table.check_network(graph_of("mixed"), "t.json")
-    with pytest.raises(UserError, match=r"Expected a latency table of 'two_convolutions' .* t\.json, of 'mixed'"):
+    with pytest.raises(UserError, match=r"Expected a latency table of 'two_convolutions' .*, of 'mixed' .* away"):
         table.check_network(graph, "t.json")
 
 
@@ -245,6 +247,25 @@ def test_building_measures_once_and_goes_on_where_it_stopped(graph, space, conve
     assert [one.held_out for one in table.points] == [False] * 10 + [True] * 3
     with pytest.raises(UserError, match=r"Expected 80 different structures to measure\. Received: a space in which"):
         build(Latency(graph, Scripted(steady()), latency_options, converted), space, BuildOptions())
+
+
+def test_measurements_from_which_nothing_can_be_predicted_make_no_table(table, tmp_path):
+    refused = 0
+    for seed in range(5):
+        noise = np.exp(np.random.default_rng(seed).standard_normal(30))  # as good as any latency for any structure
+        points = [
+            dataclasses.replace(one, ratio=one.ratio * by, low=0.9 * one.ratio * by, high=1.1 * one.ratio * by)
+            for one, by in zip([*table.points[:10], *table.points[40:]], noise.tolist(), strict=True)
+        ]
+        try:
+            fitted = LatencyTable.fit(graph_of("mixed"), table.device, OPTIONS, 1.1, points, table.work, seed=1)
+        except UserError as error:
+            refused += 1
+            assert "Received: 30 that scatter too much: what it predicts is no latency. Measure longer" in str(error)
+        else:  # and what was made can be read again
+            fitted.save(tmp_path / "t.json")
+            LatencyTable.load(tmp_path / "t.json")
+    assert 0 < refused < 5
 
 
 @pytest.mark.parametrize("options", [{"measurements": 9}, {"held_out": 1}])

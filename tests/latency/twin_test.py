@@ -40,6 +40,7 @@ CASES = [
     *[(scheme, name, 1) for name in NETWORKS for scheme in ("fp32", "int8") if scheme == "int8" or name not in DEEP],
     *[("fp32", name, 1) for name in (*TINY, *ODD) if name != "grouped"],  # whose groups have two channels: converted
     ("int8", "concat", 1),
+    ("dynamic_int8", "unet", 1),  # transposed convolutions: int8 from 1024 weights on
     *[(scheme, "mixed", seed) for scheme in sorted(SCHEMES) for seed in (1, 2)],
 ]
 
@@ -151,6 +152,18 @@ def test_what_calibrated_ranges_decide_is_converted_and_it_says_so_once(name, ca
     assert told.count(text) == told.count("Converting takes seconds a structure.") == 1
     with pytest.raises(UserError, match=f"cannot be predicted: Before which inputs of {op} .* Use --latency=measured"):
         _ = ours.work
+
+
+def test_a_network_that_cannot_be_converted_at_all(capsys):
+    def convert(graph, structure, scheme):
+        raise ExportError("No kernel takes it.")
+
+    ours = Twins(graph_of("plain"), "fp32", convert=convert)
+    structure = random_structure("plain", 1)
+    for asked in (ours.reason_against, ours.file, lambda _: ours.work):
+        with pytest.raises(ExportError, match=r"^No kernel takes it\.$"):
+            asked(structure)
+    assert not capsys.readouterr().err
 
 
 def test_a_number_that_follows_no_group_is_converted(capsys):

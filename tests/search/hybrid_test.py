@@ -1,6 +1,7 @@
 """Searches under a constraint on what is estimated where that is enough, and evaluated where it decides."""
 
 import functools
+import math
 
 import numpy as np
 import pytest
@@ -144,6 +145,59 @@ def test_what_was_measured_is_measured_again_and_what_was_estimated_from_it_esti
         else:
             assert new.values["predicted_latency_ms"] < 0.9 * old.values["predicted_latency_ms"]
     assert not any(latency.outdated(one.structure, one.values["latency"]) for one in after if "latency" in one.values)
+
+
+class Beginning(Estimating):
+    """Begins with values that are in no trial, and estimates in proportion to them."""
+
+    def __init__(self, begun_with, stop=math.inf):
+        super().__init__()
+        object.__setattr__(self, "begun_with", begun_with)
+        object.__setattr__(self, "stop", stop)
+
+    def __call__(self, structures):
+        if len(self.asked) >= self.stop:
+            raise KeyboardInterrupt
+        return super().__call__(structures)
+
+    def learn(self, structures, values):
+        super().learn(structures, values)
+        object.__setattr__(self, "factor", self.factor * self.begun_with)
+
+
+@pytest.mark.parametrize("stop", [6, 20, 45])
+def test_what_was_estimated_from_another_beginning_is_estimated_anew(stop):
+    with Store() as store:
+        with pytest.raises(KeyboardInterrupt):
+            run(Beginning(1.3, stop), store, run="a", controls=())
+        before = store.trials("a")
+        done, _ = store.state("a")
+        for _ in range(2):  # the second time all is as it should be
+            run(Beginning(1.0), store, run="a", controls=())
+            after = store.trials("a")
+            assert [one.structure for one in after if one.generation < done] == [
+                one.structure for one in before if one.generation < done
+            ]
+            told, known = Beginning(1.0), [one for one in after if one.generation < 0]
+            for generation in range(6):
+                told.learn([one.structure for one in known], [one.values["latency"] for one in known])
+                ours = [one for one in after if one.generation == generation]
+                for one in ours:
+                    (estimate,) = told.estimate([one.structure])
+                    assert one.values["predicted_latency_ms"] == pytest.approx(estimate.mean)
+                    if one.estimated:
+                        assert LIMIT.settled_by(estimate)
+                        assert one.violation == LIMIT.violation(estimate.mean)
+                known += [one for one in ours if "latency" in one.values]
+
+
+def test_an_estimate_that_was_rounded_otherwise_is_the_same():
+    with Store() as store:
+        whole = run(Beginning(1.0), store, run="a", controls=())
+        before = store.trials("a")
+        latency = Beginning(1.0 + 1e-12)
+        assert run(latency, store, run="a", controls=()) == whole
+        assert store.trials("a") == before
 
 
 def test_only_a_value_settles_a_limit_that_is_near():

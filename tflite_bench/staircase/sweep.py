@@ -13,6 +13,8 @@ from tflite_bench.device import Device
 from tflite_bench.measure.repeat import RETRIES, until_ok
 from tflite_bench.staircase.layers import Layer, layer_file
 from tflite_bench.staircase.steps import Point, Step, counts, find_step
+from tflite_bench.statistics.bootstrap import MIN_BLOCKS
+from tflite_bench.statistics.verdict import MIN_RUNS
 from tflite_bench.types import DeviceInfo, Measurement, Verdict
 
 
@@ -139,4 +141,12 @@ def _step(points: Sequence[Point], measured: Sequence[Measurement]) -> Step:
     for one in measured:
         if one.verdict in (Verdict.THROTTLED, Verdict.STALE):
             return Step(None, {}, f"{one.model_name} was {one.verdict.value}: {one.reason}")
+        # The intervals of so few are too narrow; that of a single run has no width.
+        if one.num_runs < MIN_RUNS or len(one.blocks) < MIN_BLOCKS:
+            return Step(
+                None,
+                {},
+                f"{one.model_name} has {one.num_runs} runs in {len(one.blocks)} blocks: at least {MIN_RUNS} runs in "
+                f"{MIN_BLOCKS} are needed (--num_runs).",
+            )
     return find_step(points)

@@ -36,7 +36,7 @@ _LIMITED = (
     ("macs", "multiply-adds: an amount (41M) or a share of the full network (0.5x)"),
     ("params", "parameters: an amount (300k) or a share (0.5x)"),
     ("size", "bytes of float32 weights: an amount (1.2M) or a share (0.5x)"),
-    ("latency", "milliseconds of one inference, measured on --device"),
+    ("latency", "milliseconds of one inference, measured on --device, or a share (0.5x)"),
 )
 
 

@@ -15,13 +15,11 @@ import numpy as np
 
 from tfmeta.latency.forms import Form
 from tfmeta.latency.template import Template
-from tfmeta.latency.ties import Tied, tie
+from tfmeta.latency.ties import READ, Tied, op_name, tie
 
 # CPU kernels compute this many output channels at once, on phones 8 (float) or 16 (int8), on x86 with AVX-512 16; what
 # is left over takes as long as a whole tile. Which of them it is on a device, the fit finds out.
 _TILES = (8, 16)
-# Operators with a kernel, which is their input 1 -> which input they read besides.
-_READ = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 2}
 AMOUNTS = ("multiply-adds", *(f"multiply-adds in tiles of {tile}" for tile in _TILES), "outputs", "inputs", "weights")
 
 
@@ -143,16 +141,12 @@ def _product(shape: Sequence[Form], lengths: np.ndarray) -> np.ndarray:
 
 
 def _operator(tied: Tied, operator: Any) -> Operator:
-    from ai_edge_litert import schema_py_generated as schema
-
-    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
-    code = tied.model.operatorCodes[operator.opcodeIndex]
-    kind = names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "OTHER")
+    kind = op_name(tied.model, operator)
     inputs = [tied.ties[index].shape for index in operator.inputs.tolist() if index >= 0]
     outputs = tied.ties[int(operator.outputs[0])].shape
     weights: tuple[Form, ...] = ()
-    if kind in _READ:
-        weights, inputs = inputs[1], [inputs[_READ[kind]]]
+    if kind in READ:
+        weights, inputs = inputs[1], [inputs[READ[kind]]]
         if len(weights) == 4:
             kind += f" {weights[1].factor}x{weights[2].factor}"
     elif kind == "BATCH_MATMUL" and operator.builtinOptions.adjX:

@@ -83,6 +83,11 @@ class Hybrid:
         means, deviations = self._predictor.predict(np.array([one.widths for one in structures]))
         return [Estimate(float(mean), float(deviation)) for mean, deviation in zip(means, deviations, strict=True)]
 
+    @property
+    def baseline_ms(self) -> float:
+        """As `Latency.baseline_ms`."""
+        return self._latency.baseline_ms
+
     def _scatter(self, structure: Structure) -> float:
         """The relative standard deviation of a value, NaN where its measurement is not stored."""
         found = self._latency.stored(structure)
@@ -108,8 +113,7 @@ class Hybrid:
                 "Set --latency=measured."
             )
         # Ratios are of the network, milliseconds of the day on which the baseline was taken.
-        baseline_ms = self._latency.baseline_ms
-        return {one.widths: (one.ratio * baseline_ms, one.scatter) for one in points}
+        return {one.widths: (one.ratio * self.baseline_ms, one.scatter) for one in points}
 
 
 class PredictedLatency:
@@ -128,6 +132,7 @@ class PredictedLatency:
     def __init__(self, table: LatencyTable, digest: str) -> None:
         self._table = table
         self.identity = {"table": digest}
+        self.baseline_ms = table.baseline_ms  # what the full network takes, measured when the table was made
 
     def __call__(self, structures: Sequence[Structure]) -> list[float]:
         """Returns the predicted latency of each structure in milliseconds."""

@@ -69,14 +69,15 @@ class Predictor:
         Args:
             work: the work of the network's operators.
             widths: `[N, num_searchable]` int, the structures measured.
-            latencies_ms: `[N]` above 0.
+            latencies_ms: `[N]` finite, above 0.
             scatter: `[N]` relative standard deviation of each measurement; None takes them for exact.
 
         Raises:
-            UserError: too few measurements, a latency that is not above 0, or a scatter that is no number of 0 or more.
+            UserError: too few measurements, a latency that is no number above 0, or a scatter that is none from 0 on.
         """
         latencies_ms = np.asarray(latencies_ms, float)
-        if len(widths) < FEWEST or len(widths) != len(latencies_ms) or not (latencies_ms > 0).all():
+        sound = np.isfinite(latencies_ms) & (latencies_ms > 0)
+        if len(widths) < FEWEST or len(widths) != len(latencies_ms) or not sound.all():
             raise UserError(
                 f"Expected at least {FEWEST} structures with one latency above 0 each. Received: {len(widths)} "
                 f"structures and {len(latencies_ms)} latencies. Measure more."

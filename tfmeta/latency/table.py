@@ -30,12 +30,15 @@ from tfmeta.latency.features import Work
 from tfmeta.latency.options import LatencyOptions
 from tfmeta.latency.predictor import Predictor
 from tfmeta.latency.table_checks import check, check_predictions
+from tfmeta.latency.table_error import Error
 
 # Of `LatencyTable.shares`.
 FIXED = "whatever no width changes"
 
 _KIND, _FORMAT = "tfmeta latency table", 2
-_AGAIN = "Make one: tfmeta latency --build --workdir=…"
+_MAKE = "Make one: tfmeta latency --build --workdir=…"
+# `build` does not replace a file.
+_ANEW = "Move it away, or give another --output, and make one: tfmeta latency --build --workdir=…"
 
 
 @dataclass(frozen=True)
@@ -68,47 +71,6 @@ class Point:
     def scatter(self) -> float:
         """Relative standard deviation of the measurement, as its interval tells it."""
         return (self.high - self.low) / (2 * 1.96 * self.ratio)
-
-
-@dataclass(frozen=True)
-class Error:
-    """How far predictions of structures that the predictor never saw are off.
-
-    Attributes:
-        structures: how many were predicted.
-        mape: mean absolute error relative to the measured latency.
-        worst: the largest one.
-        tau: Kendall's tau: 1 where predictions order all pairs as measurements do, 0 where they tell nothing.
-        within: share of the measurements within two standard deviations, of the prediction and of the measurement
-            together.
-    """
-
-    structures: int
-    mape: float
-    worst: float
-    tau: float
-    within: float
-
-    @classmethod
-    def between(cls, measured: np.ndarray, predicted: np.ndarray, deviations: np.ndarray) -> Self:
-        """Returns the error of `[N]` predictions, N at least 2.
-
-        Args:
-            measured: milliseconds.
-            predicted: milliseconds.
-            deviations: standard deviations of the difference, in milliseconds.
-        """
-        relative = np.abs(predicted / measured - 1)
-        within = float((np.abs(predicted - measured) <= 2 * deviations).mean())
-        tau = kendall_tau(predicted, measured)
-        return cls(len(measured), float(relative.mean()), float(relative.max()), tau, within)
-
-
-def kendall_tau(first: np.ndarray, second: np.ndarray) -> float:
-    """Returns the share of pairs that `[N]` and `[N]` order alike, minus that of pairs they order differently."""
-    pairs = np.triu_indices(len(first), 1)
-    signs = np.sign(np.subtract.outer(first, first)) * np.sign(np.subtract.outer(second, second))
-    return float(signs[pairs].mean())
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,9 +119,9 @@ class LatencyTable:
         """Returns the table of points.
 
         Raises:
-            UserError: there are too few.
+            UserError: there are too few, or they scatter so much that what they predict is no latency.
         """
-        return cls(
+        table = cls(
             network=graph.name,
             fingerprint=graph.fingerprint,
             groups=tuple((group.name, group.size) for group in graph.searchable),
@@ -173,6 +135,15 @@ class LatencyTable:
             predictor=Predictor.fit(work, *_columns([one for one in points if not one.held_out], baseline_ms)),
             created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         )
+        try:
+            table._check_predictions()
+        except ValueError as error:
+            raise UserError(
+                f"Expected measurements that latencies of {graph.name!r} can be predicted from. Received: "
+                f"{len(table.points)} that scatter too much: {error}. Measure longer or more (--min_secs, "
+                "--measurements), or on a quieter device."
+            ) from error
+        return table
 
     @functools.cached_property
     def judged(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -222,7 +193,7 @@ class LatencyTable:
         if self.fingerprint != graph.fingerprint:
             raise UserError(
                 f"Expected a latency table of {graph.name!r} with the fingerprint {graph.fingerprint[:16]}. Received: "
-                f"{where}, of {self.network!r} with {self.fingerprint[:16]}. {_AGAIN}"
+                f"{where}, of {self.network!r} with {self.fingerprint[:16]}. {_ANEW}"
             )
 
     def different(self, device: tflite_bench.DeviceInfo, options: LatencyOptions) -> str:
@@ -254,11 +225,11 @@ class LatencyTable:
         try:
             values = json.loads(Path(path).read_text("utf-8"))
         except FileNotFoundError as error:
-            raise UserError(f"There is no latency table at {path}. {_AGAIN}") from error
+            raise UserError(f"There is no latency table at {path}. {_MAKE}") from error
         except (OSError, ValueError, RecursionError) as error:
             raise _damaged(path, error) from error
         if not isinstance(values, dict) or values.get("kind") != _KIND:
-            raise UserError(f"Expected a latency table at {path}. Received: another file. {_AGAIN}")
+            raise UserError(f"Expected a latency table at {path}. Received: another file. {_ANEW}")
         if values.get("format") != _FORMAT:
             raise UserError(
                 f"{path} is a latency table of format {values.get('format')}, this tfmeta reads format {_FORMAT}. Use "
@@ -268,11 +239,15 @@ class LatencyTable:
         try:
             check(values)
             table = cls._from_json(values)
-            known = [tuple(size for _, size in table.groups), *(one.widths for one in table.points)]
-            check_predictions(table.predictor, np.array(known))
+            table._check_predictions()
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise _damaged(path, error) from error
         return table
+
+    def _check_predictions(self) -> None:
+        """Raises ValueError where what is predicted of the full network or a point is no latency."""
+        known = [tuple(size for _, size in self.groups), *(one.widths for one in self.points)]
+        check_predictions(self.predictor, np.array(known))
 
     @classmethod
     def _from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -299,7 +274,7 @@ _PLAIN = ("network", "fingerprint", "groups", "converter", "baseline_ms", "seed"
 
 def _damaged(path: str | os.PathLike[str], error: Exception) -> UserError:
     reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-    return UserError(f"Expected a latency table at {path}. Received: a damaged file ({reason}). {_AGAIN}")
+    return UserError(f"Expected a latency table at {path}. Received: a damaged file ({reason}). {_ANEW}")
 
 
 def _columns(points: Sequence[Point], baseline_ms: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

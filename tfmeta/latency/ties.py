@@ -22,6 +22,8 @@ from tfmeta.latency.probes import Lengths
 
 # Where activations stay float, the converter keeps weights of fewer elements in float too ("dynamic range").
 HYBRID_ELEMENTS = 1024
+# Operators with a kernel, which is their input 1 -> which input they read besides: of TRANSPOSE_CONV 0 is a shape.
+READ = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 2}
 _ASYMMETRIC = "asymmetricQuantizeInputs"
 
 
@@ -73,6 +75,15 @@ def tie(lengths: Lengths, structures: Sequence[Structure], contents: Sequence[by
     models = [_parsed(content) for content in contents]
     pairing = _Pairing(Resolver(lengths, structures), models)
     return pairing.tied()
+
+
+def op_name(model: Any, operator: Any) -> str:
+    """Returns the name of an operator, "OTHER" where the schema has none."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
+    code = model.operatorCodes[operator.opcodeIndex]
+    return names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "OTHER")
 
 
 def _parsed(content: bytes) -> Any:
@@ -141,7 +152,8 @@ class _Pairing:
     def _reads_floats(self, operator: Any) -> bool:
         from ai_edge_litert import schema_py_generated as schema
 
-        return int(self._tensors[operator.inputs[0]].type) == schema.TensorType.FLOAT32
+        read = operator.inputs[READ.get(op_name(self._models[0], operator), 0)]
+        return int(self._tensors[read].type) == schema.TensorType.FLOAT32
 
     def _pair(self, rows: Sequence[Any], float_code: int | None = None) -> np.ndarray:
         """Ties the tensors at equal places of ``rows``; returns those of the first file, constants split.

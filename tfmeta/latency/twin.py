@@ -143,9 +143,10 @@ class Twins:
 
     @functools.cached_property
     def _template(self) -> Template | str:
-        """The template, or why there is none."""
+        """The template, or why there is none; raises ExportError where the network cannot be converted at all."""
+        full = self._full
         try:
-            _require_no_choice(self._full)
+            _require_no_choice(full)
             template = self._kept or Template.make(self._graph, self._scheme, self._converted)
             template.layout.write(self._lengths.at(self._graph.full))  # now, so that a failure is known from here on
         except ExportError as error:

@@ -102,12 +102,12 @@ class Run:
     def _up_to_date(self, done: int) -> list[Trial]:
         """Returns the stored trials; where an objective takes values back, these are evaluated again.
 
-        So is what was only estimated, for it was estimated from such values. What the searcher proposed in an
-        unfinished generation may hang on them as well, so that generation begins anew.
+        What was estimated from such values is estimated again. What the searcher proposed in an unfinished generation
+        may hang on them as well, so that generation begins anew.
         """
         trials = self.store.trials(self.name)
         outdated = [trial for trial in trials if self.problem.outdated(trial)]
-        if not outdated:
+        if not outdated and not self._begun_otherwise(trials):
             return trials
         self.problem.prepare([trial.structure for trial in outdated], thorough=True)
         found: list[Trial] = []
@@ -119,10 +119,22 @@ class Run:
             elif trial.estimated:
                 best = outcome.best_of(found)
                 trial = self.problem.evaluate(trial.structure, trial.generation, trial.position, best=best)
+            elif trial.generation != PROBE_GENERATION:
+                trial = self.problem.estimated_anew(trial)
             found.append(trial)
         self.searcher.tell([trial for trial in found if trial.generation != PROBE_GENERATION])
         self.store.revise(self.name, done, found, self.searcher.state)
         return found
+
+    def _begun_otherwise(self, trials: Sequence[Trial]) -> bool:
+        """Whether the first generation was estimated from other values than it would be now.
+
+        What an objective begins with is in no trial: where that was taken back, only estimates tell.
+        """
+        first = [trial for trial in trials if trial.generation == 0]
+        if first:
+            self.problem.learn([trial for trial in trials if trial.generation == PROBE_GENERATION])
+        return any(self.problem.estimates_otherwise(trial) for trial in first)
 
     def _probe(self, stored: Sequence[Trial]) -> list[Trial]:
         """Measures the extremes before anything is searched, unless they are stored."""

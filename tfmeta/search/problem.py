@@ -19,6 +19,8 @@ from tfmeta.registry import resolve
 from tfmeta.trial import Trial
 
 PROBE_GENERATION = -1
+# Relative; the same values give estimates that differ by less, on whatever machine.
+_SAME_ESTIMATE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -184,8 +186,7 @@ class Problem:
         values, bad = _values(costs, structure)
         if bad:
             raise UserError(
-                f"{bad[0]} of the structure with widths {structure.widths} is not a finite "
-                "number, so nothing can be "
+                f"{bad[0]} of the structure with widths {structure.widths} is not a finite number, so nothing can be "
                 "searched under a constraint on it. Check how it is measured."
             )
         return Trial(structure, PROBE_GENERATION, position, values, note="probe")
@@ -203,6 +204,16 @@ class Problem:
         if trial.generation == PROBE_GENERATION:
             return self.probe(trial.structure, trial.position)
         return self.evaluate(trial.structure, trial.generation, trial.position, thorough=thorough, settle=False)
+
+    def estimated_anew(self, trial: Trial) -> Trial:
+        """Returns the trial with what is estimated of it now beside the values that it has."""
+        return replace(trial, values={**trial.values, **self._estimates(trial.structure)[0]})
+
+    def estimates_otherwise(self, trial: Trial) -> bool:
+        """Whether what is estimated of the trial now is not what it tells."""
+        told = self._estimates(trial.structure)[0]
+        known = [trial.values.get(name, math.nan) for name in told]
+        return not np.allclose(list(told.values()), known, rtol=_SAME_ESTIMATE, atol=0.0)
 
     def _fitness(self, values: dict[str, float]) -> float | None:
         objective = self.objectives[0]
@@ -280,8 +291,7 @@ def _values(objectives: Sequence[Objective], structure: Structure) -> tuple[dict
         answer = np.asarray(objective([structure]), float)
         if answer.shape != (1,):
             raise ValueError(
-                f"Expected one value a structure of the objective {objective.name!r}, received "
-                "the shape "
+                f"Expected one value a structure of the objective {objective.name!r}, received the shape "
                 f"{answer.shape} for one structure."
             )
         value = float(answer[0])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tfmeta.differences import differences
 from tfmeta.errors import UserError
-from tfmeta.latency.building import BuildOptions, build
+from tfmeta.graph.space import SearchSpace
+from tfmeta.latency.building import BuildOptions, build, drawn
 from tfmeta.latency.objective import Latency
 from tfmeta.latency.options import HOST, LatencyOptions, Place
 from tfmeta.latency.table import LatencyTable
@@ -54,13 +55,13 @@ def build_table(project: Project, options: TableOptions) -> tuple[LatencyTable, 
         ) as latency,
     ):
         if path.exists():
-            return _same(path, latency, options.build), path
+            return _same(path, latency, project.space, options.build), path
         table = build(latency, project.space, options.build)
     table.save(path)
     return table, path
 
 
-def _same(path: Path, latency: Latency, build: BuildOptions) -> LatencyTable:
+def _same(path: Path, latency: Latency, space: SearchSpace, build: BuildOptions) -> LatencyTable:
     """The table at ``path`` if it is the one that would be made now."""
     table = LatencyTable.load(path)
     table.check_network(latency.graph, path)
@@ -71,6 +72,9 @@ def _same(path: Path, latency: Latency, build: BuildOptions) -> LatencyTable:
         differences(table.options.to_json(), latency.options.to_json()),
         differences(vars(there), vars(build)),
     ]
+    structures = drawn(space, len(table.points), table.seed)
+    if not any(different) and [one.widths for one in structures] != [one.widths for one in table.points]:
+        different = ["its structures are of another space (--multiple_of, --min_ratio)"]
     if any(different):
         raise UserError(
             f"{path} holds another table: {'; '.join(filter(None, different))}. Give another --output, or delete it."

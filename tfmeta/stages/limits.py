@@ -21,6 +21,11 @@ class Limit:
     lower: str | None = None
     upper: str | None = None
 
+    @property
+    def is_share(self) -> frozenset[bool]:
+        """Whether the sides are shares of the full network: {False}, {True}, or both; empty without a limit."""
+        return frozenset(side.strip().endswith("x") for side in (self.lower, self.upper) if side is not None)
+
 
 def constraints(limits: Sequence[Limit], full: Mapping[str, float]) -> tuple[Constraint, ...]:
     """Returns the limits as numbers.

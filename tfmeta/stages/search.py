@@ -87,17 +87,22 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
     if path.exists():
         claim(begun=True)
         return result(project, options.name)
-    limits, closed, full = check(project, options), _closed(project), project.space.full()
+    check(project, options)
+    closed, full = _closed(project), project.space.full()
+    costs, on_latency = _values(closed, full), _on_latency(options)
     net = project.net
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(Store(workdir.store))
         claim(begun=options.name in store.runs)
         objectives = _objectives(project, options, closed)
         latency = None
-        if any(limit.objective == "latency" for limit in limits):
+        if on_latency:
             latency = stack.enter_context(open_source(options.source, _asked(project, options, store)))
             check_step(project.options.step_device, latency.device)
             objectives.append(latency.objective)
+            if any(True in limit.is_share for limit in on_latency):
+                costs["latency"] = latency.objective.baseline_ms
+        limits = constraints(options.limits, costs)
         answer = search_package.search(
             net,
             space=project.space,
@@ -114,7 +119,7 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
         )
         rows = _rows(answer, full, objectives, latency)
         about = {} if latency is None else {"latency": {**latency.about, **_counts(store, options.name, latency)}}
-    budget = _budget_text(limits, _values(closed, full))
+    budget = _budget_text(limits, costs)
     found = {
         "metric": project.splits.task.metric,
         "budget": budget if latency is None or latency.measures else f"{budget}, predicted and not measured",
@@ -129,22 +134,23 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
     return found
 
 
-def check(project: Project, options: SearchOptions) -> tuple[Constraint, ...]:
-    """Returns the limits of a search. It is known to be possible then, as far as no trained network is needed to tell.
+def check(project: Project, options: SearchOptions) -> None:
+    """Refuses a search that cannot be, as far as neither a trained network nor the device is needed to tell.
 
     Raises:
         BudgetError: no structure meets the limits.
         UserError: a limit that cannot be understood, or a table that cannot be used.
     """
-    closed = _closed(project)
-    limits = constraints(options.limits, _values(closed, project.space.full()))
-    if not limits:
+    closed, on_latency = _closed(project), _on_latency(options)
+    # What the full network takes, the device tells later. Whether a share of it and an amount go together, it tells.
+    told = [limit for limit in options.limits if limit.objective != "latency" or len(limit.is_share) < 2]
+    limits = constraints(told, {**_values(closed, project.space.full()), "latency": 1.0})
+    if not limits and not on_latency:
         raise UserError("A search needs a budget, for example --max_macs=0.5x or --max_latency_ms=12.")
-    if options.source != MEASURED and not any(limit.objective == "latency" for limit in limits):
+    if options.source != MEASURED and not on_latency:
         raise UserError(f"--latency={options.source.how} needs a limit on latency, for example --max_latency_ms=12.")
     project.space.check_reachable([c.bound(closed[c.objective]) for c in limits if c.objective in closed])
     read_table(options.source, project.graph, options.latency, project.workdir.latency_table)
-    return limits
 
 
 def result(project: Project, name: str) -> dict[str, Any]:
@@ -191,6 +197,10 @@ def _asked(project: Project, options: SearchOptions, store: Store) -> Asked:
         own_table=project.workdir.latency_table,
         seed=project.options.seed,
     )
+
+
+def _on_latency(options: SearchOptions) -> list[Limit]:
+    return [limit for limit in options.limits if limit.objective == "latency" and limit.is_share]
 
 
 def _on(limit: Constraint, latency: Opened | None) -> Constraint:

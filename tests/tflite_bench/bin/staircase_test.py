@@ -12,6 +12,7 @@ from tests.tflite_bench.devices import Fake
 from tflite_bench.__main__ import main
 from tflite_bench.bench_options import BenchOptions
 from tflite_bench.device import Device
+from tflite_bench.staircase.sweep import sweep
 
 Captured = pytest.CaptureFixture[str]
 TILES = {"conv": 8, "dense": 1}
@@ -59,6 +60,27 @@ def test_a_device_that_slows_down_has_no_step(fake: list[Device], capsys: Captur
     data = json.loads(capsys.readouterr().out)
     assert (data["step"], data["undecided"]) == (None, ["conv float32"])
     assert "was THROTTLED: " in data["layers"][0]["reason"]
+
+
+@pytest.mark.parametrize("num_runs", [1, 4, 9, 10])
+def test_too_few_runs_tell_no_step(num_runs: int, fake: list[Device], capsys: Captured) -> None:
+    fake.append(Fake(level_ms))
+    assert main([*ONCE, f"--num_runs={num_runs}", "--layer=conv", "--dtype=float32", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    if num_runs == 10:
+        assert data["step"] == 8
+        return
+    assert (data["step"], data["undecided"]) == (None, ["conv float32"])
+    (layer,) = data["layers"]
+    told = f"conv-float32-32.tflite has {num_runs} runs in {num_runs} blocks: at least 10 runs in 5 are needed"
+    assert layer["reason"] == f"{told} (--num_runs)."
+
+
+def test_too_few_blocks_tell_no_step() -> None:
+    options = BenchOptions(num_runs=40, min_secs=0.0)
+    steps = [sweep(Fake(level_ms), "conv", "float32", options, rounds, 0).step for rounds in (4, 5)]
+    assert [one.step for one in steps] == [None, 8]
+    assert "40 runs in 4 blocks: at least 10 runs in 5" in steps[0].reason
 
 
 @pytest.mark.parametrize(
