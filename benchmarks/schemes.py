@@ -32,13 +32,14 @@ from typing import Any
 
 from absl import app, flags
 
-from benchmarks.schemes_page import LONGER, markdown
+from benchmarks.schemes_page import ENOUGH, LONGER, markdown
 from tfmeta import data, files
 from tfmeta.data.options import DataOptions
 from tfmeta.errors import ExportError
 from tfmeta.export import ALL_SCHEMES, SCHEMES, verify
 from tfmeta.export.bundle import installed_versions
 from tfmeta.export.calibration import from_split
+from tfmeta.export.layer_errors import layer_errors
 from tfmeta.export.mixed.bits import FLOAT, INT16, BitWidths
 from tfmeta.export.mixed.quantizer import MixedQuantizer
 from tfmeta.export.mixed.sensitivity import sensitivities
@@ -270,13 +271,16 @@ class Job:
         _, verify_s = _timed(lambda: verify.compare(path, judged, samples))
         accuracy, test_s = _timed(lambda: verify.split_accuracy(path, splits.test))
         content = path.read_bytes()
+        worst = result.layer_errors
+        if not worst and scheme == "int8" and self._read("fp32")["test_accuracy"] - accuracy > ENOUGH / 100:
+            worst = layer_errors(path, judged, samples)
         return {
             "scheme": scheme,
             "test_accuracy": accuracy,
             "size_bytes": len(content),
             "gzip_bytes": len(gzip.compress(content, 9, mtime=0)),
             "agreement": dataclasses.asdict(result.agreement),
-            "worst_layers": [str(layer) for layer in result.layer_errors[:3]],
+            "worst_layers": [str(layer) for layer in worst[:3]],
             "training": None if result.training is None else dict(result.training),
             "seconds": {"train": training_s, "convert": export_s - verify_s, "verify": verify_s, "test": test_s},
         }
