@@ -221,7 +221,6 @@ def test_a_wrong_flag_does_not_bind_the_work_directory(flag, text, tmp_path, mod
     [
         (["--max_macs=0.5y"], "Expected an amount like 41M, 1.5k, 250000 or 0.5x for macs, received '0.5y'."),
         (["--max_macs="], "for macs, received ''."),
-        (["--max_latency_ms=0.5x"], "Expected an absolute amount for latency, received '0.5x'."),
         (["--max_macs=10"], "is below the smallest structure, which has"),
         (["--min_macs=2x"], "is above the largest structure, which has"),
         (["--min_macs=0.9x", "--max_macs=0.5x"], "Expected finite limits with lower <= upper for 'macs'"),

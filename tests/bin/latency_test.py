@@ -112,6 +112,7 @@ def test_a_table_is_built_before_anything_is_trained(work, tmp_path, mistake):
         (("--latency=hybrid", "--max_macs=0.5x"), "--latency=hybrid needs a limit on latency"),
         (("--max_macs=0.5y",), "Expected an amount like 41M"),
         (("--max_latency_ms=0.5y",), "Expected an amount like 41M"),
+        (("--min_latency_ms=5y", "--max_latency_ms=0.5x"), "Expected an amount like 41M"),
         (("--min_latency_ms=0.9x", "--max_latency_ms=0.5x"), "Expected finite limits with lower <= upper"),
         (("--max_macs=1",), "Budget"),
     ],

@@ -348,7 +348,7 @@ def test_manifest_has_the_numbers_of_a_file(result, tmp_path):
         "dtype": "float32",
         "quantization": None,
     }
-    # 1.14 brought both the int8 kernels and QUANTIZE.
+    # The dense layer has a scale a channel, which older runtimes compute wrongly.
     assert entry["minimum_runtime"]["version"] == "2.10.0"
     # Two convolutions, each with one scale a channel.
     conv = {"op": "CONV_2D", "version": 3, "count": 2, "weights": "int8 per channel"}

@@ -132,7 +132,7 @@ def test_a_full_folder_for_temporary_files_is_no_fault_of_the_model():
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))
     folder = tempfile.gettempdir()
-    text = rf"could not save the network in '{folder}', .*: {folder}/.*; File too large\. Make room there, or"
+    text = rf"could not save the network in '{folder}', .*: {folder}/.*; File too large\. The variable TMPDIR"
     try:
         with pytest.raises(OSError, match=text):
             converter.run(model, conversion)

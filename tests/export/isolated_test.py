@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -49,6 +52,14 @@ def test_a_file_that_ends_the_process(files, tmp_path, ended_by):
     with pytest.raises(ExportError, match=r"bad\.tflite' or '.*fp32\.tflite' ended the process \(SIGKILL\)"):
         isolated.agreement(tmp_path / "bad.tflite", files[0], images)
     assert isolated.coverage(files[0]) is not None
+
+
+def test_an_error_of_the_process_is_not_blamed_on_a_file(files, ended_by, monkeypatch):
+    argv = [sys.executable, "-c", "raise SystemExit(3)"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    monkeypatch.setattr(isolated, "_started", lambda: subprocess.Popen(argv, **pipes))
+    with pytest.raises(RuntimeError, match="failed with exit code 3"):
+        isolated.coverage(files[0])
 
 
 def test_a_file_does_not_answer_for_the_one_before_it(files, ended_by):

@@ -191,9 +191,6 @@ def test_nothing_is_asked_for_and_nothing_overflows(show, data, size):
     texts = "[...document.querySelectorAll('main *')].filter(e => e.innerText)"
     assert page.run(f"Math.min(...{texts}.map(e => parseFloat(getComputedStyle(e).fontSize)))") >= 12
     plots = "[...document.querySelectorAll('svg.plot')].filter(svg => svg.clientWidth)"
-    import shutil
-
-    shutil.copy(page.run("location.pathname"), "/tmp/r1.html")
     tables = "[...document.querySelectorAll('.scroll')]"
     assert page.run(f"{tables}.every(table => table.scrollWidth === table.clientWidth)"), "a table scrolls"
     shrunk = page.run(f"{plots}.map(svg => svg.clientWidth / svg.viewBox.baseVal.width)")

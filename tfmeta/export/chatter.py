@@ -55,13 +55,13 @@ def quiet() -> Iterator[None]:
     already, and only warnings are passed on.
 
     Raises:
-        OSError: the disk is full; standard error is in its place again.
+        OSError: the disk is full, or there is no folder for temporary files; standard error is in its place again.
     """
     sys.stderr.flush()
-    saved = os.dup(2)
     failed = True
     # Python's own standard error is that descriptor in a terminal, and another thing in a notebook.
     with tempfile.TemporaryFile() as caught, os.fdopen(os.dup(caught.fileno()), "w", encoding="utf-8") as told:
+        saved = os.dup(2)
         os.dup2(caught.fileno(), 2)
         output, errors = _Redirected(io.StringIO()), _Redirected(told)
         try:

@@ -209,7 +209,7 @@ def _require_saved(conversion: Any) -> None:
             told, cause = _MET_IN.sub("", _told(error)), error
     raise OSError(
         f"TensorFlow could not save the network in {tempfile.gettempdir()!r}, which it does before it converts it: "
-        f"{told}. Make room there, or name another folder with the variable TMPDIR."
+        f"{told}. The variable TMPDIR names another folder."
     ) from cause
 
 

@@ -82,9 +82,9 @@ class _Child:
             "shape": shape,
             "label_shape": list(label_shape),
         }
-        data = [json.dumps(question).encode(), b"\n"]
+        data: list[bytes | memoryview] = [json.dumps(question).encode(), b"\n"]
         if images is not None:
-            data.append(np.asarray(images, np.float32).tobytes())
+            data.append(np.ascontiguousarray(images, np.float32).reshape(-1).view(np.uint8).data)
         was_used = self._process is not None
         answer, ended_by = self._answer(data)
         if not answer and was_used:  # what another file did to its memory may have ended it
@@ -108,8 +108,8 @@ class _Child:
             with contextlib.suppress(BrokenPipeError):  # what it did not read
                 process.communicate()
 
-    def _answer(self, data: Sequence[bytes]) -> tuple[bytes, str]:
-        """Returns the line that it answers with, or nothing and what ended it."""
+    def _answer(self, data: Sequence[bytes | memoryview]) -> tuple[bytes, str]:
+        """Returns the line that it answers with, or nothing and the signal that ended it."""
         process = self._process = self._process or _started()
         try:
             with contextlib.suppress(BrokenPipeError):
@@ -123,7 +123,9 @@ class _Child:
             self.end()
             raise
         self.end()
-        return b"", f"exit code {code}" if code >= 0 else _signal(-code)
+        if code >= 0:
+            raise RuntimeError(f"The process that runs files failed with exit code {code}: its error is above.")
+        return b"", _signal(-code)
 
 
 def _started() -> subprocess.Popen[bytes]:

@@ -118,7 +118,8 @@ class Run:
                 trial = self.problem.again(trial)
             elif trial.estimated:
                 best = outcome.best_of(found)
-                trial = self.problem.evaluate(trial.structure, trial.generation, trial.position, best=best)
+                place = trial.structure, trial.generation, trial.position
+                trial = self.problem.evaluate(*place, best=best, known=trial.values)
             elif trial.generation != PROBE_GENERATION:
                 trial = self.problem.estimated_anew(trial)
             found.append(trial)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,7 @@ class Problem:
         thorough: bool = False,
         settle: bool = True,
         best: Trial | None = None,
+        known: Mapping[str, float] = MappingProxyType({}),
     ) -> Trial:
         """Returns the trial of ``structure``.
 
@@ -141,14 +143,14 @@ class Problem:
         are skipped where a constraint is already missed, unless ``thorough``. Where an estimate
         settles all constraints on an objective, it is evaluated only if nothing else keeps the
         structure from taking the place of ``best`` (see `settling` for the front); without
-        ``settle`` it is evaluated all the same.
+        ``settle`` it is evaluated all the same. ``known`` are values that are not to be found again.
         """
         told, put_off = ({}, set()) if thorough else self._estimates(structure)
         put_off = put_off if settle else set()
         limited = {objective.name for _, objective in self.limited}
         columns = [o for o in self.columns if o.name not in put_off]
         first = [o for o in columns if o.closed_form or o.name in limited]
-        values, bad = _values(first, structure)
+        values, bad = _values(first, structure, known)
         violation = self._violation(values | told)
         rest = [o for o in columns if o not in first]
         notes = []
@@ -156,10 +158,10 @@ class Problem:
             if violation and not thorough:
                 notes.append(f"{', '.join(o.name for o in rest)} skipped: {self.missed(values | told)}")
             else:
-                more, bad = _values(rest, structure)
+                more, bad = _values(rest, structure, known)
                 values |= more
         if put_off and not bad and not violation and self._would_win(values, best):
-            more, bad = _values([o for o in self.columns if o.name in put_off], structure)
+            more, bad = _values([o for o in self.columns if o.name in put_off], structure, known)
             values, put_off = values | more, set()
             violation = self._violation(values | told)
         notes += [f"{name} is not a finite number" for name in bad]
@@ -193,17 +195,25 @@ class Problem:
 
     def outdated(self, trial: Trial) -> bool:
         """Whether an objective takes back what it answered for the trial."""
-        return any(
-            objective.outdated(trial.structure, trial.values[objective.name])
+        return bool(self._taken_back(trial))
+
+    def _taken_back(self, trial: Trial) -> set[str]:
+        return {
+            objective.name
             for objective in self.columns
-            if isinstance(objective, Revised) and objective.name in trial.values
-        )
+            if isinstance(objective, Revised)
+            and objective.name in trial.values
+            and objective.outdated(trial.structure, trial.values[objective.name])
+        }
 
     def again(self, trial: Trial, *, thorough: bool = False) -> Trial:
-        """Returns the trial evaluated anew, whatever is expected of it; ``thorough`` as for `evaluate`."""
+        """Returns the trial with anew what was taken back, whatever is expected; ``thorough`` as for `evaluate`."""
         if trial.generation == PROBE_GENERATION:
             return self.probe(trial.structure, trial.position)
-        return self.evaluate(trial.structure, trial.generation, trial.position, thorough=thorough, settle=False)
+        taken_back = self._taken_back(trial)
+        known = {name: value for name, value in trial.values.items() if name not in taken_back}
+        place = trial.structure, trial.generation, trial.position
+        return self.evaluate(*place, thorough=thorough, settle=False, known=known)
 
     def estimated_anew(self, trial: Trial) -> Trial:
         """Returns the trial with what is estimated of it now beside the values that it has."""
@@ -284,10 +294,15 @@ def _closed_form(name: str, graph: ChannelGraph | None) -> Objective:
     return objective
 
 
-def _values(objectives: Sequence[Objective], structure: Structure) -> tuple[dict[str, float], list[str]]:
+def _values(
+    objectives: Sequence[Objective], structure: Structure, known: Mapping[str, float] = MappingProxyType({})
+) -> tuple[dict[str, float], list[str]]:
     """Finite values by name, and the names of the objectives (at most one) that gave another."""
     values: dict[str, float] = {}
     for objective in objectives:
+        if objective.name in known:
+            values[objective.name] = known[objective.name]
+            continue
         answer = np.asarray(objective([structure]), float)
         if answer.shape != (1,):
             raise ValueError(

@@ -22,7 +22,7 @@ class CheckOptions:
 
     Attributes:
         ship: what the app asks for.
-        place: where it must run: the device "host" runs it once in this process, another device text of tflite_bench
+        place: where it must run: the device "host" runs it once, in a process of its own, another device text of tflite_bench
             times it there, "none" does not run it.
         latency: how it is timed.
         full_delegation: whether it fails when a delegate leaves operators out, or the device does not tell.

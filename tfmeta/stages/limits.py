@@ -26,6 +26,11 @@ class Limit:
         """Whether the sides are shares of the full network: {False}, {True}, or both; empty without a limit."""
         return frozenset(side.strip().endswith("x") for side in (self.lower, self.upper) if side is not None)
 
+    @property
+    def sides(self) -> tuple[Limit, Limit]:
+        """The lower limit alone, and the upper."""
+        return Limit(self.objective, lower=self.lower), Limit(self.objective, upper=self.upper)
+
 
 def constraints(limits: Sequence[Limit], full: Mapping[str, float]) -> tuple[Constraint, ...]:
     """Returns the limits as numbers.

@@ -142,8 +142,8 @@ def check(project: Project, options: SearchOptions) -> None:
         UserError: a limit that cannot be understood, or a table that cannot be used.
     """
     closed, on_latency = _closed(project), _on_latency(options)
-    # What the full network takes, the device tells later. Whether a share of it and an amount go together, it tells.
-    told = [limit for limit in options.limits if limit.objective != "latency" or len(limit.is_share) < 2]
+    # What the full network takes, the device tells later: whether a share of it and an amount go together, too.
+    told = [part for limit in options.limits for part in (limit.sides if len(limit.is_share) > 1 else [limit])]
     limits = constraints(told, {**_values(closed, project.space.full()), "latency": 1.0})
     if not limits and not on_latency:
         raise UserError("A search needs a budget, for example --max_macs=0.5x or --max_latency_ms=12.")
