@@ -22,8 +22,8 @@ class CheckOptions:
 
     Attributes:
         ship: what the app asks for.
-        place: where it must run: the device "host" runs it once, in a process of its own, another device text of tflite_bench
-            times it there, "none" does not run it.
+        place: where it must run: the device "host" runs it once, in a process of its own, another device text of
+            tflite_bench times it there, "none" does not run it.
         latency: how it is timed.
         full_delegation: whether it fails when a delegate leaves operators out, or the device does not tell.
         reference: a float .tflite file that it must agree with; None compares with nothing.
