@@ -173,13 +173,13 @@ def test_what_was_estimated_from_another_beginning_is_estimated_anew(stop):
             run(Beginning(1.3, stop), store, run="a", controls=())
         before = store.trials("a")
         done, _ = store.state("a")
-        told = {one.structure for one in before if one.generation < done and "accuracy" in one.values}
+        known_before = {one.structure for one in before if one.generation < done and "accuracy" in one.values}
         for revised in (1, 0):  # the second time all is as it should be
             accuracy = mock.patch.object(toy.Accuracy, "__call__", autospec=True, side_effect=toy.Accuracy.__call__)
             with mock.patch.object(store, "revise", wraps=store.revise) as revise, accuracy as judged:
                 run(Beginning(1.0), store, run="a", controls=())
             assert revise.call_count == revised
-            assert told.isdisjoint(one for call in judged.call_args_list for one in call.args[1])
+            assert known_before.isdisjoint(one for call in judged.call_args_list for one in call.args[1])
             after = store.trials("a")
             assert [one.structure for one in after if one.generation < done] == [
                 one.structure for one in before if one.generation < done
