@@ -7,6 +7,7 @@ documented in LiteRT's ``schema.fbs``.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -148,12 +149,28 @@ def _decoded(data: bytes) -> tuple[Any, FlatModel]:
         ) from error
 
 
+def op_name(code: Any) -> str | None:
+    """Returns the name of an entry of `ModelT.operatorCodes`, None if the schema has none."""
+    return _op_names().get(_builtin(code))
+
+
+def _builtin(code: Any) -> int:
+    # Files from before 2020 have the number in the older, smaller field; the larger of the two counts.
+    return int(max(code.builtinCode, code.deprecatedBuiltinCode))
+
+
+@functools.cache
+def _op_names() -> dict[int, str]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return _names(schema.BuiltinOperator)
+
+
 class _Reader:
     """Turns the schema's objects into plain data; exists for one file."""
 
     def __init__(self, schema: Any, model: Any) -> None:
         self._model = model
-        self._op_names = _names(schema.BuiltinOperator)
         self._type_names = _names(schema.TensorType)
         if not model.subgraphs:
             raise ExportError("Expected a graph in the file. Received: none.")
@@ -201,10 +218,7 @@ class _Reader:
 
     def _operator(self, operator: Any, tensors: Sequence[TensorInfo]) -> OperatorInfo:
         code = self._model.operatorCodes[operator.opcodeIndex]
-        # Files from before 2020 have the number in the older, smaller field; the larger of the two
-        # counts.
-        number = max(code.builtinCode, code.deprecatedBuiltinCode)
-        name = self._op_names.get(number, f"BUILTIN_{number}")
+        name = op_name(code) or f"BUILTIN_{_builtin(code)}"
         if name == "CUSTOM":
             name = f"CUSTOM:{_text(code.customCode)}"
         return OperatorInfo(

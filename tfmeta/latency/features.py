@@ -13,9 +13,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from tfmeta.export.flatbuffer import op_name
 from tfmeta.latency.forms import Form
 from tfmeta.latency.template import Template
-from tfmeta.latency.ties import READ, Tied, op_name, tie
+from tfmeta.latency.ties import READ, Tied, tie
 
 # CPU kernels compute this many output channels at once, on phones 8 (float) or 16 (int8), on x86 with AVX-512 16; what
 # is left over takes as long as a whole tile. Which of them it is on a device, the fit finds out.
@@ -141,7 +142,7 @@ def _product(shape: Sequence[Form], lengths: np.ndarray) -> np.ndarray:
 
 
 def _operator(tied: Tied, operator: Any) -> Operator:
-    kind = op_name(tied.model, operator)
+    kind = op_name(tied.model.operatorCodes[operator.opcodeIndex]) or "OTHER"
     inputs = [tied.ties[index].shape for index in operator.inputs.tolist() if index >= 0]
     outputs = tied.ties[int(operator.outputs[0])].shape
     weights: tuple[Form, ...] = ()

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tfmeta.errors import ExportError
+from tfmeta.export.flatbuffer import op_name
 from tfmeta.graph.structure import Structure
 from tfmeta.latency.forms import Form, Resolver, require
 from tfmeta.latency.probes import Lengths
@@ -75,15 +76,6 @@ def tie(lengths: Lengths, structures: Sequence[Structure], contents: Sequence[by
     models = [_parsed(content) for content in contents]
     pairing = _Pairing(Resolver(lengths, structures), models)
     return pairing.tied()
-
-
-def op_name(model: Any, operator: Any) -> str:
-    """Returns the name of an operator, "OTHER" where the schema has none."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
-    code = model.operatorCodes[operator.opcodeIndex]
-    return names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "OTHER")
 
 
 def _parsed(content: bytes) -> Any:
@@ -152,7 +144,7 @@ class _Pairing:
     def _reads_floats(self, operator: Any) -> bool:
         from ai_edge_litert import schema_py_generated as schema
 
-        read = operator.inputs[READ.get(op_name(self._models[0], operator), 0)]
+        read = operator.inputs[READ.get(op_name(self._models[0].operatorCodes[operator.opcodeIndex]), 0)]
         return int(self._tensors[read].type) == schema.TensorType.FLOAT32
 
     def _pair(self, rows: Sequence[Any], float_code: int | None = None) -> np.ndarray:
