@@ -9,7 +9,7 @@ best structure depends on what a channel costs where. Told are wall time, measur
 are measured once more, in turns. Beside it: how well a line over the MACs and a latency table tell the latencies that
 the first search measured, both fitted to the same random structures.
 
-Takes about 15 minutes on idle cores; let nothing else run. The folder of --workdir keeps each finished part: the same
+Takes about 40 minutes on idle cores; let nothing else run. The folder of --workdir keeps each finished part: the same
 command goes on with the next one. Writes latency_search.json and latency_search.md beside this file.
 """
 
