@@ -53,7 +53,7 @@ def found():
 def test_fewer_are_evaluated_than_searched(found):
     latency, result = found
     # The control evaluated as many structures again, and the uniform one and the probes a few.
-    assert len(set(latency.asked)) < 0.6 * 2 * len(result.trials)
+    assert len(set(latency.asked)) < 0.3 * 2 * len(result.trials)
     assert any(trial.estimated and trial.feasible for trial in result.trials)
     assert any(trial.estimated and not trial.feasible for trial in result.trials)
 
@@ -102,7 +102,7 @@ def test_without_doubt_it_is_the_search_that_evaluates_each():
     assert [trial.structure for trial in quick.pareto] == [trial.structure for trial in whole.pareto]
 
 
-@pytest.mark.parametrize("stop", [3, 30, 60])
+@pytest.mark.parametrize("stop", [3, 30, 50])
 def test_stopped_and_resumed_it_is_the_same_search(found, stop):
     class Stopping(Estimating):
         def __call__(self, structures):
@@ -166,7 +166,7 @@ class Beginning(Estimating):
         object.__setattr__(self, "factor", self.factor * self.begun_with)
 
 
-@pytest.mark.parametrize("stop", [6, 20, 45])
+@pytest.mark.parametrize("stop", [6, 15, 30])
 def test_what_was_estimated_from_another_beginning_is_estimated_anew(stop):
     with Store() as store:
         with pytest.raises(KeyboardInterrupt):
@@ -192,7 +192,7 @@ def test_what_was_estimated_from_another_beginning_is_estimated_anew(stop):
                     (estimate,) = told.estimate([one.structure])
                     assert one.values["predicted_latency_ms"] == pytest.approx(estimate.mean)
                     if one.estimated:
-                        assert LIMIT.settled_by(estimate)
+                        assert not LIMIT.in_doubt(estimate)
                         assert one.violation == LIMIT.violation(estimate.mean)
                 known += [one for one in ours if "latency" in one.values]
 
@@ -206,14 +206,37 @@ def test_an_estimate_that_was_rounded_otherwise_is_the_same():
         assert store.trials("a") == before
 
 
-def test_only_a_value_settles_a_limit_that_is_near():
+def test_an_estimate_that_misses_a_limit_by_little_is_in_doubt():
     limit = functools.partial(Constraint, "latency")
-    assert limit(upper=5.0).settled_by(Estimate(4.7, 0.1))
-    assert not limit(upper=5.0).settled_by(Estimate(4.7, 0.2))
-    assert limit(upper=5.0).settled_by(Estimate(6.0, 0.1))
-    assert not limit(upper=5.0).settled_by(Estimate(4.96, 0.0))  # 1 % is no difference
-    assert not limit(lower=3.0, upper=5.0).settled_by(Estimate(3.1, 0.1))
-    assert limit(lower=3.0, upper=5.0).settled_by(Estimate(4.0, 0.1))
+    assert limit(upper=5.0).in_doubt(Estimate(5.2, 0.1))
+    assert not limit(upper=5.0).in_doubt(Estimate(5.3, 0.1))
+    assert limit(upper=5.0).in_doubt(Estimate(5.04, 0.0))  # 1 % is no difference
+    assert not limit(upper=5.0).in_doubt(Estimate(5.0, 0.1))  # meets it: what it might win is not known yet
+    assert limit(lower=3.0, upper=5.0).in_doubt(Estimate(2.9, 0.1))
+    assert not limit(lower=3.0, upper=5.0).in_doubt(Estimate(2.7, 0.1))
+    assert not limit(lower=3.0, upper=5.0).in_doubt(Estimate(4.0, 2.0))
+
+
+def test_what_is_expected_to_meet_the_limit_is_evaluated_only_where_it_would_win():
+    """However little is known about it."""
+
+    class Vague(Estimating):
+        def estimate(self, structures):
+            return [Estimate(one.mean, 0.5 * one.mean) for one in super().estimate(structures)]
+
+    with Store() as store:
+        run(Vague(), store, run="a", controls=())
+        trials = [trial for trial in store.trials("a") if trial.generation >= 0]
+    best, estimated = -math.inf, 0
+    for trial in trials:
+        if trial.values["predicted_latency_ms"] > 5.0:
+            assert "latency" in trial.values
+        else:
+            assert ("latency" in trial.values) == (trial.values["accuracy"] > best)
+            estimated += trial.estimated
+        if "latency" in trial.values and trial.feasible:
+            best = max(best, trial.values["accuracy"])
+    assert estimated > 10
 
 
 def test_estimates_go_by_names_of_their_own():

@@ -119,7 +119,7 @@ class Estimated(Objective, Protocol):
         ...
 
 
-# A limit is cleared by at least this share of it: models of the same file differ by nearly as much.
+# What misses a limit by this share of it may meet it: models of the same file differ by nearly as much.
 _CLEARANCE = 0.01
 
 
@@ -155,10 +155,11 @@ class Constraint:
             return (self.lower - value) / (abs(self.lower) or 1.0)
         return 0.0
 
-    def settled_by(self, estimate: Estimate) -> bool:
-        """Returns whether an estimate leaves no doubt on which side of each limit the value is, measured well."""
+    def in_doubt(self, estimate: Estimate) -> bool:
+        """Returns whether an estimate misses a limit, but by so little that the value may meet it, measured well."""
         limits = [limit for limit in (self.lower, self.upper) if limit is not None]
-        return all(abs(estimate.mean - limit) > estimate.reach + _CLEARANCE * abs(limit) for limit in limits)
+        near = any(abs(estimate.mean - limit) <= estimate.reach + _CLEARANCE * abs(limit) for limit in limits)
+        return near and self.violation(estimate.mean) > 0
 
     def bound(self, objective: ClosedForm) -> Bound:
         """Returns this constraint for `SearchSpace.repair`, with the formula of ``objective``."""

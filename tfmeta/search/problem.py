@@ -111,13 +111,13 @@ class Problem:
     def prepare(self, structures: Sequence[Structure], *, thorough: bool = False) -> None:
         """Lets the objectives that can do so begin with ``structures``, which are going to be evaluated in turn.
 
-        Unless ``thorough``, what an estimate settles may not be evaluated at all, and is not begun.
+        Unless ``thorough``, what an estimate stands for may not be evaluated at all, and is not begun.
         """
-        settled = [{} if thorough else self._estimates(structure)[1] for structure in structures]
+        put_off = [set() if thorough else self._estimates(structure)[1] for structure in structures]
         for objective in self.columns:
             if isinstance(objective, Prepared):
-                pairs = zip(structures, settled, strict=True)
-                objective.prepare([one for one, known in pairs if objective.name not in known])
+                pairs = zip(structures, put_off, strict=True)
+                objective.prepare([one for one, names in pairs if objective.name not in names])
 
     def learn(self, trials: Sequence[Trial]) -> None:
         """Bases the estimates of objectives that make some on the values in ``trials``."""
@@ -133,22 +133,22 @@ class Problem:
         position: int,
         *,
         thorough: bool = False,
-        settle: bool = True,
+        put_off: bool = True,
         best: Trial | None = None,
         known: Mapping[str, float] = MappingProxyType({}),
     ) -> Trial:
         """Returns the trial of ``structure``.
 
         Closed-form and constrained objectives come first. The others (accuracy) cost far more and
-        are skipped where a constraint is already missed, unless ``thorough``. Where an estimate
-        settles all constraints on an objective, it is evaluated only if nothing else keeps the
-        structure from taking the place of ``best`` (see `settling` for the front); without
-        ``settle`` it is evaluated all the same. ``known`` are values that are not to be found again.
+        are skipped where a constraint is already missed, unless ``thorough``. An estimate that
+        meets the constraints on an objective, or misses one beyond doubt, stands for the value,
+        unless the structure would take the place of ``best`` (see `settling` for the front);
+        without ``put_off`` no estimate does. ``known`` are values that are not to be found again.
         """
-        told, put_off = ({}, set()) if thorough else self._estimates(structure)
-        put_off = put_off if settle else set()
+        told, later = ({}, set()) if thorough else self._estimates(structure)
+        later = later if put_off else set()
         limited = {objective.name for _, objective in self.limited}
-        columns = [o for o in self.columns if o.name not in put_off]
+        columns = [o for o in self.columns if o.name not in later]
         first = [o for o in columns if o.closed_form or o.name in limited]
         values, bad = _values(first, structure, known)
         violation = self._violation(values | told)
@@ -160,14 +160,14 @@ class Problem:
             else:
                 more, bad = _values(rest, structure, known)
                 values |= more
-        if put_off and not bad and not violation and self._would_win(values, best):
-            more, bad = _values([o for o in self.columns if o.name in put_off], structure, known)
-            values, put_off = values | more, set()
+        if later and not bad and not violation and self._would_win(values, best):
+            more, bad = _values([o for o in self.columns if o.name in later], structure, known)
+            values, later = values | more, set()
             violation = self._violation(values | told)
         notes += [f"{name} is not a finite number" for name in bad]
         fitness = None if bad else self._fitness(values)
         failed, note = bool(bad), "; ".join(notes)
-        return Trial(structure, generation, position, values | told, fitness, violation, failed, note, bool(put_off))
+        return Trial(structure, generation, position, values | told, fitness, violation, failed, note, bool(later))
 
     def complete(self, trial: Trial) -> Trial:
         """Returns a trial with values where it had estimates."""
@@ -213,7 +213,7 @@ class Problem:
         taken_back = self._taken_back(trial)
         known = {name: value for name, value in trial.values.items() if name not in taken_back}
         place = trial.structure, trial.generation, trial.position
-        return self.evaluate(*place, thorough=thorough, settle=False, known=known)
+        return self.evaluate(*place, thorough=thorough, put_off=False, known=known)
 
     def estimated_anew(self, trial: Trial) -> Trial:
         """Returns the trial with what is estimated of it now beside the values that it has."""
@@ -242,16 +242,16 @@ class Problem:
         return float(sum(constraint.violation(found[1]) for constraint, found in known if found))
 
     def _estimates(self, structure: Structure) -> tuple[dict[str, float], set[str]]:
-        """What is told of estimates, and the objectives by name on which they settle every constraint."""
+        """What is told of estimates, and the objectives by name that are put off: no constraint on them is in doubt."""
         told: dict[str, float] = {}
-        settled: set[str] = set()
+        put_off: set[str] = set()
         for objective in self.columns:
             if isinstance(objective, Estimated):
                 (estimate,) = objective.estimate([structure])
                 told |= estimate.values(objective.name, objective.unit)
-                if all(c.settled_by(estimate) for c, o in self.limited if o.name == objective.name):
-                    settled.add(objective.name)
-        return told, settled
+                if not any(c.in_doubt(estimate) for c, o in self.limited if o.name == objective.name):
+                    put_off.add(objective.name)
+        return told, put_off
 
     def _would_win(self, values: dict[str, float], best: Trial | None) -> bool:
         fitness = self._fitness(values)
