@@ -3,13 +3,13 @@
     python benchmarks/latency_search.py
 
 Twice the same search of 1000 structures of MobileNetV2 (96x96, one thread of the host): once every structure is
-measured, once those whose prediction leaves no doubt are not. What is searched for is no accuracy: nothing is trained.
-It is the mean logarithm of the relative widths, which wide networks have more of, each further channel less; so the
-best structure depends on what a channel costs where. Told are wall time, measurements, and the best structures, which
-are measured once more, in turns. Beside it: how well a line over the MACs and a latency table tell the latencies that
-the first search measured, both fitted to the same random structures.
+measured, once those that a prediction puts out of the question or behind the best are not. What is searched for is no
+accuracy: nothing is trained. It is the mean logarithm of the relative widths, which wide networks have more of, each
+further channel less; so the best structure depends on what a channel costs where. Told are wall time, measurements, and
+the best structures, which are measured once more, in turns. Beside it: how well a line over the MACs and a latency
+table tell the latencies that the first search measured, both fitted to the same random structures.
 
-Takes about 40 minutes on idle cores; let nothing else run. The folder of --workdir keeps each finished part: the same
+Takes about 25 minutes on idle cores; let nothing else run. The folder of --workdir keeps each finished part: the same
 command goes on with the next one. Writes latency_search.json and latency_search.md beside this file.
 """
 

@@ -14,9 +14,10 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-# Started in the background (nohup), this process would hand the ignored signal on to all that the tests start.
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# Started in the background, this process would hand ignored signals on to all that the tests start.
+for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 # No deadline: the first example of a test pays for the import of TensorFlow.
 hypothesis.settings.register_profile("tfmeta", deadline=None, derandomize=True, max_examples=30, database=None)

@@ -6,6 +6,7 @@ Models are made once a test run (`tiny`, `family`) and must be left as they are.
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -213,6 +214,17 @@ def pruned(name: str) -> tuple[Pruned, ...]:
     if name not in FAMILIES:
         choices += [Structure((1,) * len(graph.searchable)), space.full()]
     return tuple(Pruned(model, graph, choice, prune(model, choice)) for choice in choices)
+
+
+def written(folder: Path, *schemes: str) -> list[Path]:
+    """Writes a classifier of images `[8, 8, 1]` into the folder, as <scheme>.tflite; returns the paths."""
+    from tfmeta.export.tflite import export_tflite
+
+    image = keras.Input((8, 8, 1), name="image")
+    x = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, activation="relu")(image))
+    model = keras.Model(image, keras.layers.Dense(3)(x))
+    ramps = np.linspace(0, 1, 64 * 20, dtype=np.float32).reshape(20, 8, 8, 1)
+    return [export_tflite(model, folder / f"{one}.tflite", one, reference_samples=ramps).path for one in schemes]
 
 
 def randomise(model: Any, rng: np.random.Generator) -> Any:

@@ -2,30 +2,24 @@
 
 import json
 
-import keras
-import numpy as np
 import pytest
-from keras import layers
 
 import tflite_bench
+from tests import nets
 from tfmeta import __main__ as program
-from tfmeta.export.tflite import export_tflite
 from tfmeta.stages import check as stage
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("files")
-    image = keras.Input((8, 8, 1), name="image")
-    model = keras.Model(image, layers.Dense(3)(layers.Flatten()(layers.Conv2D(4, 3, activation="relu")(image))))
-    ramps = np.linspace(0, 1, 64 * 20, dtype=np.float32).reshape(20, 8, 8, 1)
-    return export_tflite(model, folder / "m.tflite", "fp32", reference_samples=ramps).path
+    (path,) = nets.written(tmp_path_factory.mktemp("files"), "fp32")
+    return path
 
 
 def test_a_file_that_fits(path, capsys):
     assert program.main(["check", str(path), "--min_runtime=2.16", "--max_size_mb=4", "--device=host"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "m.tflite: fit to ship"
+    assert lines[-1] == "fp32.tflite: fit to ship"
     assert any(line.startswith("OK    delegate   XNNPACK runs") for line in lines)
 
 

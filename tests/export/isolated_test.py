@@ -5,26 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
-from keras import layers
 
+from tests import nets
 from tfmeta.errors import ExportError
 from tfmeta.export import isolated, litert, verify
-from tfmeta.export.tflite import export_tflite
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("files")
-    image = keras.Input((8, 8, 1), name="image")
-    model = keras.Model(image, layers.Dense(3)(layers.Flatten()(layers.Conv2D(4, 3, activation="relu")(image))))
-    ramps = np.linspace(0, 1, 64 * 20, dtype=np.float32).reshape(20, 8, 8, 1)
-    paths = [folder / f"{scheme}.tflite" for scheme in ("fp32", "fp16")]
-    for path in paths:
-        export_tflite(model, path, path.stem, reference_samples=ramps)
-    return paths
+    return nets.written(tmp_path_factory.mktemp("files"), "fp32", "fp16")
 
 
 def test_the_answers_are_those_of_this_process(files):

@@ -2,16 +2,13 @@
 
 import dataclasses
 
-import keras
-import numpy as np
 import pytest
-from keras import layers
 
 import tflite_bench
+from tests import nets
 from tests.latency.devices import Counting
 from tflite_bench.types import Delegation
 from tfmeta.errors import UserError
-from tfmeta.export.tflite import export_tflite
 from tfmeta.latency import measure
 from tfmeta.latency.options import LatencyOptions, Place
 from tfmeta.stages import check as stage
@@ -22,10 +19,8 @@ QUICK = LatencyOptions(rounds=2, num_runs=10, min_secs=0.0, warmup_secs=0.0, ret
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    image = keras.Input((8, 8, 1), name="image")
-    model = keras.Model(image, layers.Dense(3)(layers.Flatten()(image)))
-    ramps = np.linspace(0, 1, 64 * 4, dtype=np.float32).reshape(4, 8, 8, 1)
-    return export_tflite(model, tmp_path_factory.mktemp("files") / "m.tflite", "fp32", reference_samples=ramps).path
+    (path,) = nets.written(tmp_path_factory.mktemp("files"), "fp32")
+    return path
 
 
 def found(path, options):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -88,10 +89,10 @@ class Splits:
     task = tasks.of(())
 
 
-def how(config=None, manifest=None, front=None, mixed=(), run=None):
-    """What a report of a search of 4 structures tells, what to how."""
+def how(config=None, manifest=None, front=None, mixed=(), run=None, folder=Path("none")):
+    """What a report of a search of 4 structures tells, what to how; its files lie in the folder, in one a kind."""
     nothing = {"files": [], "refused": []}
-    workdir = type("Workdir", (), {"config": config or {}})
+    workdir = type("Workdir", (), {"config": config or {}, "export": staticmethod(lambda name, kind: folder / kind)})
     options = type("Options", (), {"seed": 5})
     project = type("Project", (), {"splits": Splits, "workdir": workdir, "options": options})
     found = {"evaluations": 4, "missing": {}, "note": ""}
@@ -139,6 +140,16 @@ def test_the_report_tells_seeds_counts_options_and_commands():
         "pareto main",
         "export main pareto",
     ]
+
+
+def test_the_report_tells_which_files_are_no_longer_there(tmp_path):
+    files = {"files": [{**measured(), "file": name} for name in ("a.tflite", "b.tflite", "c.tflite")], "refused": []}
+    for there in ("scratch/b.tflite", "pareto/a.tflite", "pareto/b.tflite", "pareto/c.tflite"):
+        (tmp_path / there).parent.mkdir(exist_ok=True)
+        (tmp_path / there).touch()
+    told = how(manifest=files, front=files, folder=tmp_path)
+    assert told["Files: no longer there"] == "a.tflite, c.tflite"
+    assert "Files of the front: no longer there" not in told
 
 
 def test_the_report_tells_how_operators_were_timed_or_why_not():

@@ -1,4 +1,4 @@
-"""Latencies that are predicted where that leaves no doubt, and measured where they decide."""
+"""Latencies that are predicted first, and measured where they decide."""
 
 from __future__ import annotations
 

@@ -109,8 +109,8 @@ class LatencySource:
     """Where the latencies of a search come from.
 
     Attributes:
-        how: "measured", every structure on the device; "predicted", every one by a table; "hybrid", by prediction where
-            that leaves no doubt about a limit, and on the device otherwise and for whatever may be the best.
+        how: "measured", every structure on the device; "predicted", every one by a table; "hybrid", by prediction, and
+            on the device what misses a limit by so little that it may meet it, and whatever may be the best.
         table: file of the table (`tfmeta.latency.table`) to predict with; None takes that of the work directory, or
             in a hybrid search measurements of its own.
         allow_other_device: whether the table may be of another device, runtime or options. Results say so.

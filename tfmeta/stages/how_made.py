@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tfmeta.project import Project
+from tfmeta.stages.pareto import PARETO
 
 
 def how_made(
@@ -55,9 +56,13 @@ def how_made(
     how += [(f"The {control} control is missing", reason) for control, reason in found["missing"].items()]
     if found["note"]:
         how.append(("Search", found["note"]))
-    for what, made in (("Files", manifest), ("Files of the front", front)):
+    for what, made, kind in (("Files", manifest, init), ("Files of the front", front, PARETO)):
         if made.get("command"):
             how.append((f"{what}: written by", made["command"]))
+        folder = project.workdir.export(name, kind)
+        gone = [file["file"] for file in made["files"] if not (folder / file["file"]).exists()]
+        if gone:
+            how.append((f"{what}: no longer there", ", ".join(gone)))
     return tuple(how)
 
 
