@@ -100,7 +100,8 @@ def how(config=None, manifest=None, front=None, mixed=(), run=None, folder=Path(
 
 
 def test_the_report_gives_the_reason_of_every_verdict_that_is_not_ok():
-    told = how(manifest={"files": [measured(), measured("THROTTLED"), {"latency": None}], "refused": []})
+    unmeasured = {"file": "full-fp32.tflite", "latency": None}
+    told = how(manifest={"files": [measured(), measured("THROTTLED"), unmeasured], "refused": []})
     assert told["Latency"].endswith("on " + device_told(measured()["latency"]["measurement"]))  # once: both are alike
     assert told["Latency of searched-int8.tflite: THROTTLED"] == "The thermal status rose from none to light."
 
