@@ -18,9 +18,9 @@ from tfmeta.report.progress_chart import progress, progress_chart
 from tfmeta.report.staircase_chart import staircase_charts
 
 
-def places(chart, kind, feasible=True):
+def places(chart, kind, standing="within"):
     """Where the points of one kind are."""
-    path = "".join(dots.path for dots in chart.trials if (dots.kind, dots.feasible) == (kind, feasible))
+    path = "".join(dots.path for dots in chart.trials if (dots.kind, dots.standing) == (kind, standing))
     return [(float(x), float(y)) for x, y in re.findall(r"M(\S+) (\S+)h0", path)]
 
 
@@ -29,8 +29,8 @@ def test_everything_lies_inside(size, data):
     chart = pareto_chart(data, *size)
     frame = chart.frame
     marks = [(mark.x, mark.y) for mark in chart.rows]
-    for kind, feasible in (("genetic", True), ("random", True), ("random", False)):
-        marks += places(chart, kind, feasible)
+    for kind, standing in (("genetic", "within"), ("random", "within"), ("random", "outside")):
+        marks += places(chart, kind, standing)
     assert len(marks) == len(data.trials) + 3
     assert all(frame.left <= x <= frame.right and frame.top <= y <= frame.bottom for x, y in marks)
     assert all(frame.left <= tick.position <= frame.right for tick in frame.x_ticks)
@@ -52,6 +52,15 @@ def test_points_at_one_place_are_drawn_once(data):
 def test_front_holds_what_no_feasible_trial_beats(data):
     # The second trial is dearer and worse than the first; the fourth is outside the budget.
     assert front_points(data.trials) == [data.trials[0], data.trials[2]]
+
+
+def test_what_was_only_predicted_to_be_within_the_budget_is_not_on_the_front(data):
+    better = trial(490_000, 0.95, "genetic", predicted=True)
+    data = dataclasses.replace(data, trials=(better, *data.trials))
+    chart = pareto_chart(data, 880, 440)
+    assert better not in front_points(data.trials) and len(places(chart, "genetic", "predicted")) == 1
+    assert [one.standing for one in chart.trials] == ["outside", "predicted", "within", "within"]  # the last on top
+    assert progress(data)[0].best == ((2, 0.6), (3, 0.6), (3, 0.8))
 
 
 def test_front_is_a_staircase(data):

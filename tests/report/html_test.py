@@ -94,11 +94,12 @@ def test_every_value_of_the_explorer_is_that_of_a_structure(data):
     found = explorer_data(data)
     assert [axis["name"] for axis in found["axes"]] == ["accuracy", "macs", "latency"]
     assert found["groups"] == [["stem", 32], ["block_1", 64]]
-    columns = zip(found["searcher"], found["feasible"], found["generation"], found["widths"], strict=True)
-    for place, (searcher, feasible, generation, widths) in enumerate(columns):
+    columns = zip(found["searcher"], found["standing"], found["generation"], found["widths"], strict=True)
+    for place, (searcher, standing, generation, widths) in enumerate(columns):
         trial = data.trials[place]
         assert found["searchers"][searcher] == trial.searcher
-        assert (bool(feasible), generation, tuple(widths)) == (trial.feasible, trial.generation, trial.widths)
+        assert found["standings"][standing] == trial.standing
+        assert (generation, tuple(widths)) == (trial.generation, trial.widths)
         assert {name: column[place] for name, column in found["values"].items()} == {
             "accuracy": trial.accuracy,
             "macs": trial.macs,

@@ -15,10 +15,12 @@ AXES = (
 )
 
 
-def trial(macs, accuracy, searcher, feasible=True, generation=0, widths=(32, 64), latency=None) -> TrialPoint:
+def trial(
+    macs, accuracy, searcher, feasible=True, generation=0, widths=(32, 64), latency=None, predicted=False
+) -> TrialPoint:
     """One evaluated structure; the search measured the latency of some only."""
     values = {"macs": float(macs), "accuracy": accuracy, **({} if latency is None else {"latency": latency})}
-    return TrialPoint(values, searcher, feasible, generation, widths)
+    return TrialPoint(values, searcher, feasible, generation, widths, predicted)
 
 
 def row(name, macs, params, search_accuracy, *rest, widths) -> Row:

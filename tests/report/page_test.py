@@ -124,6 +124,7 @@ def test_the_mouse_shows_a_structure_and_a_click_keeps_it(show):
 def test_the_keys_walk_through_the_structures(show):
     page = show("#structure=1")
     page.run("document.querySelector('#stage').focus()")
+    page.frame()
     assert page.text(".tip b") == "Structure 1" and not page.run("document.querySelector('.tip').hidden")
     walked = []
     # Structure 4 is the dearest; of those within the budget only 1 and 3 are best at their cost.

@@ -38,7 +38,7 @@ def test_every_evaluated_structure_of_the_store_is_told():
         store.add_trial("main:random", trial(0, 0, (24, 8), {"accuracy": 0.4, "macs": 50.0}))
         store.add_trial("main:uniform", trial(0, 0, (16, 8), {"accuracy": 0.3, "macs": 60.0}))
         store.add_trial("other", trial(0, 0, (32, 8), {"accuracy": 0.2, "macs": 70.0}))
-        found = _trials(store, "main")
+        found = _trials(store, "main", ())
         axes = _axes(store.run_configuration("main"), found, "mean IoU")
     assert [(one.searcher, one.generation, one.widths, one.feasible) for one in found] == [
         ("search", 0, (8, 16), True),
@@ -53,14 +53,40 @@ def test_every_evaluated_structure_of_the_store_is_told():
     )
 
 
-def test_a_prediction_that_settled_structures_is_an_axis():
+def test_a_prediction_that_structures_have_instead_of_a_latency_is_an_axis():
     values = {"accuracy": 0.5, "macs": 1.0, "predicted_latency_ms": 2.0}
     with Store() as store:
         store.begin_run("main", RUN, {})
         store.add_trial("main", trial(0, 0, (8,), values))
-        found = _trials(store, "main")
+        found = _trials(store, "main", ())
     assert _axes(RUN, found, "accuracy")[-1] == Axis("predicted_latency_ms", "latency, predicted", "ms", True)
     assert _axes({}, (), "accuracy") == ()
+
+
+def test_what_was_measured_when_the_search_was_over_is_told_as_measured():
+    def predicted(position, width):
+        values = {"accuracy": 0.5, "macs": 1.0, "predicted_latency_ms": 2.0}
+        return trial(0, position, (width,), values, estimated=True)
+
+    measured = {"accuracy": 0.5, "macs": 1.0, "predicted_latency_ms": 2.0, "latency": 2.5}
+    settled = [
+        {"widths": [8], "values": measured, "feasible": True},
+        {"widths": [16], "values": {**measured, "latency": 3.5}, "feasible": False},
+        {"widths": [24], "values": measured, "feasible": True},
+    ]
+    with Store() as store:
+        for run in ("main", "main:random"):
+            store.begin_run(run, RUN, {})
+        for position, width in enumerate((8, 16, 32)):
+            store.add_trial("main", predicted(position, width))
+        store.add_trial("main:random", predicted(0, 24))
+        found = _trials(store, "main", settled)
+    assert [(one.widths, one.standing, one.values.get("latency")) for one in found] == [
+        ((8,), "within", 2.5),
+        ((16,), "outside", 3.5),
+        ((32,), "predicted", None),
+        ((24,), "within", 2.5),
+    ]
 
 
 FILE = {

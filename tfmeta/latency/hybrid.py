@@ -17,8 +17,8 @@ from tfmeta.latency.predictor import FEWEST, Predictor
 from tfmeta.latency.table import LatencyTable, Point
 from tfmeta.objectives import Estimate, predicted_name
 
-# To be raised when the same measurements give other estimates.
-_METHOD = 2
+# To be raised when the same measurements give other estimates, or a search measures others by the same estimates.
+_METHOD = 3
 
 
 class Hybrid:

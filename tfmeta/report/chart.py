@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tfmeta.report import wording
-from tfmeta.report.data import Missing, ReportData, Row, TrialPoint
+from tfmeta.report.data import STANDINGS, Missing, ReportData, Row, TrialPoint
 from tfmeta.report.frame import Frame, Side, framed
 
 # A row that costs more than this many times the dearest trial would squeeze the trials to one side.
@@ -29,13 +29,14 @@ class Mark:
 
 @dataclass(frozen=True)
 class Dots:
-    """Points of one kind: ``path`` is an SVG path with a stroke of no length at each, which round or square ends fill.
+    """Points of one searcher and standing.
 
+    ``path`` is an SVG path with a stroke of no length at each, which round or square ends fill.
     With ten thousand points that is a tenth of as many elements.
     """
 
     kind: str
-    feasible: bool
+    standing: str
     path: str
 
 
@@ -82,10 +83,10 @@ def plotted_rows(data: ReportData) -> tuple[tuple[Row, ...], tuple[str, ...]]:
 
 
 def front_points(trials: Sequence[TrialPoint]) -> list[TrialPoint]:
-    """Returns the feasible trials that no other dominates in MACs and accuracy, by MACs."""
+    """Returns the trials within the budget that no other dominates in MACs and accuracy, by MACs."""
     front: list[TrialPoint] = []
-    feasible = (trial for trial in trials if trial.feasible)
-    for trial in sorted(feasible, key=lambda trial: (trial.macs, -trial.accuracy)):  # of equal ones the first
+    within = (trial for trial in trials if trial.standing == "within")
+    for trial in sorted(within, key=lambda trial: (trial.macs, -trial.accuracy)):  # of equal ones the first
         if not front or trial.accuracy > front[-1].accuracy:
             front.append(trial)
     return front
@@ -110,14 +111,14 @@ def pareto_chart(data: ReportData, width: int, height: int) -> Chart | None:
 
 
 def _dots(trials: Sequence[TrialPoint], frame: Frame) -> tuple[Dots, ...]:
-    strokes: dict[tuple[str, bool], dict[str, None]] = {}
+    strokes: dict[tuple[str, str], dict[str, None]] = {}
     for trial in trials:
         stroke = f"M{frame.x(trial.macs):g} {frame.y(trial.accuracy):g}h0"
-        strokes.setdefault((trial.searcher, trial.feasible), {})[stroke] = None  # each place once
+        strokes.setdefault((trial.searcher, trial.standing), {})[stroke] = None  # each place once
     # What is within the budget lies above what is not, and the first searcher above the others.
-    dots = [Dots(searcher, feasible, "".join(path)) for (searcher, feasible), path in strokes.items()]
+    dots = [Dots(searcher, standing, "".join(path)) for (searcher, standing), path in strokes.items()]
     searchers = list(dict.fromkeys(trial.searcher for trial in trials))
-    return tuple(sorted(dots, key=lambda one: (one.feasible, -searchers.index(one.kind))))
+    return tuple(sorted(dots, key=lambda one: (STANDINGS.index(one.standing), -searchers.index(one.kind))))
 
 
 def _steps(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -107,6 +107,10 @@ class Axis:
     minimize: bool
 
 
+# How a structure stands to the budget; of those that are predicted to be within it, no measurement said so.
+STANDINGS = ("outside", "predicted", "within")
+
+
 @dataclass(frozen=True)
 class TrialPoint:
     """One evaluated structure.
@@ -118,6 +122,7 @@ class TrialPoint:
         feasible: whether it is within the budget.
         generation: of its searcher, from 0.
         widths: a width for each of `ReportData.groups`.
+        predicted: whether `feasible` was only predicted.
     """
 
     values: Mapping[str, float]
@@ -125,9 +130,15 @@ class TrialPoint:
     feasible: bool = True
     generation: int = 0
     widths: tuple[int, ...] = ()
+    predicted: bool = False
 
     def __post_init__(self) -> None:
         require_parts(f"trial of {self.searcher}", (self.accuracy,))
+
+    @property
+    def standing(self) -> str:
+        """One of `STANDINGS`."""
+        return "outside" if not self.feasible else "predicted" if self.predicted else "within"
 
     @property
     def accuracy(self) -> float:

@@ -7,7 +7,7 @@ import json
 import math
 from typing import Any
 
-from tfmeta.report.data import ReportData
+from tfmeta.report.data import STANDINGS, ReportData
 
 # JSON in which these are written as escapes stays the same JSON, and no HTML parser finds a tag or a comment in it.
 _ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&"}
@@ -26,7 +26,8 @@ def explorer_data(data: ReportData) -> dict[str, Any]:
         "searchers": searchers,
         "searcher": [places[trial.searcher] for trial in data.trials],
         "generation": [trial.generation for trial in data.trials],
-        "feasible": [int(trial.feasible) for trial in data.trials],
+        "standings": list(STANDINGS),
+        "standing": [STANDINGS.index(trial.standing) for trial in data.trials],
         "widths": [list(trial.widths) for trial in data.trials],
         "values": {axis.name: [_number(trial.values.get(axis.name)) for trial in data.trials] for axis in data.axes},
         "rows": [

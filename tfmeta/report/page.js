@@ -9,15 +9,18 @@
   const plot = stage.querySelector("svg"), tip = stage.querySelector(".tip");
   const REACH = { mouse: 40, touch: 60 }, FAR = 1.25, MANY = 2000;  // pixels; _FAR of chart.py; _MANY of html.py
 
+  const BUDGET = {
+    within: "", predicted: ", within the budget by prediction, not measured", outside: ", outside the budget",
+  };
+
   // Structures and the named networks of the table, in one list.
   const points = data.searcher.map((searcher, i) => ({
-    id: String(i + 1), name: `Structure ${i + 1}`, searcher, feasible: data.feasible[i] === 1,
-    about: `${data.searchers[searcher]}, generation ${data.generation[i] + 1}` +
-      (data.feasible[i] ? "" : ", outside the budget"),
+    id: String(i + 1), name: `Structure ${i + 1}`, searcher, standing: data.standings[data.standing[i]],
+    about: `${data.searchers[searcher]}, generation ${data.generation[i] + 1}` + BUDGET[data.standings[data.standing[i]]],
     widths: data.widths[i], value: (axis) => data.values[axis][i],
   }));
   const rows = data.rows.map((row) => ({
-    id: row.name, name: row.name, searcher: null, feasible: false, about: "a network of the table",
+    id: row.name, name: row.name, searcher: null, standing: null, about: "a network of the table",
     widths: row.widths, value: (axis) => row.values[axis],
   }));
   const all = [...points, ...rows];
@@ -74,7 +77,7 @@
 
   // Those within the budget that no other equals or beats along both axes, along the axis across.
   function frontOf(shownPoints, ax, ay) {
-    const sorted = shownPoints.filter((p) => p.feasible).sort((a, b) => {
+    const sorted = shownPoints.filter((p) => p.standing === "within").sort((a, b) => {
       const [ux, uy] = [a.value(ax.name), a.value(ay.name)], [vx, vy] = [b.value(ax.name), b.value(ay.name)];
       return ux !== vx ? (better(ax, ux, vx) ? -1 : 1) : uy !== vy ? (better(ay, uy, vy) ? -1 : 1) : 0;
     });
@@ -132,12 +135,13 @@
   // One path for all points of a kind, as Dots of chart.py has it: ten thousand of them are drawn at once.
   function dots(trials, px, py) {
     const many = trials.length > MANY ? "many " : "";
-    for (const feasible of [false, true]) {
+    for (const standing of data.standings) {
       for (let searcher = data.searchers.length - 1; searcher >= 0; searcher--) {  // the first one on top
-        const own = trials.filter((p) => p.searcher === searcher && p.feasible === feasible);
+        const own = trials.filter((p) => p.searcher === searcher && p.standing === standing);
         const path = own.map((p) => `M${px(p).toFixed(1)} ${py(p).toFixed(1)}h0`).join("");
-        const kind = `dots ${feasible ? "" : "outside "}${many}s${searcher % 5}`;
-        if (path) element(plot, "path", { d: path, class: kind });
+        for (const kind of standing === "predicted" ? [standing, "hole"] : [standing]) {
+          if (path) element(plot, "path", { d: path, class: `dots ${kind} ${many}s${searcher % 5}` });
+        }
       }
     }
     const stairs = layout.front.map((p, i) => {

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 _COLORS = ("#2563c9", "#d9730d", "#1a8f5a", "#8e44ad", "#b0305c")
 _MARKERS = ("o", "s", "D", "^", "v")  # as `template.html` draws them
+# Size, whether it is filled, and what the legend says.
+_STANDINGS = {
+    "within": (22, True, ""),
+    "predicted": (22, False, ", within the budget by prediction"),
+    "outside": (8, False, ", outside the budget"),
+}
 _INK, _SOFT, _LINE, _TRACK = "#1b1f24", "#5a6470", "#e1e5ea", "#dfe4ea"
 _DPI = 144
 _ACROSS = 3
@@ -32,17 +38,17 @@ def write_pareto_png(data: ReportData, path: str | os.PathLike[str]) -> None:
     figure, (axes,) = _figure(7.2, 4.4)
     for name, place in searchers(data).items():
         color = _COLORS[place % len(_COLORS)]
-        for feasible in (True, False):
-            points = [t for t in data.trials if t.searcher == name and t.feasible is feasible]
+        for standing, (size, filled, label) in _STANDINGS.items():
+            points = [t for t in data.trials if t.searcher == name and t.standing == standing]
             if points:
                 axes.scatter(
                     [point.macs for point in points],
                     [100 * point.accuracy for point in points],
-                    s=22 if feasible else 14,
+                    s=size,
                     alpha=0.6,
-                    edgecolors="none" if feasible else color,
-                    facecolors=color if feasible else "none",
-                    label=name if feasible else f"{name}, outside the budget",
+                    edgecolors="none" if filled else color,
+                    facecolors=color if filled else "none",
+                    label=name + label,
                 )
     front = front_points(data.trials)
     if front:

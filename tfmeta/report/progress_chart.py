@@ -72,7 +72,7 @@ def progress_chart(data: ReportData, width: int, height: int) -> ProgressChart |
 def _progress(searcher: str, trials: Sequence[TrialPoint]) -> Progress:
     best: list[tuple[int, float]] = []
     for count, trial in enumerate(trials, 1):
-        if trial.feasible and (not best or trial.accuracy > best[-1][1]):
+        if trial.standing == "within" and (not best or trial.accuracy > best[-1][1]):
             best += [(count, best[-1][1])] if best else []
             best.append((count, trial.accuracy))
     if best and best[-1][0] < len(trials):

@@ -36,23 +36,28 @@ def add_controls(
     if unknown:
         raise UserError(f"Unknown control {min(unknown)!r}. Expected some of: {', '.join(CONTROLS)}.")
     controls: dict[str, Trial] = {}
+    settled = result.settled
     missing: dict[str, str] = {}
     for name in dict.fromkeys(names):
         # No name of a search holds a colon, so no search can be taken for another one's control.
         own = dataclasses.replace(run, name=name if prefix is None else f"{prefix}:{name}")
         try:
-            controls[name] = _random(own, generations, seed) if name == "random" else _uniform(own)
+            if name == "random":
+                found = _random(own, generations, seed)
+                controls[name], settled = found.best, settled + found.settled
+            else:
+                controls[name] = _uniform(own)
         except BudgetError as error:
             missing[name] = str(error)
-    return dataclasses.replace(result, controls=controls, missing=missing)
+    return dataclasses.replace(result, controls=controls, missing=missing, settled=settled)
 
 
-def _random(run: Run, generations: int, seed: int) -> Trial:
+def _random(run: Run, generations: int, seed: int) -> SearchResult:
     options = RandomOptions(population=run.searcher.batch)
     # A stream of its own: with the search's, the control would begin with the structures that the search began with.
     control = Random(run.problem.space, generator(seed, stream=1), options)
     configuration = {**run.configuration, "seed": seed}
-    return dataclasses.replace(run, searcher=control, configuration=configuration).execute(generations).best
+    return dataclasses.replace(run, searcher=control, configuration=configuration).execute(generations)
 
 
 def _uniform(run: Run) -> Trial:

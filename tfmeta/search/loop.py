@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,9 +85,10 @@ class Run:
                 kept += self._evaluate(asked, stored, generation, kept, display)
                 searcher.tell(kept[-len(asked) :])
                 store.finish_generation(self.name, generation + 1, searcher.state)
-        kept = settling.settle(self.problem, kept)
-        bounds = steering.bounds(self.problem, [*probes, *kept])
-        return outcome.result_of(self.problem, kept, bounds, note)
+        found = settling.settle(self.problem, kept)
+        bounds = steering.bounds(self.problem, [*probes, *found])
+        settled = tuple(now for before, now in zip(kept, found, strict=True) if before.estimated and not now.estimated)
+        return replace(outcome.result_of(self.problem, found, bounds, note), settled=settled)
 
     def _identity(self) -> dict[str, Any]:
         start = json.dumps(self.searcher.state, sort_keys=True).encode()

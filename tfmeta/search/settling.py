@@ -11,6 +11,9 @@ from tfmeta.search.problem import Problem
 from tfmeta.search.types import rank
 from tfmeta.trial import Trial
 
+# Begun at once, for devices that work side by side: each value that is found may put others out of the question.
+_AHEAD = 8
+
 
 def settle(problem: Problem, trials: Sequence[Trial]) -> list[Trial]:
     """Returns the trials, with values instead of estimates where no other is better whatever these values may be.
@@ -20,22 +23,28 @@ def settle(problem: Problem, trials: Sequence[Trial]) -> list[Trial]:
     found = list(trials)
     places = [place for place, trial in enumerate(found) if trial.estimated and trial.feasible and not trial.failed]
     places.sort(key=lambda place: rank(found[place]))
-    likely = [found[place].structure for place in places if not _is_dominated(problem, found[place], found)]
-    problem.prepare(likely, thorough=True)
-    for place in places:
-        if not _is_dominated(problem, found[place], found):
-            found[place] = problem.complete(found[place])
+    hopes = {place: _at_best(problem, found[place]) for place in places}
+    known = np.reshape([_at_best(problem, trial) for trial in found if trial.eligible], (-1, len(problem.columns)))
+    while places := [place for place in places if not _is_dominated(hopes[place], known)]:
+        problem.prepare([found[place].structure for place in places[:_AHEAD]], thorough=True)
+        for place in places[:_AHEAD]:
+            if not _is_dominated(hopes[place], known):
+                found[place] = problem.complete(found[place])
+                if found[place].eligible:
+                    known = np.vstack([known, _at_best(problem, found[place])])
+        del places[:_AHEAD]
     return found
 
 
-def _is_dominated(problem: Problem, trial: Trial, rivals: Sequence[Trial]) -> bool:
-    ours = np.array([_at_best(trial.values, column) for column in problem.columns])
-    theirs = [[_at_best(one.values, column) for column in problem.columns] for one in rivals if one.eligible]
-    costs = np.reshape(theirs, (-1, len(ours)))
-    return bool(((costs <= ours).all(1) & (costs < ours).any(1)).any())
+def _is_dominated(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    return bool(((theirs <= ours).all(1) & (theirs < ours).any(1)).any())
 
 
-def _at_best(values: Mapping[str, float], objective: Objective) -> float:
+def _at_best(problem: Problem, trial: Trial) -> np.ndarray:
+    return np.array([_value_at_best(trial.values, objective) for objective in problem.columns])
+
+
+def _value_at_best(values: Mapping[str, float], objective: Objective) -> float:
     """A value, or the best one that its estimate leaves possible, turned so that less is better."""
     sign = 1.0 if objective.minimize else -1.0
     if objective.name in values:

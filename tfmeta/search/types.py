@@ -76,6 +76,8 @@ class SearchResult:
         controls: name to the best trial of each control ("random", "uniform") that was asked for
             and found.
         missing: name of each control that was asked for and not found to the reason.
+        settled: the trials, those of the "random" control among them, that have values for which they were only
+            estimated during the search.
         note: why the search ended early; empty when it did not.
     """
 
@@ -85,6 +87,7 @@ class SearchResult:
     bounds: tuple[Bound, ...] = field(default=(), compare=False)  # functions have no equality
     controls: Mapping[str, Trial] = field(default_factory=dict, hash=False)
     missing: Mapping[str, str] = field(default_factory=dict, hash=False)
+    settled: tuple[Trial, ...] = ()
     note: str = ""
 
 

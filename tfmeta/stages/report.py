@@ -83,7 +83,7 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
     rows = tuple(_row(project, options, name, chosen[name], found, files, scheme) for name in ROWS if name in chosen)
     with Store(project.workdir.store, must_exist=True) as store:
         run = store.run_configuration(options.name) if options.name in store.runs else {}
-        trials = _trials(store, options.name)
+        trials = _trials(store, options.name, found.get("settled", ()))
     table, whose = table_of(project, found, run)
     return ReportData(
         network=project.options.model,
@@ -216,7 +216,7 @@ def _mixed_rows(made: Mapping[str, Any]) -> list[MixedRow]:
 
 
 def _axes(run: Mapping[str, Any], trials: Sequence[TrialPoint], metric: str) -> tuple[Axis, ...]:
-    """The objectives of the search, as its run in the store has them, and the prediction that settled some of them."""
+    """The objectives of the search, as its run in the store has them, and the prediction where there is one."""
     found = {one["name"]: (one["unit"], one["minimize"]) for one in run.get("objectives", ())}
     if any(_PREDICTED in trial.values for trial in trials):
         found.setdefault(_PREDICTED, ("ms", True))
@@ -224,13 +224,19 @@ def _axes(run: Mapping[str, Any], trials: Sequence[TrialPoint], metric: str) -> 
     return tuple(Axis(name, labels.get(name, name), *kind) for name, kind in found.items())
 
 
-def _trials(store: Store, name: str) -> tuple[TrialPoint, ...]:
+def _trials(store: Store, name: str, settled: Sequence[Mapping[str, Any]]) -> tuple[TrialPoint, ...]:
+    """The evaluated structures, with the values of those that were ``settled`` when their search was over."""
     points = []
+    at_last = {tuple(one["widths"]): one for one in settled}
     # The run of the search itself, and the random control beside it. The uniform control is a row of the table.
     for run, label in ((name, "search"), (f"{name}:random", "random")):
         for trial in store.trials(run) if run in store.runs else ():
             if "accuracy" in trial.values and not trial.failed and trial.generation != PROBE_GENERATION:
-                points.append(TrialPoint(trial.values, label, trial.feasible, trial.generation, trial.structure.widths))
+                widths, last = trial.structure.widths, at_last.get(trial.structure.widths)
+                values = trial.values if last is None else last["values"]
+                feasible = trial.feasible if last is None else last["feasible"]
+                predicted = trial.estimated and last is None
+                points.append(TrialPoint(values, label, feasible, trial.generation, widths, predicted))
     return tuple(points)
 
 

@@ -68,7 +68,8 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
     """Searches, writes ``searches/NAME.json`` and returns what it holds.
 
     Returns:
-        `budget` in words, `structures` (row name → widths and values, on the search split), `pareto`, `missing`
+        `budget` in words, `structures` (row name → widths and values, on the search split), `pareto`,
+        `settled` (structures that a hybrid search had only predicted, and measured at its end), `missing`
         (control → why it is not there), `note` and, where a limit is on latency, `latency` (where it comes from).
         What is called latency was measured; a prediction is called `predicted_latency_ms`.
 
@@ -126,6 +127,9 @@ def search(project: Project, options: SearchOptions) -> dict[str, Any]:
         "evaluations": len(answer.trials),
         "structures": rows,
         "pareto": [_entry(trial.structure, trial.values, latency) for trial in answer.pareto],
+        "settled": [
+            {**_entry(trial.structure, trial.values, latency), "feasible": trial.feasible} for trial in answer.settled
+        ],
         "missing": dict(answer.missing),
         "note": answer.note,
         **about,
