@@ -202,9 +202,14 @@ def test_without_doubt_it_is_the_search_that_evaluates_each():
     assert [trial.structure for trial in quick.pareto] == [trial.structure for trial in whole.pareto]
 
 
-@pytest.mark.parametrize("stop", [3, *range(6, 36, 2), 50])  # in the probes, the search, its end, the control
-def test_stopped_and_resumed_it_is_the_same_search(found, stop):
-    class Stopping(Estimating):
+# In the probes, the search, its end, and the control.
+@pytest.mark.parametrize(
+    ("kind", "stop"), [*(("found", stop) for stop in (3, 10, 20, 30, 50)), *(("by_line", n) for n in range(7, 70, 4))]
+)
+def test_stopped_and_resumed_it_is_the_same_search(kind, stop, request):
+    latency, whole = request.getfixturevalue(kind)
+
+    class Stopping(type(latency)):
         def __call__(self, structures):
             if len(self.asked) >= stop:
                 raise KeyboardInterrupt
@@ -213,7 +218,7 @@ def test_stopped_and_resumed_it_is_the_same_search(found, stop):
     with Store() as store:
         with pytest.raises(KeyboardInterrupt):
             run(Stopping(), store)
-        assert run(Estimating(), store) == found[1]
+        assert run(type(latency)(), store) == whole
 
 
 class Revising(Estimating):

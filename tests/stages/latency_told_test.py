@@ -73,12 +73,12 @@ def test_a_table_that_cannot_be_shown_is_told_and_ends_no_report(project):
 def test_measurements_are_counted_in_words():
     told = counted({"measured": 90, "to_begin_with": 40, "not_measured": 1})
     assert told == (
-        "90 structures were measured, 40 of them to begin with, the others as extremes, as controls, in doubt or "
-        "because they may be the best; for 1 other a prediction decided"
+        "90 structures were measured, 40 of them to begin with, the others as extremes, as controls, because they "
+        "may be the best or were predicted to miss the limit by little; 1 other was only predicted"
     )
     told = counted({"measured": 9, "to_begin_with": 0, "not_measured": 2})
     assert told.startswith("9 structures were measured, as extremes, as controls,")
-    assert told.endswith("; for 2 others a prediction decided")
+    assert told.endswith("; 2 others were only predicted")
 
 
 def test_a_table_of_something_else_is_only_told_where_it_is_one():

@@ -246,7 +246,7 @@ def _latency_source(values: flags.FlagValues) -> Callable[[], LatencySource]:
         default.how,
         SOURCES,
         "Whether a limit on latency is held by measuring every structure, by predicting, or by measuring those that "
-        "are in doubt or may be the best.",
+        "may be the best or are predicted to miss it by little.",
         flag_values=values,
     )
     table = flags.DEFINE_string(

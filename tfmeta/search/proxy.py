@@ -2,9 +2,9 @@
 feasible.
 
 A measured cost is not known before it is measured, but it grows with the MACs on the whole. So the
-measurements so far are fitted by a curve that never falls, and the point where the curve meets the
-limit bounds the MACs. The bound only steers proposals: whether a trial is feasible is decided by
-its own measurement.
+measurements so far (and predictions, where a search measures only what decides) are fitted by a
+curve that never falls, and the point where the curve meets the limit bounds the MACs. The bound
+only steers proposals: whether a trial may win is decided by its own measurement.
 """
 
 from __future__ import annotations

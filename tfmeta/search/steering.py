@@ -58,17 +58,17 @@ def check_measured(problem: Problem, trial: Trial) -> None:
             )
 
 
-def bounds(problem: Problem, measured: Sequence[Trial]) -> tuple[Bound, ...]:
+def bounds(problem: Problem, known: Sequence[Trial]) -> tuple[Bound, ...]:
     """Returns the bounds for the next proposals.
 
     These are the closed-form constraints, and for each measured one the bound on MACs that
-    ``measured`` suggests.
+    the values of ``known`` suggest, measured or estimated.
     """
     if not problem.measured:
         return problem.bounds
-    only_probes = all(trial.generation < 0 for trial in measured)
+    only_probes = all(trial.generation < 0 for trial in known)
     margin = _FIRST_MARGIN if only_probes else 0.0
-    stand_ins = tuple(_stand_in(problem, pair, measured, margin) for pair in problem.measured)
+    stand_ins = tuple(_stand_in(problem, pair, known, margin) for pair in problem.measured)
     try:
         # A generator of its own: whether the bounds go together must not move the searcher's.
         problem.space.repair(problem.space.full(), problem.bounds + stand_ins, np.random.default_rng(0))
@@ -80,16 +80,16 @@ def bounds(problem: Problem, measured: Sequence[Trial]) -> tuple[Bound, ...]:
 def _stand_in(
     problem: Problem,
     limited: tuple[Constraint, Objective],
-    measured: Sequence[Trial],
+    known: Sequence[Trial],
     margin: float,
 ) -> Bound:
     constraint, objective = limited
     if problem.macs is None:
         raise ValueError("A problem with measured constraints needs `macs`; use Problem.create.")
-    told = [(trial.structure.widths, told_value(trial.values, objective)) for trial in measured]
-    known = [(widths, found[1]) for widths, found in told if found is not None]
-    costs = problem.macs.cost(np.array([widths for widths, _ in known]))
-    values = np.array([value for _, value in known])
+    told = [(trial.structure.widths, told_value(trial.values, objective)) for trial in known]
+    pairs = [(widths, found[1]) for widths, found in told if found is not None]
+    costs = problem.macs.cost(np.array([widths for widths, _ in pairs]))
+    values = np.array([value for _, value in pairs])
     lower, upper = proxy.targets(constraint.lower, constraint.upper, margin)
     return Bound(
         f"{problem.macs.name}, which stand for {objective.name},",

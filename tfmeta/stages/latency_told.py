@@ -85,13 +85,13 @@ def operators(table: LatencyTable, searched: Structure) -> tuple[OperatorShare, 
 
 
 def counted(latency: Mapping[str, Any]) -> str:
-    """Returns in words how many structures a hybrid search measured, and of how many a prediction decided."""
+    """Returns in words how many structures a hybrid search measured, and how many it only predicted."""
     begun = latency["to_begin_with"]
     first = f"{begun} of them to begin with, the others " if begun else ""
-    others = "1 other" if latency["not_measured"] == 1 else f"{latency['not_measured']} others"
+    others = "1 other was" if latency["not_measured"] == 1 else f"{latency['not_measured']} others were"
     return (
-        f"{latency['measured']} structures were measured, {first}as extremes, as controls, in doubt or because they "
-        f"may be the best; for {others} a prediction decided"
+        f"{latency['measured']} structures were measured, {first}as extremes, as controls, because they may be the "
+        f"best or were predicted to miss the limit by little; {others} only predicted"
     )
 
 

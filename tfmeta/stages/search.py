@@ -214,7 +214,7 @@ def _on(limit: Constraint, latency: Opened | None) -> Constraint:
 
 
 def _counts(store: Store, name: str, latency: Opened) -> dict[str, int]:
-    """How many structures of a search and its controls were measured, and of how many a prediction decided."""
+    """How many structures of a search and its controls were measured, and how many were only predicted."""
     trials = [trial for run in store.runs if run.split(":")[0] == name for trial in store.trials(run)]
     measured = latency.measured | {trial.structure for trial in trials if "latency" in trial.values}
     return {
