@@ -221,6 +221,24 @@ def test_stopped_and_resumed_it_is_the_same_search(kind, stop, request):
         assert run(type(latency)(), store) == whole
 
 
+def test_more_generations_go_on_where_it_ended(by_line):
+    with Store() as store:
+        run(Line(), store, generations=3)
+        assert run(Line(), store) == by_line[1]
+
+
+def test_two_estimated_costs_are_both_measured_where_they_decide():
+    energy = Line()
+    object.__setattr__(energy, "name", "energy")
+    limits = [LIMIT, Constraint("energy", upper=4.8)]
+    objectives = [toy.Accuracy(), Line(), energy, toy.Macs()]
+    result = search(space=toy.space(), objectives=objectives, constraints=limits, options=SMALL, generations=4)
+    assert any(trial.estimated and trial.feasible for trial in result.trials)
+    for trial in (result.best, *result.pareto):
+        (value,) = toy.Latency()([trial.structure])
+        assert trial.values["latency"] == trial.values["energy"] == value <= 4.8
+
+
 class Revising(Estimating):
     """Takes twice as long until it is repaired; then it takes back what it said before."""
 
