@@ -232,7 +232,8 @@ def _trials(store: Store, name: str, settled: Sequence[Mapping[str, Any]]) -> tu
     for run, label in ((name, "search"), (f"{name}:random", "random")):
         for trial in store.trials(run) if run in store.runs else ():
             if "accuracy" in trial.values and not trial.failed and trial.generation != PROBE_GENERATION:
-                widths, last = trial.structure.widths, at_last.get(trial.structure.widths)
+                widths = trial.structure.widths
+                last = at_last.get(widths) if trial.estimated else None
                 values = trial.values if last is None else last["values"]
                 feasible = trial.feasible if last is None else last["feasible"]
                 predicted = trial.estimated and last is None
