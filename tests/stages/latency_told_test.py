@@ -7,8 +7,12 @@ import pytest
 
 from tests.latency.couplings import graph_of
 from tests.latency.tables import table
+from tfmeta.graph.structure import Structure
 from tfmeta.latency.conversion import converter_versions
-from tfmeta.stages.latency_told import counted, how_latency, table_of, warnings
+from tfmeta.report.data import LatencyPoint
+from tfmeta.stages.latency_told import counted, how_latency, predictions, table_of, warnings
+from tfmeta.store import Store
+from tfmeta.trial import Trial
 
 USED = {"file": "latency_table.json", "created": table().created}
 NOT_USED = "the table of the work directory, which this search did not use"
@@ -68,6 +72,22 @@ def test_a_table_that_cannot_be_shown_is_told_and_ends_no_report(project):
     assert table_of(project, {}, {}) == (None, "")
     shown, why = table_of(project, {"latency": {"table": USED}}, {})
     assert shown is None and f"There is no latency table at {place}" in why
+
+
+def test_what_was_predicted_and_measured_when_the_search_was_over_is_plotted_too(tmp_path):
+    def values(ms):
+        return {"predicted_latency_ms": 2.0, "predicted_latency_std_ms": 0.1, **({} if ms is None else {"latency": ms})}
+
+    store = tmp_path / "store.sqlite"
+    with Store(store) as opened:
+        opened.begin_run("main", {}, {})
+        for position, ms in enumerate((2.1, None, None)):
+            trial = Trial(Structure((8 * position + 8,)), 0, position, values(ms), estimated=ms is None)
+            opened.add_trial("main", trial)
+    project = types.SimpleNamespace(workdir=types.SimpleNamespace(store=store))
+    once = {"widths": [16], "values": values(2.2), "feasible": True}
+    found = predictions(project, "main", None, [once, once])  # by the search, and by its random control
+    assert found == (LatencyPoint(2.0, 0.1, 2.1, "search"), LatencyPoint(2.0, 0.1, 2.2, "search"))
 
 
 def test_measurements_are_counted_in_words():

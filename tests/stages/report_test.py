@@ -72,21 +72,24 @@ def test_what_was_measured_when_the_search_was_over_is_told_as_measured():
     settled = [
         {"widths": [8], "values": measured, "feasible": True},
         {"widths": [16], "values": {**measured, "latency": 3.5}, "feasible": False},
-        {"widths": [24], "values": measured, "feasible": True},
+        {"widths": [24], "values": {**measured, "predicted_latency_ms": 2.2}, "feasible": True},
     ]
     with Store() as store:
         for run in ("main", "main:random"):
             store.begin_run(run, RUN, {})
         for position, width in enumerate((8, 16, 32)):
             store.add_trial("main", predicted(position, width))
+        store.add_trial("main", trial(0, 3, (24,), {**measured, "latency": 2.6}))
         store.add_trial("main:random", predicted(0, 24))
         found = _trials(store, "main", settled)
     assert [(one.widths, one.standing, one.values.get("latency")) for one in found] == [
         ((8,), "within", 2.5),
         ((16,), "outside", 3.5),
         ((32,), "predicted", None),
+        ((24,), "within", 2.6),  # measured while it was searched: that value counts
         ((24,), "within", 2.5),
     ]
+    assert all(one.values["predicted_latency_ms"] == 2.0 for one in found)  # each run's own
 
 
 FILE = {

@@ -107,7 +107,7 @@ class Axis:
     minimize: bool
 
 
-# How a structure stands to the budget; of those that are predicted to be within it, no measurement said so.
+# How a structure stands to the budget; "predicted" is one that a hybrid search predicted to be within it.
 STANDINGS = ("outside", "predicted", "within")
 
 

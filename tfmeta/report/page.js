@@ -10,7 +10,7 @@
   const REACH = { mouse: 40, touch: 60 }, FAR = 1.25, MANY = 2000;  // pixels; _FAR of chart.py; _MANY of html.py
 
   const BUDGET = {
-    within: "", predicted: ", within the budget by prediction, not measured", outside: ", outside the budget",
+    within: "", predicted: ", within the budget by prediction", outside: ", outside the budget",
   };
 
   // Structures and the named networks of the table, in one list.
@@ -139,9 +139,7 @@
       for (let searcher = data.searchers.length - 1; searcher >= 0; searcher--) {  // the first one on top
         const own = trials.filter((p) => p.searcher === searcher && p.standing === standing);
         const path = own.map((p) => `M${px(p).toFixed(1)} ${py(p).toFixed(1)}h0`).join("");
-        for (const kind of standing === "predicted" ? [standing, "hole"] : [standing]) {
-          if (path) element(plot, "path", { d: path, class: `dots ${kind} ${many}s${searcher % 5}` });
-        }
+        if (path) element(plot, "path", { d: path, class: `dots ${standing} ${many}s${searcher % 5}` });
       }
     }
     const stairs = layout.front.map((p, i) => {

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 _COLORS = ("#2563c9", "#d9730d", "#1a8f5a", "#8e44ad", "#b0305c")
 _MARKERS = ("o", "s", "D", "^", "v")  # as `template.html` draws them
-# Size, whether it is filled, and what the legend says.
+# Size, opacity, whether it is filled, and what the legend says.
 _STANDINGS = {
-    "within": (22, True, ""),
-    "predicted": (22, False, ", within the budget by prediction"),
-    "outside": (8, False, ", outside the budget"),
+    "within": (22, 0.6, True, ""),
+    "predicted": (22, 0.2, True, ", within the budget by prediction"),
+    "outside": (14, 0.6, False, ", outside the budget"),
 }
 _INK, _SOFT, _LINE, _TRACK = "#1b1f24", "#5a6470", "#e1e5ea", "#dfe4ea"
 _DPI = 144
@@ -38,14 +38,14 @@ def write_pareto_png(data: ReportData, path: str | os.PathLike[str]) -> None:
     figure, (axes,) = _figure(7.2, 4.4)
     for name, place in searchers(data).items():
         color = _COLORS[place % len(_COLORS)]
-        for standing, (size, filled, label) in _STANDINGS.items():
+        for standing, (size, opacity, filled, label) in _STANDINGS.items():
             points = [t for t in data.trials if t.searcher == name and t.standing == standing]
             if points:
                 axes.scatter(
                     [point.macs for point in points],
                     [100 * point.accuracy for point in points],
                     s=size,
-                    alpha=0.6,
+                    alpha=opacity,
                     edgecolors="none" if filled else color,
                     facecolors=color if filled else "none",
                     label=name + label,

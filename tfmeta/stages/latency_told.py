@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfmeta.differences import differences
@@ -63,15 +63,21 @@ def _other_place(table: LatencyTable, measured: Mapping[str, Any] | None) -> str
     )
 
 
-def predictions(project: Project, name: str, table: LatencyTable | None) -> tuple[LatencyPoint, ...]:
-    """Returns what was predicted before it was measured: held-out points of a table, structures of the search."""
+def predictions(
+    project: Project, name: str, table: LatencyTable | None, settled: Sequence[Mapping[str, Any]]
+) -> tuple[LatencyPoint, ...]:
+    """Returns what was predicted before it was measured: held-out points of a table, structures of the search.
+
+    Those that were ``settled`` when the search was over are among the latter.
+    """
     points = []
     if table is not None:
         for measured, predicted, deviation in zip(*table.judged, strict=True):
             points.append(LatencyPoint(float(predicted), float(deviation), float(measured), "held out"))
     with Store(project.workdir.store, must_exist=True) as store:
         trials = [trial for run in (name, f"{name}:random") if run in store.runs for trial in store.trials(run)]
-    for values in (trial.values for trial in trials):
+    at_last = {tuple(one["widths"]): one["values"] for one in settled}
+    for values in (*(trial.values for trial in trials), *at_last.values()):
         if "latency" in values and "predicted_latency_ms" in values:
             expected = Estimate.of(values, "latency", "ms")
             points.append(LatencyPoint(expected.mean, expected.deviation, values["latency"], "search"))

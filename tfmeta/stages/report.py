@@ -74,6 +74,7 @@ def report(project: Project, options: ReportOptions, command: str = "") -> tuple
 
 def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
     found, chosen = result(project, options.name), structures(project, options.name)
+    settled = found.get("settled", ())  # an earlier version searched
     manifest, front = (_manifest(project, options.name, init) for init in (options.init, PARETO))
     files, tries = manifest["files"], tried(project, options.name, options.init)
     mixed, stale = ([made for made in tries if made["current"] is kind] for kind in (True, False))
@@ -83,7 +84,7 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
     rows = tuple(_row(project, options, name, chosen[name], found, files, scheme) for name in ROWS if name in chosen)
     with Store(project.workdir.store, must_exist=True) as store:
         run = store.run_configuration(options.name) if options.name in store.runs else {}
-        trials = _trials(store, options.name, found.get("settled", ()))
+        trials = _trials(store, options.name, settled)
     table, whose = table_of(project, found, run)
     return ReportData(
         network=project.options.model,
@@ -96,7 +97,7 @@ def _data(project: Project, options: ReportOptions, command: str) -> ReportData:
         trials=trials,
         axes=_axes(run, trials, project.splits.task.metric),
         groups=_groups(project, chosen["searched"]),
-        predictions=predictions(project, options.name, table),
+        predictions=predictions(project, options.name, table, settled),
         operators=() if table is None else operators(table, chosen["searched"]),
         staircase=staircase,
         how=(
@@ -234,7 +235,7 @@ def _trials(store: Store, name: str, settled: Sequence[Mapping[str, Any]]) -> tu
             if "accuracy" in trial.values and not trial.failed and trial.generation != PROBE_GENERATION:
                 widths = trial.structure.widths
                 last = at_last.get(widths) if trial.estimated else None
-                values = trial.values if last is None else last["values"]
+                values = trial.values if last is None else {**last["values"], **trial.values}
                 feasible = trial.feasible if last is None else last["feasible"]
                 predicted = trial.estimated and last is None
                 points.append(TrialPoint(values, label, feasible, trial.generation, widths, predicted))
