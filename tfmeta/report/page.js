@@ -9,14 +9,13 @@
   const plot = stage.querySelector("svg"), tip = stage.querySelector(".tip");
   const REACH = { mouse: 40, touch: 60 }, FAR = 1.25, MANY = 2000;  // pixels; _FAR of chart.py; _MANY of html.py
 
-  const BUDGET = {
-    within: "", predicted: ", within the budget by prediction", outside: ", outside the budget",
-  };
+  const BUDGET = { within: "", predicted: ", within the budget by prediction", outside: ", outside the budget" };
+  const standings = data.standing.map((place) => data.standings[place]);
 
   // Structures and the named networks of the table, in one list.
   const points = data.searcher.map((searcher, i) => ({
-    id: String(i + 1), name: `Structure ${i + 1}`, searcher, standing: data.standings[data.standing[i]],
-    about: `${data.searchers[searcher]}, generation ${data.generation[i] + 1}` + BUDGET[data.standings[data.standing[i]]],
+    id: String(i + 1), name: `Structure ${i + 1}`, searcher, standing: standings[i],
+    about: `${data.searchers[searcher]}, generation ${data.generation[i] + 1}` + BUDGET[standings[i]],
     widths: data.widths[i], value: (axis) => data.values[axis][i],
   }));
   const rows = data.rows.map((row) => ({

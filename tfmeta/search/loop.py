@@ -87,9 +87,9 @@ class Run:
                 store.finish_generation(self.name, generation + 1, searcher.state)
         found = settling.settle(self.problem, kept)
         bounds = steering.bounds(self.problem, [*probes, *found])
-        settled = [now for before, now in zip(kept, found, strict=True) if before.estimated and not now.estimated]
-        sound = tuple(trial for trial in settled if not trial.failed)
-        return replace(outcome.result_of(self.problem, found, bounds, note), settled=sound)
+        pairs = zip(kept, found, strict=True)
+        settled = tuple(now for before, now in pairs if before.estimated and not now.estimated and not now.failed)
+        return replace(outcome.result_of(self.problem, found, bounds, note), settled=settled)
 
     def _identity(self) -> dict[str, Any]:
         start = json.dumps(self.searcher.state, sort_keys=True).encode()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfmeta.objectives import Estimate, Objective
+from tfmeta.search.pareto import is_dominated
 from tfmeta.search.problem import Problem
 from tfmeta.search.types import rank
 from tfmeta.trial import Trial
@@ -25,19 +26,15 @@ def settle(problem: Problem, trials: Sequence[Trial]) -> list[Trial]:
     places.sort(key=lambda place: rank(found[place]))
     hopes = {place: _at_best(problem, found[place]) for place in places}
     known = np.reshape([_at_best(problem, trial) for trial in found if trial.eligible], (-1, len(problem.columns)))
-    while places := [place for place in places if not _is_dominated(hopes[place], known)]:
+    while places := [place for place in places if not is_dominated(hopes[place], known)]:
         problem.prepare([found[place].structure for place in places[:_AHEAD]], thorough=True)
         for place in places[:_AHEAD]:
-            if not _is_dominated(hopes[place], known):
+            if not is_dominated(hopes[place], known):
                 found[place] = problem.complete(found[place])
                 if found[place].eligible:
                     known = np.vstack([known, _at_best(problem, found[place])])
         del places[:_AHEAD]
     return found
-
-
-def _is_dominated(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    return bool(((theirs <= ours).all(1) & (theirs < ours).any(1)).any())
 
 
 def _at_best(problem: Problem, trial: Trial) -> np.ndarray:
